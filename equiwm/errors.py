@@ -1,0 +1,57 @@
+"""The errors a user can meet.
+
+Every message says what was given, what was expected and what to do, in one or two lines. The command line prints
+the message alone and exits with `exit_status`; a traceback is only ever shown for a fault of ours.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class EquiwmError(Exception):
+    """Base of all errors that a command or an input of the user can cause."""
+
+    exit_status = 2
+
+
+class ConfigError(EquiwmError, ValueError):
+    """A preset, a configuration file or a `--set` that does not describe a run."""
+
+
+class GroupError(EquiwmError, ValueError):
+    """A group that does not exist, or that does not fit the world it is asked of."""
+
+
+class RepError(EquiwmError, ValueError):
+    """A representation that cannot be parsed, or a tensor or layer that does not have it."""
+
+
+class DataError(EquiwmError, ValueError):
+    """Observations, actions or simulator states that a world or a model cannot take."""
+
+
+class RunError(EquiwmError):
+    """A run directory that is missing, incomplete, foreign, in use, or in the way."""
+
+
+class DeviceError(EquiwmError):
+    """A device that this machine does not have."""
+
+
+class MissingExtraError(EquiwmError, ImportError):
+    """An optional dependency that is not installed."""
+
+
+class TrainingError(EquiwmError):
+    """A training that diverged (NaN) or collapsed: the command was right, the result is not."""
+
+    exit_status = 1
+
+
+def nearest(given: str, known: Iterable[str]) -> str:
+    """The end of an error message about an unknown name: the nearest known ones, else all of them."""
+    known = sorted(known)
+    close = difflib.get_close_matches(given, known, n=3, cutoff=0.5)
+    return f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known)}."
