@@ -1,0 +1,1 @@
+"""Groups, their elements, and the representations that say how a tensor transforms under them."""
