@@ -1,0 +1,314 @@
+"""What a run is: frozen dataclasses, read from a preset, then a file, then `--set section.key=value`.
+
+Later sources win. Every field carries its help text; an unknown key or a value of the wrong type is refused with
+the nearest known names. A resolved `Config` is written to the run as `config.yaml` and reads back equal.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import types
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import yaml
+
+from equiwm.errors import ConfigError, nearest
+
+
+def _field(default: Any, help: str) -> Any:
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass(frozen=True)
+class PushTConfig:
+    """The real PushT simulator (gym-pusht), group SO(2) about the arena's centre."""
+
+    name: Literal["pusht"] = _field("pusht", "which world")
+    direction: Literal["stem", "body_x"] = _field(
+        "stem", "axis of the block that is observed: its mirror axis (stem), or the paper's body x axis"
+    )
+    wedge: tuple[float, float] = _field((0.0, 90.0), "scene orientations seen in training, degrees [low, high)")
+    episode_steps: int = _field(16, "steps of one exploration episode")
+
+
+@dataclass(frozen=True)
+class CloudConfig:
+    """Synthetic point clouds driven by force, torque and stretch, group SE(3)."""
+
+    name: Literal["cloud"] = _field("cloud", "which world")
+    action: Literal["coupled", "separate"] = _field(
+        "coupled", "one vector drives force and torque (the paper's), or each has its own"
+    )
+    points: int = _field(24, "points of a cloud, always in the same order")
+    wedge: tuple[float, float] = _field((0.0, 90.0), "scene orientations about z seen in training, degrees [low, high)")
+
+
+@dataclass(frozen=True)
+class BodyConfig:
+    """A rigid body in MuJoCo with gravity off, driven by force, torque and a pusher, group SE(3)."""
+
+    name: Literal["body"] = _field("body", "which world")
+    cone: Literal["elliptic", "pyramidal"] = _field(
+        "elliptic", "friction cone; the pyramidal one, MuJoCo's default, breaks the symmetry on contact"
+    )
+    wedge: tuple[float, float] = _field((0.0, 90.0), "scene orientations about z seen in training, degrees [low, high)")
+    episode_steps: int = _field(8, "control steps of one exploration episode")
+
+
+WorldConfig = PushTConfig | CloudConfig | BodyConfig
+WORLDS: dict[str, type[WorldConfig]] = {"pusht": PushTConfig, "cloud": CloudConfig, "body": BodyConfig}
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Encoder E, predictor f and the latent between them."""
+
+    encoder: Literal["vn", "mlp", "identity"] = _field(
+        "vn", "vector neurons, ordinary MLP, or identity (a forward model: the latent is the state)"
+    )
+    predictor: Literal["vn", "mlp"] = _field("vn", "vector neurons or ordinary MLP, both residual: f = z + net(z, a)")
+    weights: Literal["real", "complex"] = _field(
+        "complex", "weights of vector neurons; complex (d = 2) is complete for SO(2), real also carries O(2)"
+    )
+    latent: int = _field(128, "latent dimension D (vectors: D / d channels); ignored by the identity encoder")
+    encoder_widths: tuple[int, ...] = _field((64, 64), "hidden widths of the encoder (channels or units)")
+    encoder_skip: bool = _field(False, "a linear path beside the vector-neuron encoder")
+    predictor_widths: tuple[int, ...] = _field((64, 64), "hidden widths of the predictor (channels or units)")
+
+
+OptimizerName = Literal["muon", "adamw", "adam", "sgd", "rmsprop"]
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Data, objective and optimiser."""
+
+    transitions: int = _field(1500, "training transitions, all from the wedge")
+    objective: Literal["jepa", "forward"] = _field(
+        "jepa", "latent prediction with an EMA target and a variance hinge, or next state weighted per channel"
+    )
+    optimizer: OptimizerName = _field("muon", "muon trains matrices with Muon and the rest with AdamW")
+    lr: float | None = _field(None, "learning rate; null is the optimiser's own default")
+    weight_decay: float = _field(0.0, "weight decay")
+    schedule: Literal["constant", "cosine"] = _field("constant", "learning rate over the training")
+    epochs: int = _field(60, "passes over the training transitions")
+    batch: int = _field(128, "batch size")
+    ema: float = _field(0.99, "decay of the EMA target encoder, per step")
+    variance_weight: float = _field(0.04, "weight c of the variance hinge c mean_d relu(1 - std(z_d))")
+
+
+SECTIONS: dict[str, type] = {"model": ModelConfig, "training": TrainingConfig}
+
+
+@dataclass(frozen=True)
+class Config:
+    """A fully resolved run."""
+
+    preset: str
+    description: str
+    baseline: str | None
+    world: WorldConfig
+    model: ModelConfig
+    training: TrainingConfig
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for YAML: `parse(config.as_dict()) == config`."""
+        return _plain(dataclasses.asdict(self))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    return [_plain(entry) for entry in value] if isinstance(value, tuple | list) else value
+
+
+def _describe(kind: Any) -> str:
+    if get_origin(kind) is Literal:
+        return "one of " + ", ".join(map(str, get_args(kind)))
+    if get_origin(kind) in (Union, types.UnionType):
+        return " or ".join(_describe(arg) for arg in get_args(kind))
+    if get_origin(kind) is tuple:
+        inner = get_args(kind)
+        return f"a list of {inner[0].__name__}" + ("" if inner[-1] is Ellipsis else f" of length {len(inner)}")
+    return "null" if kind is type(None) else kind.__name__
+
+
+def _coerce(value: Any, kind: Any, where: str) -> Any:
+    """`value` as `kind`, or a ConfigError that names `where`. An int is taken for a float, nothing else converts."""
+    origin = get_origin(kind)
+    if origin is Literal and value in get_args(kind):
+        return value
+    if origin in (Union, types.UnionType):
+        for arg in get_args(kind):
+            try:
+                return _coerce(value, arg, where)
+            except ConfigError:
+                continue
+    if origin is tuple and isinstance(value, list | tuple):
+        inner = get_args(kind)
+        expected = [inner[0]] * len(value) if inner[-1] is Ellipsis else list(inner)
+        if len(expected) == len(value):
+            return tuple(_coerce(entry, want, where) for entry, want in zip(value, expected, strict=True))
+    if kind is type(None) and value is None:
+        return None
+    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if kind is int and isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if kind in (str, bool) and isinstance(value, kind):
+        return value
+    raise ConfigError(f"{where}: got {value!r}, expected {_describe(kind)}.")
+
+
+def _build(cls: type, values: Mapping[str, Any], section: str) -> Any:
+    hints = get_type_hints(cls)
+    for key in values:
+        if key not in hints:
+            raise ConfigError(f"unknown key '{section}.{key}': {nearest(str(key), hints)}")
+    return cls(**{key: _coerce(value, hints[key], f"{section}.{key}") for key, value in values.items()})
+
+
+def _section(name: str, values: Any) -> Mapping[str, Any]:
+    if values is None:
+        return {}
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"section '{name}': got {values!r}, expected keys and values.")
+    return values
+
+
+def parse(data: Mapping[str, Any]) -> Config:
+    """A `Config` from plain data with the keys preset, description, baseline, world, model, training.
+
+    Raises:
+        ConfigError: an unknown key or section, a value of the wrong type, or values that contradict each other.
+    """
+    known = [entry.name for entry in dataclasses.fields(Config)]
+    for key in data:
+        if key not in known:
+            raise ConfigError(f"unknown section '{key}': {nearest(str(key), known)}")
+    world = _section("world", data.get("world"))
+    world_name = world.get("name", "pusht")
+    if world_name not in WORLDS:
+        raise ConfigError(f"unknown world '{world_name}': {nearest(str(world_name), WORLDS)}")
+    config = Config(
+        preset=_coerce(data.get("preset", "custom"), str, "preset"),
+        description=_coerce(data.get("description", ""), str, "description"),
+        baseline=_coerce(data.get("baseline"), str | None, "baseline"),
+        world=_build(WORLDS[world_name], world, "world"),
+        **{name: _build(cls, _section(name, data.get(name)), name) for name, cls in SECTIONS.items()},
+    )
+    _check(config)
+    return config
+
+
+def _check(config: Config) -> None:
+    """Refuse values that are of the right type but make no run."""
+    training, model, world = config.training, config.model, config.world
+    positive = {
+        "training.transitions": training.transitions,
+        "training.epochs": training.epochs,
+        "model.latent": model.latent,
+        "world.episode_steps": getattr(world, "episode_steps", 1),
+        **{f"model.encoder_widths[{i}]": width for i, width in enumerate(model.encoder_widths)},
+        **{f"model.predictor_widths[{i}]": width for i, width in enumerate(model.predictor_widths)},
+    }
+    for key, value in positive.items():
+        if value < 1:
+            raise ConfigError(f"{key}: got {value}, expected at least 1.")
+    if isinstance(world, CloudConfig) and world.points < 4:
+        raise ConfigError(f"world.points: got {world.points}, expected at least 4: fewer span no frame in space.")
+    if not 2 <= training.batch <= training.transitions:
+        raise ConfigError(
+            f"training.batch: got {training.batch}, expected 2 to training.transitions ({training.transitions})."
+        )
+    if not 0.0 <= training.ema < 1.0:
+        raise ConfigError(f"training.ema: got {training.ema:g}, expected a decay in [0, 1).")
+    if training.lr is not None and not training.lr > 0.0:
+        raise ConfigError(f"training.lr: got {training.lr:g}, expected a positive number or null.")
+    if training.weight_decay < 0.0 or training.variance_weight < 0.0:
+        raise ConfigError("training.weight_decay and training.variance_weight: expected at least 0.")
+    low, high = world.wedge
+    if not low < high <= low + 360.0:
+        raise ConfigError(f"world.wedge: got [{low:g}, {high:g}], expected low < high <= low + 360 degrees.")
+    if (training.objective == "forward") != (model.encoder == "identity"):
+        raise ConfigError(
+            f"training.objective {training.objective} with model.encoder {model.encoder}: the forward objective "
+            "goes with the identity encoder, jepa with the others."
+        )
+
+
+def preset_folder() -> Path:
+    """The folder of the presets: the installed package's, else the checkout's.
+
+    Raises:
+        ConfigError: neither is there.
+    """
+    packaged = Path(str(resources.files("equiwm"))) / "presets"
+    checkout = Path(__file__).resolve().parent.parent / "presets"
+    for folder in (packaged, checkout):
+        if folder.is_dir():
+            return folder
+    raise ConfigError(f"the presets are missing: looked in {packaged} and {checkout}; reinstall equiwm.")
+
+
+def preset_names() -> list[str]:
+    """Names of all presets, in alphabetical order."""
+    return sorted(path.stem for path in preset_folder().glob("*.yaml"))
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file.
+
+    Raises:
+        ConfigError: the file is missing, is not YAML, or does not hold keys and values.
+    """
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"no such file: {path}.") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"cannot read {path} as YAML: {reason}") from None
+    if not isinstance(data, dict):
+        raise ConfigError(f"cannot read {path}: expected sections with keys and values.")
+    return data
+
+
+def _assign(data: dict[str, Any], assignment: str) -> None:
+    key, equals, text = assignment.partition("=")
+    section, dot, name = key.strip().partition(".")
+    if not equals or not dot:
+        raise ConfigError(f"cannot read --set '{assignment}': expected section.key=value, as in training.epochs=10.")
+    if section not in ("world", *SECTIONS):
+        raise ConfigError(f"unknown section in --set '{assignment}': {nearest(section, ['world', *SECTIONS])}")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ConfigError(f"cannot read the value of --set '{assignment}'.") from None
+    if isinstance(value, str):  # YAML 1.1 reads 1e-3 as text
+        with contextlib.suppress(ValueError):
+            value = float(value)
+    data[section] = {**_section(section, data.get(section)), name.strip(): value}
+
+
+def load(preset: str, file: Path | None = None, assignments: Sequence[str] = ()) -> Config:
+    """Resolve a preset, then the sections of a YAML file over it, then `section.key=value` assignments.
+
+    Raises:
+        ConfigError: an unknown preset (with the nearest names), key, section or value.
+    """
+    names = preset_names()
+    if preset not in names:
+        raise ConfigError(f"unknown preset '{preset}': {nearest(preset, names)}")
+    data = {**read_yaml(preset_folder() / f"{preset}.yaml"), "preset": preset}
+    for key, value in (read_yaml(file) if file else {}).items():
+        merges = key == "world" or key in SECTIONS
+        data[key] = {**_section(key, data.get(key)), **_section(key, value)} if merges else value
+    for assignment in assignments:
+        _assign(data, assignment)
+    return parse(data)

@@ -1,0 +1,241 @@
+"""Independent, seeded cells: the one mechanism for seeds, optimisers, ablations and reproductions.
+
+A cell is a key and its parameters (the seed among them); a grid is a list of cells and one importable
+function of the parameters. Finished cells are written one by one by the client, so that an interruption loses
+only what was being computed; the results do not depend on the number of jobs, the order or the interruption.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from equiwm.errors import ConfigError, RunError
+from equiwm.runs import canonical_json, hold, read_json, write_atomic
+
+CellFunction = Callable[[dict[str, Any]], Mapping[str, Any]]
+"""Parameters to result, both JSON data; importable, and a function of nothing else (not even the clock)."""
+
+Progress = Callable[[int, int, "CellResult | None"], None]
+"""Called with (cells done, cells of the grid, the one just done); at first with what was stored, and None."""
+
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One independent computation.
+
+    Attributes:
+        key: what a reader calls it (`width=64,seed=0`); unique in its grid.
+        params: JSON data given to the function.
+    """
+
+    key: str
+    params: Mapping[str, Any]
+
+    @property
+    def id(self) -> str:
+        """Canonical key: the key as a file name, and a hash of the key and the parameters."""
+        digest = hashlib.sha256(canonical_json([self.key, self.params]).encode()).hexdigest()
+        return f"{re.sub(r'[^A-Za-z0-9_.=,-]+', '_', self.key)[:80]}-{digest[:16]}"
+
+
+@dataclass(frozen=True)
+class CellError:
+    """Why a cell failed: the exception's type, its message, and the traceback as text."""
+
+    type: str
+    message: str
+    traceback: str
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """What came of a cell: a result, or an error."""
+
+    cell: Cell
+    result: dict[str, Any] | None
+    error: CellError | None = None
+
+
+def expand(**axes: Sequence[Any]) -> list[Cell]:
+    """The product of the axes, the last one varying fastest, with keys `width=64,seed=0`.
+
+    Args:
+        axes: the values of each parameter.
+    """
+    combinations = [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
+    return [Cell(",".join(f"{name}={value}" for name, value in params.items()), params) for params in combinations]
+
+
+def _name(function: CellFunction) -> str:
+    module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", "")
+    if getattr(sys.modules.get(module or ""), name, None) is not function:
+        raise ValueError(f"the function of a grid has to be importable by name; got {function!r}")
+    return f"{module}.{name}"
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """One thread for numerical libraries, as in a worker, or jobs=1 and jobs=2 would round differently."""
+    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))  # for what the cell imports first
+    torch = sys.modules.get("torch")
+    threads = torch.get_num_threads() if torch else None
+    try:
+        yield
+    finally:
+        if torch:
+            torch.set_num_threads(threads)
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _compute(index: int, function: CellFunction, params: str) -> tuple[int, dict[str, Any]]:
+    """Run one cell, in whichever process: its index and {"result": ...} or {"error": ...}."""
+    torch = sys.modules.get("torch")
+    if torch:  # a Dask worker knows nothing of inner_max_num_threads
+        torch.set_num_threads(1)
+    try:
+        result = function(json.loads(params))
+        if not isinstance(result, Mapping):
+            raise TypeError(f"the function of a grid returns a dict; got {type(result).__name__}")
+        # through text, so that a fresh result equals one that is read back
+        return index, {"result": json.loads(canonical_json(result))}
+    except Exception as error:
+        return index, {
+            "error": {
+                "type": type(error).__name__,
+                "message": str(error),
+                "traceback": traceback.format_exc(),
+            }
+        }
+
+
+def _as_result(cell: Cell, payload: Mapping[str, Any]) -> CellResult:
+    error = payload.get("error")
+    return CellResult(cell, payload.get("result"), CellError(**error) if error else None)
+
+
+def _open_store(store: Path, definition: dict[str, Any], resume: bool) -> None:
+    """Write the grid's definition into a new store, or compare it with that of an old one."""
+    path = store / "grid.json"
+    if not path.exists():
+        write_atomic(path, canonical_json(definition, indent=2) + "\n")
+        return
+    if not resume:
+        raise RunError(f"{store} holds a grid already; pass --resume to go on with it, or another --name.")
+    stored = read_json(path)
+    if stored == definition:
+        return
+    if stored.get("function") != definition["function"]:
+        change = f"it computes {stored.get('function')}, now {definition['function']} is wanted"
+    else:
+        old, new = set(stored.get("cells", [])), set(definition["cells"])
+        change = f"{len(new - old)} cells are new or have other parameters, {len(old - new)} are gone"
+    raise RunError(f"cannot resume {store}: {change}. Give the grid it was started with, or another --name.")
+
+
+def _computed(
+    function: CellFunction, missing: list[tuple[int, str]], jobs: int | None
+) -> Generator[tuple[int, dict[str, Any]], None, None]:
+    """The missing cells as they finish, in any order."""
+    if jobs == 1:
+        with _one_thread():
+            for index, params in missing:
+                yield _compute(index, function, params)
+        return
+    import joblib
+
+    local = joblib.parallel_config(backend="loky", n_jobs=jobs, inner_max_num_threads=1) if jobs else nullcontext()
+    with local:
+        # one cell a batch: what has finished is never held back by a neighbour
+        parallel = joblib.Parallel(batch_size=1, return_as="generator_unordered")
+        arriving = parallel(joblib.delayed(_compute)(index, function, params) for index, params in missing)
+    with closing(arriving):  # on an interruption, cancels what is running
+        yield from arriving
+
+
+def run_grid(
+    function: CellFunction,
+    cells: Sequence[Cell],
+    store: Path,
+    *,
+    jobs: int | None = 1,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> list[CellResult]:
+    """Compute every cell and keep each finished one on disk at once.
+
+    The store holds `grid.json` (the definition) and `cells/ID.json` (key, parameters, and result or error).
+    A cell that fails is recorded and the others go on. An interruption keeps what is finished.
+
+    Args:
+        function: importable, from a cell's parameters to its result, JSON data both.
+        cells: the grid, in canonical order; keys are unique.
+        store: folder of the grid; made if it is missing.
+        jobs: 1 computes in this process, n in n local ones, -1 on every core, one thread each; None
+            takes the backend of a surrounding `joblib.parallel_config` (Dask).
+        resume: go on with an existing store: finished cells are read back, missing and failed ones computed.
+        progress: called once with what the store holds, then after each cell.
+
+    Returns:
+        One result a cell, in the order of `cells`.
+
+    Raises:
+        RunError: the store holds a grid and `resume` is not given, or another grid; it is in use, damaged or
+            unwritable; or a worker process died.
+        ConfigError: a number of jobs that makes no sense.
+        ValueError: two cells with one key, or a function that cannot be imported by name.
+    """
+    if jobs is not None and jobs != -1 and jobs < 1:
+        raise ConfigError(f"--jobs: got {jobs}, expected at least 1, or -1 for every core.")
+    keys = [cell.key for cell in cells]
+    if len(set(keys)) < len(keys):
+        raise ValueError(f"cells with one key: {sorted({key for key in keys if keys.count(key) > 1})}")
+    store = Path(store)
+    definition = {"function": _name(function), "cells": sorted(cell.id for cell in cells)}
+    paths = [store / "cells" / f"{cell.id}.json" for cell in cells]
+    try:
+        (store / "cells").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"cannot make the grid's folder {store}: {error.strerror}; choose another --out.") from None
+    with hold(store / ".lock", f"the grid {store}"):
+        _open_store(store, definition, resume)
+        results: dict[int, CellResult] = {}
+        for index, (cell, path) in enumerate(zip(cells, paths, strict=True)):
+            if path.exists() and "result" in (payload := read_json(path)):
+                results[index] = _as_result(cell, payload)
+        missing = [(index, canonical_json(cell.params)) for index, cell in enumerate(cells) if index not in results]
+        if progress:
+            progress(len(results), len(cells), None)
+        try:
+            with closing(_computed(function, missing, jobs)) as arriving:
+                for index, payload in arriving:
+                    cell = cells[index]
+                    record = {"key": cell.key, "params": cell.params, **payload}
+                    write_atomic(paths[index], canonical_json(record, indent=2) + "\n")
+                    results[index] = _as_result(cell, payload)
+                    if progress:
+                        progress(len(results), len(cells), results[index])
+        except BrokenExecutor:
+            raise RunError(
+                f"a worker process of the grid {store} died (out of memory?); {len(results)} of {len(cells)} "
+                "cells are kept. Go on with --resume and fewer --jobs."
+            ) from None
+    return [results[index] for index in range(len(cells))]

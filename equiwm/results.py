@@ -1,0 +1,243 @@
+"""What each command measures, as plain dataclasses: the names of `metrics.json`.
+
+The README's glossary defines the quantities; `run.record(section, variant, result.as_dict())` writes them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Result:
+    """Base: a result is data and nothing else."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Nested plain data."""
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True)
+class TrainResult(Result):
+    """Section `train`.
+
+    Attributes:
+        parameters: trained scalars.
+        transitions: training transitions.
+        excluded: transitions dropped while collecting, by reason.
+        seconds: wall-clock seconds, data included; with `steps_seconds` the only entries that differ between runs.
+        steps_seconds: of them, optimisation alone.
+        first_loss: mean loss of the first epoch.
+        final_loss: mean loss of the last epoch.
+        latent_std: mean standard deviation of a latent dimension on the training observations.
+        effective_rank: of the same latents.
+        weights_moved: |W - W0| / |W0| over all parameters.
+        seed: seed of data, weights and order.
+    """
+
+    parameters: int
+    transitions: int
+    excluded: dict[str, int]
+    seconds: float
+    steps_seconds: float
+    first_loss: float
+    final_loss: float
+    latent_std: float
+    effective_rank: float
+    weights_moved: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class ModelResidual(Result):
+    """Residuals of one network (claim A).
+
+    Attributes:
+        encoder: relative residual of E.
+        predictor: relative residual of f, on the encoder's latents.
+        composed: relative residual of F = f(E(x), a), as a function of observation and action.
+        relative_composed: the same number under the name of the contract.
+        max_abs: largest absolute residual of F, over elements, samples and components (the paper's).
+        cost_drift: E|C(g s, g s') - C(s, s')| / E C with C = |E(s) - E(s')| over random pairs.
+        latent_std: spread of its latents.
+        effective_rank: of the same latents.
+    """
+
+    encoder: float
+    predictor: float
+    composed: float
+    relative_composed: float
+    max_abs: float
+    cost_drift: float
+    latent_std: float
+    effective_rank: float
+
+
+@dataclass(frozen=True)
+class VerifyResult(Result):
+    """Section `verify_equivariance`.
+
+    Attributes:
+        group: the group's name.
+        dtype: dtype of the evaluation.
+        device: device of the evaluation.
+        samples: group elements probed.
+        transitions: transitions each was probed on.
+        tolerance: bound on `trained.relative_composed`.
+        verdict: `equivariant`, `not equivariant` or `inconclusive`.
+        reason: why, in one line.
+        passed: whether the verdict is `equivariant`.
+        init: the network at initialisation, rebuilt from the seed.
+        trained: the network as trained.
+        control: an ordinary network of the same interface, which has to fail.
+        weights_moved: |W - W0| / |W0|.
+        latent_std: spread of the trained latents.
+        effective_rank: of the same latents.
+        seed: seed of probe data and elements.
+    """
+
+    group: str
+    dtype: str
+    device: str
+    samples: int
+    transitions: int
+    tolerance: float
+    verdict: str
+    reason: str
+    passed: bool
+    init: ModelResidual
+    trained: ModelResidual
+    control: ModelResidual
+    weights_moved: float
+    latent_std: float
+    effective_rank: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class Bin(Result):
+    """One orientation bin of a sweep.
+
+    Attributes:
+        label: `40` (degrees) or a name.
+        angle_deg: angle of the bin's element from the identity.
+        seen: `true`, `partial` or `false`.
+        relmse: pooled error over the true displacement, in the model's own latent.
+        components: the same in each named channel, for forward models.
+        readout: read-out error of each target.
+    """
+
+    label: str
+    angle_deg: float
+    seen: str
+    relmse: float
+    components: dict[str, float]
+    readout: dict[str, float]
+
+
+@dataclass(frozen=True)
+class ReadoutResult(Result):
+    """Read-out error of one target, pooled and normalised by the true change.
+
+    Attributes:
+        seen: on the untouched held-out transitions.
+        worst_unseen: the worst fully unseen bin.
+        action_only: read-out of the change from the action alone; a model has to beat it.
+        penalty: ridge penalty chosen by cross-validation.
+        commutant: whether the read-out was restricted to equivariant maps.
+    """
+
+    seen: float
+    worst_unseen: float
+    action_only: float
+    penalty: float
+    commutant: bool
+
+
+@dataclass(frozen=True)
+class SweepResult(Result):
+    """Section `sweep_group` (claim B).
+
+    Attributes:
+        group: the group's name.
+        dtype: dtype of the evaluation.
+        device: device of the evaluation.
+        transitions: held-out transitions, turned into every bin.
+        excluded: test transitions dropped by the world's guard, by reason.
+        bins: one entry a bin; the first is the untouched one.
+        seen: relMSE of the untouched bin.
+        worst_ood: largest relMSE over the fully unseen bins.
+        ood_factor: worst_ood / seen.
+        flatness: max over bins of |relmse / seen - 1|.
+        readout: one entry a target.
+        parameters: trained scalars of the model.
+        seed: seed of the held-out transitions.
+    """
+
+    group: str
+    dtype: str
+    device: str
+    transitions: int
+    excluded: dict[str, int]
+    bins: list[Bin]
+    seen: float
+    worst_ood: float
+    ood_factor: float
+    flatness: float
+    readout: dict[str, ReadoutResult]
+    parameters: int
+    seed: int = field(default=0)
+
+
+@dataclass(frozen=True)
+class OptimizerRow(Result):
+    """One optimiser of a study (claim A).
+
+    Attributes:
+        optimizer: its name.
+        float32: relative composed residual after training.
+        float64: the same weights, probed in float64.
+        max_abs: largest absolute composed residual, float32.
+        loss_ratio: loss of the last epoch over that of the first.
+        weights_moved: |W - W0| / |W0|.
+        latent_std: spread of the trained latents.
+        effective_rank: of the same latents.
+        control: relative composed residual of the network that has to fail.
+        verdict: of both precisions, or the two apart.
+        passed: whether both hold.
+    """
+
+    optimizer: str
+    float32: float
+    float64: float
+    max_abs: float
+    loss_ratio: float
+    weights_moved: float
+    latent_std: float
+    effective_rank: float
+    control: float
+    verdict: str
+    passed: bool
+
+
+@dataclass(frozen=True)
+class OptimizerStudy(Result):
+    """Section `verify_equivariance` of a study of optimisers.
+
+    Attributes:
+        group: the group's name.
+        samples: group elements probed.
+        rows: one an optimiser.
+        failed: cells that ended in an error, each with its message.
+        passed: whether every optimiser's verdict is `equivariant`, in both precisions.
+        seed: seed of probe data.
+    """
+
+    group: str
+    samples: int
+    rows: list[OptimizerRow]
+    failed: list[str]
+    passed: bool
+    seed: int

@@ -1,0 +1,589 @@
+"""The run directory: what a command leaves on disk, and the only code that reads and writes its plain files.
+
+A run is a folder with `config.yaml` (fully resolved), `history.csv`, `metrics.json`, `summary.*` and
+`figures/`; a training also has `checkpoint.pt`, and `resume.pt` until it is done. Every file is written
+beside itself and renamed into place: an interruption leaves the old file or the new one, never half of one.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import errno
+import hashlib
+import io
+import json
+import math
+import os
+import platform
+import secrets
+import shlex
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib import metadata
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+import yaml
+from filelock import FileLock, Timeout
+
+from equiwm import config as configuration
+from equiwm.config import Config
+from equiwm.errors import ConfigError, RunError, nearest
+
+SCHEMA = 1
+"""Version of the layout of a run directory; a higher one than ours is refused."""
+
+LOCK_SECONDS = 60.0
+"""How long a writer of metrics.json waits for another; each holds the lock for milliseconds."""
+
+Kind = Literal["train", "study"]
+State = Literal["absent", "incomplete", "complete"]
+
+_CONFIG_KEYS = tuple(field.name for field in dataclasses.fields(Config))
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)
+
+
+@contextmanager
+def atomic_writer(path: Path) -> Iterator[BinaryIO]:
+    """A binary file that takes the place of `path` when the block ends well, and vanishes when it does not.
+
+    Args:
+        path: the file to write; its folder must exist.
+
+    Yields:
+        A file object open for writing (`torch.save(state, file)`).
+
+    Raises:
+        RunError: the file cannot be written (permissions, full disk). What was there is untouched.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    try:
+        # Not tempfile: its files are private to the user (0600), a run is as readable as any other file.
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException as error:
+        with suppress(OSError):
+            temporary.unlink()
+        if isinstance(error, OSError):
+            raise RunError(f"cannot write {path}: {_reason(error)}.") from error
+        raise
+
+
+def write_atomic(path: Path, content: bytes | str) -> None:
+    """Write a whole file (text as UTF-8) so that a reader sees the old content or the new one.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    with atomic_writer(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+def plain(value: Any) -> Any:
+    """`value` as strict JSON data: arrays and numpy scalars unpacked, keys as text, non-finite numbers null.
+
+    Raises:
+        TypeError: something that JSON has no form for.
+    """
+    if hasattr(value, "tolist"):  # numpy arrays and scalars, tensors
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(entry) for entry in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    raise TypeError(f"no JSON form for {type(value).__name__}: {value!r}")
+
+
+def canonical_json(value: Any, indent: int | None = None) -> str:
+    """Strict JSON with sorted keys: equal data gives equal text."""
+    return json.dumps(plain(value), sort_keys=True, indent=indent, allow_nan=False, ensure_ascii=False)
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a strict JSON file.
+
+    Raises:
+        RunError: the file cannot be read, is not strict JSON, or holds no object.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {_reason(error)}.") from None
+    except ValueError as error:  # also UnicodeDecodeError, JSONDecodeError
+        raise RunError(f"{path} is damaged ({error}); move it away and run the command again.") from None
+    if not isinstance(data, dict):
+        raise RunError(f"{path} is damaged (expected a JSON object); move it away and run the command again.")
+    return data
+
+
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """The content of `folder`/metrics.json, empty if there is none yet.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    path = folder / "metrics.json"
+    data = read_json(path) if path.exists() else {}
+    for section, entry in data.items():
+        if not isinstance(entry, dict) or not isinstance(entry.get("variants", {}), dict):
+            raise RunError(f"{path} is damaged (section '{section}'); move it away and run again.")
+    return data
+
+
+def record_metrics(
+    folder: Path,
+    section: str,
+    variant: str | None,
+    result: Mapping[str, Any],
+    baseline: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the result of one invocation into `folder`/metrics.json, under a lock and atomically.
+
+    The section's top level becomes this result; `variants[variant]` keeps it beside those of other variants.
+
+    Args:
+        folder: a run, or the folder given by `--out`; created if it is missing.
+        section: the command, as metrics.json names it (`sweep_group`).
+        variant: canonical key of the invocation (`so3`, `se3/float64`); None for a command without variants.
+        result: JSON data; numpy values are unpacked, non-finite numbers become null.
+        baseline: the baseline's result with its preset, seed and checkpoint hash; stored as `baseline`.
+
+    Raises:
+        RunError: metrics.json is damaged (and stays as it is), cannot be written, or is locked for too long.
+    """
+    reserved = {"variants", "baseline"} & set(result)
+    if reserved:
+        raise ValueError(f"the result of {section} has keys of metrics.json itself: {sorted(reserved)}")
+    entry = plain(result) if baseline is None else plain({**result, "baseline": baseline})
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".metrics.lock", timeout=LOCK_SECONDS):
+            data = read_metrics(folder)
+            variants = data.get(section, {}).get("variants", {})
+            if variant is not None:
+                variants[variant] = entry
+            data[section] = {**entry, "variants": variants} if variants else entry
+            write_atomic(folder / "metrics.json", canonical_json(data, indent=2) + "\n")
+    except Timeout:
+        raise RunError(f"{folder / 'metrics.json'} is locked by another process; try again.") from None
+    except OSError as error:
+        raise RunError(f"cannot write {folder / 'metrics.json'}: {_reason(error)}.") from None
+
+
+@contextmanager
+def hold(path: Path, what: str) -> Iterator[None]:
+    """Hold the lock file `path`, without waiting; the system releases it however the process dies.
+
+    Args:
+        path: the lock file; it stays behind, empty.
+        what: what is held, for the message.
+
+    Raises:
+        RunError: another process holds it, or the file cannot be made.
+    """
+    if not path.parent.is_dir():  # FileLock would make it
+        raise RunError(f"cannot lock {path}: {path.parent} does not exist.")
+    lock = FileLock(path, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise RunError(f"{what} is in use by another process; let it end first.") from None
+    except OSError as error:
+        raise RunError(f"cannot lock {path}: {_reason(error)}.") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a run's numbers depend on, from the packages' metadata (importing none of them)."""
+    found = {"python": platform.python_version()}
+    for package in ("equiwm", "torch", "numpy", "gym-pusht"):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+@dataclass(frozen=True)
+class Header:
+    """What `config.yaml` says about a run besides its sections.
+
+    Attributes:
+        kind: `train`, which has a checkpoint, or `study` (an ablation, a reproduction), which has none.
+        name: the run's name when it was made; the folder may have been renamed since.
+        seed: seeds everything in the run.
+        command: the command line, one entry an argument; empty when the run was made from Python.
+        versions: package -> version.
+        schema: version of the layout.
+    """
+
+    kind: Kind
+    name: str
+    seed: int
+    command: tuple[str, ...]
+    versions: dict[str, str]
+    schema: int = SCHEMA
+
+
+def read_config(path: Path) -> tuple[Header, dict[str, Any]]:
+    """Split a `config.yaml` into its header and the rest, which `equiwm.config.parse` takes (for a training).
+
+    A study may have the sections of a training as well, and a section `study` of its own.
+
+    Raises:
+        ConfigError: the file is not YAML, or a key is missing, unknown or of the wrong type.
+        RunError: the run was written by a later version of equiwm.
+    """
+    data = configuration.read_yaml(path)
+    types: dict[str, type] = {
+        "kind": str,
+        "schema": int,
+        "name": str,
+        "seed": int,
+        "command": list,
+        "versions": dict,
+    }
+    for key, kind in types.items():
+        if key not in data:
+            raise ConfigError(f"{path}: no key '{key}'; it was not written by equiwm, or it is damaged.")
+        if not isinstance(data[key], kind) or isinstance(data[key], bool):
+            raise ConfigError(f"{path}: {key}: got {data[key]!r}, expected {kind.__name__}.")
+    if data["schema"] > SCHEMA:
+        raise RunError(f"{path} has schema {data['schema']}, expected at most {SCHEMA}; install a later equiwm.")
+    if data["kind"] not in ("train", "study"):
+        raise ConfigError(f"{path}: kind: got {data['kind']!r}, expected train or study.")
+    sections = [*_CONFIG_KEYS, *(["study"] if data["kind"] == "study" else [])]
+    for key in data:
+        if key not in types and key not in sections:
+            raise ConfigError(f"{path}: unknown key '{key}': {nearest(str(key), [*types, *sections])}")
+    header = Header(
+        kind=data["kind"],
+        name=data["name"],
+        seed=data["seed"],
+        command=tuple(map(str, data["command"])),
+        versions={str(package): str(version) for package, version in data["versions"].items()},
+        schema=data["schema"],
+    )
+    return header, {key: value for key, value in data.items() if key not in types}
+
+
+def _differences(old: Any, new: Any, where: str = "") -> list[str]:
+    """Dotted keys at which two configurations differ, with both values."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        prefix = f"{where}." if where else ""
+        return [
+            line for key in sorted({*old, *new}) for line in _differences(old.get(key), new.get(key), f"{prefix}{key}")
+        ]
+    return [] if old == new else [f"{where} (was {old}, now {new})"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run directory. `Run.open` and `Run.create` return one that has been checked.
+
+    Attributes:
+        path: the directory.
+    """
+
+    path: Path
+
+    @staticmethod
+    def create(
+        folder: Path,
+        name: str,
+        config: Mapping[str, Any],
+        *,
+        seed: int,
+        kind: Kind = "train",
+        command: Sequence[str] = (),
+    ) -> Run:
+        """Make the directory `folder`/`name` with its `config.yaml`, or nothing at all.
+
+        Args:
+            folder: the folder that holds runs; created if it is missing.
+            name: the run's name, a single path component that does not start with a dot.
+            config: plain data, `Config.as_dict()`; a study may add a section `study`.
+            seed: the run's seed.
+            kind: `train` or `study`.
+            command: the command line that makes it.
+
+        Raises:
+            RunError: a name that is no folder name, something in the way, or an unwritable folder.
+        """
+        if not name or name.startswith(".") or any(character in name for character in "/\\\0"):
+            raise RunError(f"--name '{name}': expected a folder name without '/', '\\' and a leading dot.")
+        run = Run(Path(folder) / name)
+        header = Header(kind=kind, name=name, seed=seed, command=tuple(command), versions=versions())
+        head = {**dataclasses.asdict(header), "command": list(header.command)}
+        text = yaml.safe_dump({**head, **plain(config)}, sort_keys=False, allow_unicode=True)
+        # The directory is filled under another name and renamed: of two processes one wins, and no reader
+        # ever finds it without its config.yaml.
+        made: list[Path] = []
+        draft = run.path.with_name(f".{name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+        try:
+            run.refuse_existing()
+            made = [parent for parent in run.path.parents if not parent.exists()]
+            draft.mkdir(parents=True)
+            write_atomic(draft / "config.yaml", text)
+            if run.path.is_dir():
+                run.path.rmdir()
+            os.rename(draft, run.path)
+        except BaseException as error:
+            shutil.rmtree(draft, ignore_errors=True)
+            for parent in made:
+                with suppress(OSError):  # not empty: another process has put a run there
+                    parent.rmdir()
+            if not isinstance(error, OSError):
+                raise
+            if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
+                raise RunError(f"the run {run.path} was just made by another process.") from None
+            reason = _reason(error)
+            raise RunError(f"cannot make the run {run.path}: {reason}; choose another --out.") from None
+        return run
+
+    @staticmethod
+    def open(path: Path | str, *, needs_checkpoint: bool = True) -> Run:
+        """An existing run.
+
+        Args:
+            path: its directory.
+            needs_checkpoint: refuse studies and trainings that are still incomplete.
+
+        Raises:
+            RunError: no run directory; a study, or an incomplete training, where a checkpoint is needed.
+            ConfigError: its `config.yaml` is damaged or foreign.
+        """
+        run = Run(Path(path))
+        # os.path: unlike Path's methods it says False, and raises nothing, where it may not look
+        if not os.path.isdir(run.path):
+            what = "it is a file" if os.path.isfile(run.path) else "it does not exist"
+            raise RunError(f"{run.path} is not a run directory: {what}.")
+        if not os.path.isfile(run.config_path):
+            raise RunError(f"{run.path} is not a run directory: it has no config.yaml.")
+        header = run.header
+        if needs_checkpoint and header.kind == "study":
+            raise RunError(f"{run.path} is a study and has no checkpoint; give the directory of a training.")
+        if needs_checkpoint and run.state == "incomplete":
+            raise RunError(f"{run.path} is still incomplete; finish it with:\n{run.resume_command}")
+        return run
+
+    def refuse_existing(self) -> None:
+        """Refuse to make this run anew.
+
+        Raises:
+            RunError: there is a run, or something else, in the way.
+        """
+        if self.config_path.is_file():
+            raise RunError(f"the run {self.path} exists; pass --resume to go on with it, or another --name.")
+        if self.path.is_dir() and any(self.path.iterdir()):
+            raise RunError(f"{self.path} exists and is not a run; pass another --name or --out.")
+        if self.path.exists() and not self.path.is_dir():
+            raise RunError(f"{self.path} exists and is a file; pass another --name or --out.")
+
+    @property
+    def name(self) -> str:
+        """Name of the directory."""
+        return self.path.resolve().name
+
+    @property
+    def config_path(self) -> Path:
+        """`config.yaml`."""
+        return self.path / "config.yaml"
+
+    @property
+    def checkpoint(self) -> Path:
+        """`checkpoint.pt`: there once a training is complete."""
+        return self.path / "checkpoint.pt"
+
+    @property
+    def resume_point(self) -> Path:
+        """`resume.pt`: there while a training is under way."""
+        return self.path / "resume.pt"
+
+    @property
+    def history_path(self) -> Path:
+        """`history.csv`."""
+        return self.path / "history.csv"
+
+    @property
+    def metrics_path(self) -> Path:
+        """`metrics.json`."""
+        return self.path / "metrics.json"
+
+    @property
+    def summary(self) -> Path:
+        """`summary.txt`."""
+        return self.path / "summary.txt"
+
+    @property
+    def summary_svg(self) -> Path:
+        """`summary.svg`."""
+        return self.path / "summary.svg"
+
+    @property
+    def figures(self) -> Path:
+        """`figures/`, not made before something is drawn."""
+        return self.path / "figures"
+
+    @property
+    def state(self) -> State:
+        """`absent`, `incomplete` (a training without its checkpoint) or `complete`."""
+        if not self.config_path.is_file():
+            return "absent"
+        return "complete" if self.header.kind == "study" or self.checkpoint.is_file() else "incomplete"
+
+    @property
+    def header(self) -> Header:
+        """What `config.yaml` says besides the sections."""
+        return read_config(self.config_path)[0]
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The sections of `config.yaml`, plain."""
+        return read_config(self.config_path)[1]
+
+    @property
+    def config(self) -> Config:
+        """The resolved configuration of a training.
+
+        Raises:
+            ConfigError: an unknown key or a wrong value, with the file's name.
+        """
+        data = self.data
+        try:
+            return configuration.parse(data)
+        except ConfigError as error:
+            raise ConfigError(f"{self.config_path}: {error}") from None
+
+    @property
+    def resume_command(self) -> str:
+        """The command that finishes this training."""
+        header, data = read_config(self.config_path)
+        command = ["equiwm", "train", "--preset", str(data.get("preset"))]
+        if header.seed:
+            command += ["--seed", str(header.seed)]
+        for flag, value in pairwise(header.command):
+            command += [flag, value] if flag in ("--set", "--config") else []
+        path = self.path if self.path.name else self.path.absolute()
+        return shlex.join([*command, "--name", path.name, "--out", str(self.path.parent), "--resume"])
+
+    def require_same(self, config: Mapping[str, Any], seed: int) -> None:
+        """Refuse to resume with another configuration than the run was started with.
+
+        Args:
+            config: plain data, `Config.as_dict()`.
+            seed: the seed.
+
+        Raises:
+            RunError: what changed, the first three keys of it.
+        """
+        header, data = read_config(self.config_path)
+        changed = _differences({"seed": header.seed, **data}, {"seed": seed, **plain(config)})
+        if changed:
+            more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+            raise RunError(
+                f"cannot resume {self.path}: the configuration changed: {', '.join(changed[:3])}{more}.\n"
+                "Give the configuration it was started with, or another --name."
+            )
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the run for training. The system releases the lock when the process dies, however it dies.
+
+        Raises:
+            RunError: another process holds it, or the directory cannot be written.
+        """
+        with hold(self.path / ".train.lock", f"the run {self.path}"):
+            yield
+
+    def checkpoint_sha256(self) -> str:
+        """SHA-256 of `checkpoint.pt`, hexadecimal: which weights a result belongs to."""
+        with self.checkpoint.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def history(self) -> list[dict[str, float]]:
+        """The rows of `history.csv` in order of epoch, empty if there is none.
+
+        Raises:
+            RunError: the file is damaged.
+        """
+        return [
+            {key: int(cell) if key == "epoch" else float(cell) for key, cell in row.items()} for row in self._rows()
+        ]
+
+    def _rows(self) -> list[dict[str, str]]:
+        """The stored rows as text, so that rewriting them changes no digit; every cell has been read once."""
+        if not self.history_path.exists():
+            return []
+        try:
+            with self.history_path.open(newline="", encoding="utf-8") as file:
+                rows = list(csv.DictReader(file, strict=True))
+            for row in rows:
+                int(row["epoch"])
+                for cell in row.values():
+                    float(cell)
+        except (OSError, KeyError, TypeError, ValueError, csv.Error):
+            raise RunError(f"{self.history_path} is damaged; remove the run, or restore the file.") from None
+        return rows
+
+    def extend_history(self, rows: Sequence[Mapping[str, float]]) -> None:
+        """Append rows to `history.csv`, one an epoch.
+
+        Stored rows of the first new epoch and of later ones are dropped: they were written after the point
+        that a training was resumed from. Write the history before `resume.pt`, or an interruption between the
+        two leaves a gap.
+
+        Args:
+            rows: each with an `epoch` and the columns of the stored ones; NaN and infinities are kept.
+
+        Raises:
+            RunError: the file is damaged or cannot be written.
+        """
+        if not rows:
+            return
+        kept = [row for row in self._rows() if int(row["epoch"]) < rows[0]["epoch"]]
+        buffer = io.StringIO(newline="")
+        writer = csv.DictWriter(buffer, fieldnames=list((kept or rows)[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(kept)
+        for row in rows:  # as Python numbers: numpy's would be written as np.float64(...)
+            writer.writerow({key: int(cell) if key == "epoch" else float(cell) for key, cell in row.items()})
+        write_atomic(self.history_path, buffer.getvalue())
+
+    def metrics(self) -> dict[str, Any]:
+        """The content of `metrics.json`, empty if there is none yet."""
+        return read_metrics(self.path)
+
+    def record(
+        self,
+        section: str,
+        variant: str | None,
+        result: Mapping[str, Any],
+        baseline: Mapping[str, Any] | None = None,
+        *,
+        out: Path | None = None,
+    ) -> None:
+        """`record_metrics` into the run, or into the folder `out` if it is given."""
+        record_metrics(self.path if out is None else Path(out), section, variant, result, baseline)

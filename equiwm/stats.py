@@ -1,0 +1,174 @@
+"""Medians over seeds, percentile bootstrap intervals and paired tests: what the protocols report.
+
+Everything is seeded: the same numbers give the same interval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+RESAMPLES = 9999
+
+EXACT_UP_TO = 13
+"""Largest number of pairs whose 2^n sign flips are all taken: they are fewer than the random ones."""
+
+_BATCH = 1000
+"""Resamples held in memory at once."""
+
+Statistic = Literal["mean", "median", "ratio"]
+
+
+@dataclass(frozen=True)
+class MedianRange:
+    """Median of n values, with the smallest and the largest."""
+
+    median: float
+    low: float
+    high: float
+    n: int
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate and its bootstrap interval [low, high] at a confidence level."""
+
+    estimate: float
+    low: float
+    high: float
+    level: float
+
+
+@dataclass(frozen=True)
+class PairedTest:
+    """Result of a paired test.
+
+    Attributes:
+        statistic: positive differences out of `n` (sign test), or the mean difference (sign-flip test).
+        p: two-sided p-value.
+        n: pairs that were used.
+    """
+
+    statistic: float
+    p: float
+    n: int
+
+
+def _values(values: ArrayLike) -> NDArray[np.float64]:
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != 1 or not array.size or not np.isfinite(array).all():
+        raise ValueError(f"expected a non-empty list of finite numbers; got shape {array.shape}")
+    return array
+
+
+def median_and_range(values: ArrayLike) -> MedianRange:
+    """Median, smallest and largest of a few values (one a seed).
+
+    Args:
+        values: (n,), finite.
+
+    Raises:
+        ValueError: no values, or one that is not finite.
+    """
+    array = _values(values)
+    return MedianRange(float(np.median(array)), float(array.min()), float(array.max()), array.size)
+
+
+def _ratio(x: NDArray[np.float64], y: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+    return np.mean(x, axis=axis) / np.mean(y, axis=axis)
+
+
+def bootstrap_interval(
+    values: ArrayLike,
+    over: ArrayLike | None = None,
+    *,
+    statistic: Statistic = "mean",
+    level: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """Percentile bootstrap interval of a mean, a median, or a ratio of means over paired tasks.
+
+    Resampling draws tasks with replacement; for the ratio mean(values) / mean(over) both members of a task
+    are drawn together.
+
+    Args:
+        values: (n,), one number a task (or a seed), finite; n >= 2.
+        over: (n,), the denominators in the order of `values`, for the ratio only.
+        statistic: `mean`, `median` or `ratio`.
+        level: confidence level in (0, 1).
+        seed: of the resampling.
+
+    Raises:
+        ValueError: fewer than two values, one that is not finite, a level outside (0, 1), or `over` given
+            without the ratio or the ratio without it, or of another length.
+    """
+    from scipy.stats import bootstrap
+
+    x = _values(values)
+    if x.size < 2 or not 0.0 < level < 1.0:
+        raise ValueError(f"expected at least two values and a level in (0, 1); got {x.size} and {level}")
+    if (statistic == "ratio") != (over is not None):
+        raise ValueError("a ratio needs `over`, and only a ratio takes it")
+    functions: dict[str, Callable[..., Any]] = {"mean": np.mean, "median": np.median, "ratio": _ratio}
+    data = [x] if over is None else [x, _values(over)]
+    if len({sample.size for sample in data}) > 1:
+        raise ValueError(f"expected pairs; got {data[0].size} and {data[1].size} values")
+    low, high = bootstrap(
+        data,
+        functions[statistic],
+        paired=True,
+        vectorized=True,
+        n_resamples=RESAMPLES,
+        batch=_BATCH,
+        confidence_level=level,
+        method="percentile",
+        random_state=np.random.default_rng(seed),
+    ).confidence_interval
+    return Interval(float(functions[statistic](*data, axis=0)), float(low), float(high), level)
+
+
+def sign_test(differences: ArrayLike) -> PairedTest:
+    """Exact two-sided sign test: are paired differences as often positive as negative? Zeros are left out.
+
+    Args:
+        differences: (n,), finite.
+
+    Raises:
+        ValueError: no values, or one that is not finite.
+    """
+    from scipy.stats import binomtest
+
+    array = _values(differences)
+    positive, n = int((array > 0).sum()), int((array != 0).sum())
+    return PairedTest(float(positive), float(binomtest(positive, n).pvalue) if n else 1.0, n)
+
+
+def sign_flip_test(differences: ArrayLike, *, seed: int = 0) -> PairedTest:
+    """Two-sided paired permutation test of the mean difference: each pair's members are exchanged or not.
+
+    All 2^n exchanges are taken for n <= `EXACT_UP_TO`, `RESAMPLES` random ones otherwise.
+
+    Args:
+        differences: (n,), finite, n >= 2.
+        seed: of the random exchanges.
+
+    Raises:
+        ValueError: fewer than two values, or one that is not finite.
+    """
+    from scipy.stats import permutation_test
+
+    array = _values(differences)
+    result = permutation_test(
+        (array,),
+        np.mean,
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=np.inf if array.size <= EXACT_UP_TO else RESAMPLES,
+        batch=_BATCH,
+        random_state=np.random.default_rng(seed),
+    )
+    return PairedTest(float(array.mean()), float(result.pvalue), array.size)
