@@ -1,0 +1,166 @@
+"""The equivariance residual of a callable: rho_out(g) F(x) - F(rho_in(g) x).
+
+An equivariance error is data; verdicts and assertions are thin layers on it. Everything is probed in the dtype of
+the inputs, at group elements built in float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from equiwm.errors import DataError, GroupError
+from equiwm.symmetry.groups import Elements, Group
+from equiwm.symmetry.reps import Rep
+
+ELEMENTS, SAMPLES = 64, 256
+"""How many group elements and samples a residual is taken over unless it is said otherwise."""
+
+_ROWS_AT_ONCE = 16_384
+
+
+@dataclass(frozen=True, eq=False)
+class Residual:
+    """How far a callable is from equivariant.
+
+    Attributes:
+        relative: max over g of RMS_x(rho(g) F(x) - F(g x)) / RMS_x(F(x)).
+        max_abs: max over g, x and components of |rho(g) F(x) - F(g x)| (the paper's residual [A]).
+        output_rms: RMS of F(x); a zero network is perfectly equivariant.
+        output_spread: mean over output components of the standard deviation of F(x) over the samples; so is a
+            constant one under an invariant output rep.
+        per_element: the relative residual at each g, (len(elements),), float64.
+        per_term: the relative residual of each term of the output rep, worst over g, by name.
+        elements: the group elements probed.
+    """
+
+    relative: float
+    max_abs: float
+    output_rms: float
+    output_spread: float
+    per_element: Tensor
+    per_term: dict[str, float]
+    elements: Elements
+
+    @property
+    def worst_element(self) -> Elements:
+        """The group element with the largest relative residual."""
+        return self.elements[int(self.per_element.argmax())]
+
+
+def equivariance_residual(
+    fn: Callable[..., Tensor], in_reps: Sequence[Rep], out_rep: Rep, elements: Elements, inputs: Sequence[Tensor]
+) -> Residual:
+    """Residual of `fn` at given group elements.
+
+    Args:
+        fn: takes one tensor per input rep, batched over the first axis, gives a tensor of `out_rep`.
+        in_reps: rep of each argument.
+        out_rep: rep of the output.
+        elements: n elements, batch shape (n,).
+        inputs: one tensor per argument, (B, ...), all of one floating dtype.
+
+    Raises:
+        DataError: no inputs, unequal batch lengths, or an input or output that is not finite.
+        RepError: an input or output whose shape does not fit its rep.
+    """
+    _check_inputs(in_reps, inputs)
+    batch = len(inputs[0])
+    with torch.no_grad():
+        straight = fn(*inputs)
+        _check_finite(straight, "the output")
+        turned_inputs = [rep.transform(x, elements[:, None]) for rep, x in zip(in_reps, inputs, strict=True)]
+        difference = torch.empty(len(elements), *straight.shape, dtype=torch.float64)
+        step = max(1, _ROWS_AT_ONCE // batch)
+        for start in range(0, len(elements), step):
+            part = slice(start, start + step)
+            rows = [x[part].flatten(0, 1) for x in turned_inputs]
+            expected = out_rep.transform(straight, elements[part][:, None])
+            got = fn(*rows).reshape(expected.shape)
+            _check_finite(got, "the output at a turned input")
+            difference[part] = (expected - got).cpu().double()
+    output = straight.detach().cpu().double()
+    rms = float(output.square().mean().sqrt())
+    per_element = difference.square().flatten(1).mean(1).sqrt() / rms if rms > 0 else torch.zeros(len(elements))
+    return Residual(
+        relative=float(per_element.max()),
+        max_abs=float(difference.abs().max()),
+        output_rms=rms,
+        output_spread=float(output.flatten(1).std(0).mean()) if batch > 1 else 0.0,
+        per_element=per_element,
+        per_term=_per_term(out_rep, difference, output),
+        elements=elements,
+    )
+
+
+def _per_term(rep: Rep, difference: Tensor, output: Tensor) -> dict[str, float]:
+    difference = difference.reshape(*difference.shape[:2], rep.dim)
+    output = output.reshape(len(output), rep.dim)
+    result: dict[str, float] = {}
+    start = 0
+    for count, kind in rep.terms:
+        stop = start + Rep(((count, kind),), rep.d).dim
+        scale = output[:, start:stop].square().mean().sqrt().clamp(min=torch.finfo(torch.float64).tiny)
+        worst = difference[..., start:stop].square().flatten(1).mean(1).sqrt().max()
+        name = f"{count}x{kind}"
+        result[name if name not in result else f"{name}@{start}"] = float(worst / scale)
+        start = stop
+    return result
+
+
+def _check_inputs(in_reps: Sequence[Rep], inputs: Sequence[Tensor]) -> None:
+    if not inputs or len(in_reps) != len(inputs):
+        raise DataError(f"expected one input per input rep: got {len(inputs)} inputs and {len(in_reps)} reps.")
+    lengths = [len(x) for x in inputs]
+    if min(lengths) < 1 or len(set(lengths)) > 1:
+        raise DataError(f"inputs are batched over their first axis, all of one length >= 1; got lengths {lengths}.")
+    for x in inputs:
+        _check_finite(x, "an input")
+
+
+def _check_finite(x: Tensor, what: str) -> None:
+    if not bool(torch.isfinite(x).all()):
+        raise DataError(f"{what} holds NaN or infinity: a residual would mean nothing.")
+
+
+def check_equivariance(
+    fn: Callable[..., Tensor],
+    in_reps: Sequence[Rep | str],
+    out_rep: Rep | str,
+    group: Group | str,
+    inputs: Sequence[Tensor],
+    *,
+    elements: int = ELEMENTS,
+    seed: int = 1000,
+    sigma: float = 1.0,
+) -> Residual:
+    """Residual of any torch callable under a group.
+
+        >>> norm = lambda x: x.norm(dim=-1)
+        >>> check_equivariance(norm, ["4x1o"], "4x0e", "so3", [torch.randn(256, 4, 3)]).relative < 1e-6
+        True
+
+    Args:
+        fn: takes one tensor per input rep, batched over the first axis, gives a tensor of `out_rep`. A module has
+            to be in evaluation mode if it has one.
+        in_reps: rep of each argument, `Rep` or text such as `16xp` or `8x0e+4x1o`.
+        out_rep: rep of the output.
+        group: a `Group` or its name.
+        inputs: one tensor per argument, (B, ...); their dtype is the dtype of the check.
+        elements: how many group elements to draw.
+        seed: seed of the group elements.
+        sigma: standard deviation of the translations, in the units of the points.
+
+    Raises:
+        GroupError: an unknown group, or one of another dimension than the reps.
+        RepError: a rep that cannot be read, or a shape that does not fit.
+        DataError: inputs or outputs that are empty, unequal in length, or not finite.
+    """
+    group = group if isinstance(group, Group) else Group.parse(group)
+    reps = [rep if isinstance(rep, Rep) else Rep.parse(rep, group.d) for rep in (*in_reps, out_rep)]
+    if any(rep.d != group.d for rep in reps):
+        raise GroupError(f"{group} acts on d = {group.d}; the reps have d = {[rep.d for rep in reps]}.")
+    return equivariance_residual(fn, reps[:-1], reps[-1], group.sample(elements, seed, sigma=sigma), inputs)

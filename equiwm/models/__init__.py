@@ -1,0 +1,1 @@
+"""World models: encoders, predictors, and the model that joins them."""

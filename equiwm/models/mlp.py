@@ -1,0 +1,52 @@
+"""Ordinary networks with the interface of the equivariant ones: the baselines, and the control that must fail."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from equiwm.nn.layer import Layer, Sequential
+from equiwm.nn.linear import DenseLinear
+from equiwm.nn.nonlinear import DenseReLU
+from equiwm.symmetry.reps import Rep
+
+
+def mlp_network(in_rep: Rep, out_rep: Rep, widths: Sequence[int], *, norm: bool) -> Sequential:
+    """Linear, (layer norm,) ReLU, ..., linear on flat tensors; the hidden units are scalars in name only."""
+    layers: list[Layer] = []
+    rep = in_rep
+    for width in widths:
+        hidden = Rep(((width, "0e"),), in_rep.d)
+        layers += [DenseLinear(rep, hidden), DenseReLU(hidden, norm=norm)]
+        rep = hidden
+    return Sequential(*layers, DenseLinear(rep, out_rep))
+
+
+class MLPEncoder(Layer):
+    """E: observations (B, C, d), flattened -> flat latents (B, D)."""
+
+    def __init__(self, observation_rep: Rep, latent_rep: Rep, widths: Sequence[int]) -> None:
+        super().__init__(observation_rep, latent_rep, "flat")
+        self.network = mlp_network(observation_rep, latent_rep, widths, norm=False)
+
+    def forward(self, observation: Tensor) -> Tensor:
+        return self.network(observation.flatten(-2))
+
+
+class MLPPredictor(Layer):
+    """f: residual latent predictor f(z, a) = z + net([z, a]); (B, D), (B, d) or (B, C, d) -> (B, D).
+
+    Its hidden layers carry a layer norm: with it the parameter counts are the paper's (167,424 in 2D, 124,512
+    in 3D, encoder included).
+    """
+
+    def __init__(self, latent_rep: Rep, action_rep: Rep, widths: Sequence[int], *, norm: bool = True) -> None:
+        super().__init__(latent_rep, latent_rep, "flat")
+        self.action_dim = action_rep.dim
+        self.network = mlp_network(latent_rep + action_rep, latent_rep, widths, norm=norm)
+
+    def forward(self, latent: Tensor, action: Tensor) -> Tensor:
+        joined = torch.cat([latent, action.reshape(*latent.shape[:-1], self.action_dim)], -1)
+        return latent + self.network(joined)

@@ -1,0 +1,84 @@
+"""The world model: an encoder E and a latent predictor f."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from equiwm.errors import RepError
+from equiwm.nn.layer import Layer
+from equiwm.symmetry.reps import Rep
+
+
+class IdentityEncoder(Layer):
+    """E(x) = x, flattened: the latent is the state itself, and the model a forward model. (B, C, d) -> (B, C d)."""
+
+    def __init__(self, observation_rep: Rep) -> None:
+        super().__init__(observation_rep, observation_rep, "flat")
+
+    def forward(self, observation: Tensor) -> Tensor:
+        return observation.flatten(-2)
+
+
+class WorldModel(nn.Module):
+    """F(x, a) = f(E(x), a), and its rollouts.
+
+    Equivariant when E(g x) = rho(g) E(x) and f(rho(g) z, g a) = rho(g) f(z, a); rho is `latent_rep`, which holds
+    no points (paper, section 2).
+
+    Args:
+        encoder: E, from `observation_rep` to `latent_rep`.
+        predictor: f, from `latent_rep` and `action_rep` to `latent_rep`.
+        action_rep: rep of the actions.
+
+    Raises:
+        RepError: encoder and predictor do not meet in one latent rep, or it holds points.
+    """
+
+    def __init__(self, encoder: Layer, predictor: Layer, action_rep: Rep) -> None:
+        super().__init__()
+        if encoder.out_rep != predictor.in_rep or predictor.in_rep != predictor.out_rep:
+            raise RepError(
+                f"the encoder gives latents {encoder.out_rep} but the predictor maps {predictor.in_rep} to "
+                f"{predictor.out_rep}: all three have to be the same."
+            )
+        if encoder.out_rep.has_points:
+            raise RepError(f"latents hold no points; got latent rep {encoder.out_rep}.")
+        self.encoder, self.predictor = encoder, predictor
+        self.observation_rep, self.action_rep, self.latent_rep = encoder.in_rep, action_rep, encoder.out_rep
+
+    @property
+    def equivariant(self) -> bool:
+        """Whether encoder and predictor are both meant to be equivariant (`Layer.equivariant`)."""
+        return all(isinstance(part, Layer) and part.equivariant for part in (self.encoder, self.predictor))
+
+    @property
+    def parameter_count(self) -> int:
+        """Number of trained scalars."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    def encode(self, observation: Tensor) -> Tensor:
+        """z = E(x): (B, C, d) of `observation_rep` -> (B, D) of `latent_rep`."""
+        return self.encoder(observation)
+
+    def predict(self, latent: Tensor, action: Tensor) -> Tensor:
+        """z' = f(z, a): (B, D), (B, d) or (B, C, d) -> (B, D)."""
+        return self.predictor(latent, action)
+
+    def forward(self, observation: Tensor, action: Tensor) -> Tensor:
+        """F(x, a) = f(E(x), a)."""
+        return self.predict(self.encode(observation), action)
+
+    def rollout(self, observation: Tensor, actions: Tensor) -> Tensor:
+        """z_h = f(z_{h-1}, a_h) from z_0 = E(x): (B, C, d), (B, H, d) or (B, H, C, d) -> (B, H, D).
+
+        Raises:
+            RepError: no actions.
+        """
+        if actions.shape[1] < 1:
+            raise RepError("a rollout needs at least one action: actions have shape (B, H, ...) with H >= 1.")
+        latent, latents = self.encode(observation), []
+        for action in actions.unbind(1):
+            latent = self.predict(latent, action)
+            latents.append(latent)
+        return torch.stack(latents, 1)
