@@ -1,0 +1,1 @@
+"""Training: objectives, optimisers, and the loop that can be interrupted."""

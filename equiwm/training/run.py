@@ -1,0 +1,149 @@
+"""A training in a run directory: it can be interrupted anywhere and taken up again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from equiwm.audit.spread import latent_spread
+from equiwm.config import Config
+from equiwm.errors import RunError
+from equiwm.loading import checkpoint_state, read_tensors
+from equiwm.models.factory import build_model
+from equiwm.models.world_model import WorldModel
+from equiwm.results import TrainResult
+from equiwm.runs import Run, atomic_writer
+from equiwm.training.fit import Fit
+from equiwm.worlds.factory import build_world
+from equiwm.worlds.world import Transitions, World
+
+
+class TrainingProgress(Protocol):
+    """What a training tells whoever watches it."""
+
+    def data(self, done: int, total: int) -> None:
+        """Transitions collected so far."""
+        ...
+
+    def epoch(self, done: int, total: int, loss: float) -> None:
+        """Epochs trained so far, and the last one's loss."""
+        ...
+
+
+class Silent:
+    """Tells nobody."""
+
+    def data(self, done: int, total: int) -> None:
+        """Ignore."""
+
+    def epoch(self, done: int, total: int, loss: float) -> None:
+        """Ignore."""
+
+
+def weights_moved(model: WorldModel, initial: WorldModel) -> float:
+    """|W - W0| / |W0| over all parameters: 0 for a network that was never trained."""
+    pairs = list(zip(model.parameters(), initial.parameters(), strict=True))
+    moved = sum(float((now.detach().cpu().double() - was.detach().cpu().double()).square().sum()) for now, was in pairs)
+    size = sum(float(was.detach().double().square().sum()) for _, was in pairs)
+    return (moved / size) ** 0.5 if size else 0.0
+
+
+def check_run(config: Config, folder: Path, name: str, *, seed: int, resume: bool) -> None:
+    """Refuse what `prepare_run` would refuse, and write nothing: for several runs that are made together.
+
+    Raises:
+        RunError, ConfigError: as `prepare_run`.
+    """
+    world = build_world(config.world)
+    build_model(config.model, world.observation_rep, world.action_rep, seed=seed)
+    run = Run(folder / name)
+    if resume and run.state != "absent":
+        Run.open(run.path, needs_checkpoint=False).require_same(config.as_dict(), seed)
+    else:
+        run.refuse_existing()
+
+
+def prepare_run(
+    config: Config, folder: Path, name: str, *, seed: int, resume: bool, command: Sequence[str] = ()
+) -> Run:
+    """The directory to train in: a new one, or with `resume` the one that is there if it fits.
+
+    Raises:
+        RunError: it exists and `resume` is not set, or it was started with another configuration.
+        ConfigError: a configuration that builds no model; nothing is written then.
+    """
+    check_run(config, folder, name, seed=seed, resume=resume)
+    if resume and Run(folder / name).state != "absent":
+        return Run.open(folder / name, needs_checkpoint=False)
+    return Run.create(folder, name, config.as_dict(), seed=seed, command=command)
+
+
+def train_run(run: Run, *, device: torch.device, progress: TrainingProgress | None = None) -> TrainResult:
+    """Train what `run.config` describes, from where it stands, and write checkpoint, history and metrics.
+
+    After every epoch history and `resume.pt` are written; when the last is done, `checkpoint.pt` replaces it. The
+    weights do not depend on how often the training was interrupted.
+
+    Raises:
+        RunError: the run is in use, complete, or its `resume.pt` is damaged.
+        TrainingError: the training diverged or collapsed; history and the last good `resume.pt` stay.
+    """
+    progress = progress or Silent()
+    with run.lock():
+        if run.state == "complete":
+            raise RunError(f"the run {run.path} is complete; pass another --name to train again.")
+        started = time.perf_counter()
+        config, seed = run.config, run.header.seed
+        world = build_world(config.world)
+        data = world.transitions(config.training.transitions, seed=seed, progress=progress.data)
+        model = build_model(config.model, world.observation_rep, world.action_rep, seed=seed).to(device)
+        fit = Fit(config.training, model, data.to(torch.float32, device), seed=seed)
+        before = 0.0
+        if run.resume_point.exists():
+            state = read_tensors(run.resume_point)
+            try:
+                fit.load_state_dict(state)
+                before = float(state["seconds"])
+            except (KeyError, RuntimeError, ValueError, TypeError):
+                raise RunError(f"{run.resume_point} is damaged: delete {run.path} and train again.") from None
+        steps_started = time.perf_counter()
+        while not fit.done:
+            row = fit.run_epoch()
+            run.extend_history([row])
+            seconds = before + time.perf_counter() - started
+            with atomic_writer(run.resume_point) as file:
+                torch.save({**fit.state_dict(), "seconds": seconds}, file)
+            progress.epoch(fit.epoch, config.training.epochs, row["loss"])
+        steps_seconds = time.perf_counter() - steps_started
+        result = _result(run, world, model, data, seed, before + time.perf_counter() - started, steps_seconds)
+        run.record("train", None, result.as_dict())
+        with atomic_writer(run.checkpoint) as file:
+            torch.save(checkpoint_state(model, fit.target.state_dict()), file)
+        run.resume_point.unlink(missing_ok=True)
+    return result
+
+
+def _result(
+    run: Run, world: World, model: WorldModel, data: Transitions, seed: int, seconds: float, steps_seconds: float
+) -> TrainResult:
+    history = run.history()
+    initial = build_model(run.config.model, world.observation_rep, world.action_rep, seed=seed)
+    with torch.no_grad():
+        spread = latent_spread(model.encode(data.observation.to(next(model.parameters()))))
+    return TrainResult(
+        parameters=model.parameter_count,
+        transitions=len(data),
+        excluded=dict(data.excluded),
+        seconds=seconds,
+        steps_seconds=steps_seconds,
+        first_loss=history[0]["loss"],
+        final_loss=history[-1]["loss"],
+        latent_std=spread.latent_std,
+        effective_rank=spread.effective_rank,
+        weights_moved=weights_moved(model, initial),
+        seed=seed,
+    )
