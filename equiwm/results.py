@@ -122,7 +122,8 @@ class Bin(Result):
 
     Attributes:
         label: `40` (degrees) or a name.
-        angle_deg: angle of the bin's element from the identity.
+        part: `rotation`, `translation`, `both` or `reflection`.
+        from_wedge_deg: angle between the turned wedge's middle and the wedge.
         seen: `true`, `partial` or `false`.
         relmse: pooled error over the true displacement, in the model's own latent.
         components: the same in each named channel, for forward models.
@@ -130,7 +131,8 @@ class Bin(Result):
     """
 
     label: str
-    angle_deg: float
+    part: str
+    from_wedge_deg: float
     seen: str
     relmse: float
     components: dict[str, float]
@@ -157,6 +159,27 @@ class ReadoutResult(Result):
 
 
 @dataclass(frozen=True)
+class SymmetryExcess(Result):
+    """World and model under a group larger than the world's.
+
+    Attributes:
+        group: the larger group's name.
+        world: residual of the world's own step, relative to its displacement, worst over the elements.
+        model: relative composed residual of the model, worst over the same elements.
+        world_symmetric: whether the world carries the larger group.
+        model_symmetric: whether the model does.
+        agree: whether they agree; a model that carries more than its world is forced to wrong predictions.
+    """
+
+    group: str
+    world: float
+    model: float
+    world_symmetric: bool
+    model_symmetric: bool
+    agree: bool
+
+
+@dataclass(frozen=True)
 class SweepResult(Result):
     """Section `sweep_group` (claim B).
 
@@ -171,7 +194,9 @@ class SweepResult(Result):
         worst_ood: largest relMSE over the fully unseen bins.
         ood_factor: worst_ood / seen.
         flatness: max over bins of |relmse / seen - 1|.
+        part_flatness: flatness over the bins of each part (rotation, translation, both, reflection) alone.
         readout: one entry a target.
+        symmetry_excess: for groups larger than the world's, else None.
         parameters: trained scalars of the model.
         seed: seed of the held-out transitions.
     """
@@ -186,7 +211,9 @@ class SweepResult(Result):
     worst_ood: float
     ood_factor: float
     flatness: float
+    part_flatness: dict[str, float]
     readout: dict[str, ReadoutResult]
+    symmetry_excess: SymmetryExcess | None
     parameters: int
     seed: int = field(default=0)
 

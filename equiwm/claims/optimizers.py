@@ -1,0 +1,152 @@
+"""Claim A, per optimiser: the symmetry belongs to the layers, so it survives whatever trains them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from equiwm.claims.probe import fitting_group
+from equiwm.claims.residual import verify
+from equiwm.config import Config, OptimizerName, parse
+from equiwm.errors import ConfigError, nearest
+from equiwm.grid import Cell, run_grid
+from equiwm.loading import load_run
+from equiwm.results import OptimizerRow, OptimizerStudy
+from equiwm.runs import Run
+from equiwm.training.optimizers import DEFAULT_LR
+from equiwm.training.run import prepare_run, train_run
+
+
+def parse_optimizers(text: str) -> list[OptimizerName]:
+    """Optimiser names from `all` or `adam,sgd`.
+
+    Raises:
+        ConfigError: an unknown name.
+    """
+    known = {str(name): name for name in DEFAULT_LR}
+    asked = list(known) if text == "all" else [part.strip() for part in text.split(",")]
+    for name in asked:
+        if name not in known:
+            raise ConfigError(f"unknown optimizer '{name}' in --optimizers: {nearest(name, [*known, 'all'])}")
+    return [known[name] for name in dict.fromkeys(asked)]
+
+
+def optimizer_cell(params: dict[str, Any]) -> dict[str, Any]:
+    """Train one configuration under one optimiser and probe it in float32 and float64; gives an `OptimizerRow`."""
+    config = parse(params["config"])
+    folder, name = Path(params["folder"]), config.training.optimizer
+    # A cell that was interrupted left its own run, which goes on from its last epoch.
+    run = prepare_run(config, folder, name, seed=params["train_seed"], resume=True)
+    if run.state != "complete":
+        train_run(run, device=torch.device("cpu"))
+    trained = run.metrics()["train"]
+    probe = {key: params[key] for key in ("group", "samples", "tolerance", "seed")}
+    single = verify(load_run(run.path, torch.float32), **probe)
+    double = verify(load_run(run.path, torch.float64), **probe)
+    return OptimizerRow(
+        optimizer=name,
+        float32=single.trained.composed,
+        float64=double.trained.composed,
+        max_abs=single.trained.max_abs,
+        loss_ratio=trained["final_loss"] / trained["first_loss"],
+        weights_moved=single.weights_moved,
+        latent_std=single.latent_std,
+        effective_rank=single.effective_rank,
+        control=single.control.composed,
+        verdict=single.verdict if single.verdict == double.verdict else f"{single.verdict} / {double.verdict}",
+        passed=single.passed and double.passed,
+    ).as_dict()
+
+
+def optimizer_study(
+    path: Path,
+    optimizers: str,
+    *,
+    group: str | None,
+    samples: int,
+    tolerance: float | None,
+    seed: int,
+    jobs: int,
+    out: Path | None,
+    resume: bool,
+    command: Sequence[str] = (),
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[Run, OptimizerStudy]:
+    """Retrain a run's configuration under several optimisers and tabulate the residuals, as a study directory.
+
+    Args:
+        path: the run whose configuration and seed are taken.
+        optimizers: `all` or names.
+        group: name of the group; None is the world's.
+        samples: group elements.
+        tolerance: bound on residuals; None is the dtype's.
+        seed: seed of probe data.
+        jobs: processes.
+        out: folder that gets the study; None is the run's own folder of runs.
+        resume: go on with a study that is there.
+        command: the command line, for the study's config.
+        progress: called with (cells done, cells).
+
+    Raises:
+        ConfigError: an unknown optimiser.
+        GroupError: a group that does not fit the run's world.
+        RunError: the study exists and `resume` is not set, or it is another one.
+    """
+    names = parse_optimizers(optimizers)
+    loaded = load_run(path)
+    chosen = fitting_group(loaded, group)
+    configs = {name: _under(loaded.config, name) for name in names}
+    study_config = {
+        **loaded.config.as_dict(),
+        "study": {
+            "claim": "optimizers",
+            "optimizers": names,
+            "group": chosen.name,
+            "samples": samples,
+            "probe_seed": seed,
+        },
+    }
+    folder, name = out or loaded.run.path.parent, f"{loaded.run.name}-optimizers"
+    study = Run(folder / name)
+    if resume and study.state != "absent":
+        study = Run.open(study.path, needs_checkpoint=False)
+        study.require_same(study_config, loaded.seed)
+    else:
+        study = Run.create(folder, name, study_config, seed=loaded.seed, kind="study", command=command)
+    cells = [
+        Cell(
+            f"optimizer={name}",
+            {
+                "config": config.as_dict(),
+                "folder": str(study.path / "runs"),
+                "train_seed": loaded.seed,
+                "group": chosen.name,
+                "samples": samples,
+                "tolerance": tolerance,
+                "seed": seed,
+            },
+        )
+        for name, config in configs.items()
+    ]
+    results = run_grid(
+        optimizer_cell,
+        cells,
+        study.path / "cells",
+        jobs=jobs,
+        resume=resume,
+        progress=lambda done, total, _: progress(done, total) if progress else None,
+    )
+    rows = [OptimizerRow(**cell.result) for cell in results if cell.result is not None]
+    failed = [f"{cell.cell.key}: {cell.error.message}" for cell in results if cell.error]
+    passed = not failed and all(row.passed for row in rows)
+    return study, OptimizerStudy(group=chosen.name, samples=samples, rows=rows, failed=failed, passed=passed, seed=seed)
+
+
+def _under(config: Config, optimizer: OptimizerName) -> Config:
+    """The configuration with another optimiser at that one's own learning rate."""
+    lr = config.training.lr if optimizer == config.training.optimizer else None
+    return replace(config, training=replace(config.training, optimizer=optimizer, lr=lr))
