@@ -1,0 +1,79 @@
+"""The `equiwm` command: its sub-commands, and how errors become exit statuses."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import typer
+
+from equiwm.cli.presets import presets
+from equiwm.cli.report import report
+from equiwm.cli.sweep_group import sweep_group
+from equiwm.cli.train import train
+from equiwm.cli.verify_equivariance import verify_equivariance
+from equiwm.errors import EquiwmError
+
+app = typer.Typer(
+    name="equiwm",
+    help="Train and audit exactly equivariant latent world models.\n\n"
+    "Start with: equiwm train, then equiwm verify-equivariance runs/vn-2d",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("train")(train)
+app.command("verify-equivariance")(verify_equivariance)
+app.command("sweep-group")(sweep_group)
+app.command("report")(report)
+app.command("presets")(presets)
+
+# The base of usage errors, in typer's own copy of click or in click, whichever this typer has.
+_USAGE_ERROR: type[Exception] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line.
+
+    Returns:
+        The exit status: 0 done, 1 a verdict fails, 2 the command or its input is wrong, 3 an internal error, 130
+        interrupted.
+    """
+    try:
+        result = app(args=list(arguments), standalone_mode=False)
+    except EquiwmError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_status
+    except _USAGE_ERROR as error:
+        return _usage(error)
+    except (KeyboardInterrupt, typer.Abort):
+        print("interrupted.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception:
+        traceback.print_exc()
+        print("error: this is a fault of equiwm; please report it with the lines above.", file=sys.stderr)
+        return 3
+    return result if isinstance(result, int) else 0
+
+
+def _usage(error: BaseException) -> int:
+    message = getattr(error, "format_message", lambda: str(error))()
+    if not message:  # no command was given: the help has been printed already
+        return 2
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "equiwm"
+    print(f"error: {' '.join(message.split())}\nTry '{path} --help'.", file=sys.stderr)
+    return 2
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    status = run(sys.argv[1:])
+    if status == 130:
+        print("A training that was interrupted goes on with --resume.", file=sys.stderr)
+    sys.exit(status)

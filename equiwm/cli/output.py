@@ -1,0 +1,55 @@
+"""What a command prints: tables for people, Markdown on a pipe, JSON for programs; results on stdout alone."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from equiwm.results import Result
+from equiwm.runs import Run, plain, read_metrics
+
+if TYPE_CHECKING:
+    from equiwm.report.table import Table
+
+
+def say(message: str) -> None:
+    """A line for the user, beside the results: on stderr."""
+    print(message, file=sys.stderr)
+
+
+def print_tables(tables: Sequence[Table]) -> None:
+    """Rich tables on a terminal, Markdown elsewhere."""
+    if sys.stdout.isatty():
+        from rich.console import Console
+
+        console = Console()
+        for table in tables:
+            console.print(table.rich())
+    else:
+        print("\n".join(table.markdown() for table in tables), end="")
+
+
+def print_json(data: Any) -> None:
+    """Strict JSON: non-finite numbers are null."""
+    print(json.dumps(plain(data), indent=2))
+
+
+def publish(
+    run: Run, section: str, variant: str | None, result: Result, *, baseline: dict[str, Any] | None, out: Path | None
+) -> dict[str, Any]:
+    """Write a result into the run, or into `out`, and bring the run's summary up to date.
+
+    Returns:
+        The entry as it stands in metrics.json, without the other variants.
+    """
+    from equiwm.report.summary import write_summary
+
+    run.record(section, variant, result.as_dict(), baseline, out=out)
+    if out is None:
+        write_summary(run)
+    entry = dict(read_metrics(out or run.path)[section])
+    entry.pop("variants", None)
+    return entry

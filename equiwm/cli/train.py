@@ -1,0 +1,126 @@
+"""`equiwm train`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from equiwm.cli.options import Device, DeviceOption, JsonOption, QuietOption, SetOption, parse_seeds
+from equiwm.config import Config
+
+
+def train(
+    preset: Annotated[str, typer.Option("--preset", help="what to train; see `equiwm presets`")] = "vn-2d",
+    seed: Annotated[int, typer.Option("--seed", min=0, help="seeds everything: data, weights, order")] = 0,
+    seeds: Annotated[str | None, typer.Option("--seeds", help="train several seeds, as 0-4 or 0,2,7")] = None,
+    jobs: Annotated[int, typer.Option("--jobs", help="processes for --seeds; -1 is every core")] = 1,
+    name: Annotated[str | None, typer.Option("--name", help="name of the run [PRESET, or PRESET-sSEED]")] = None,
+    out: Annotated[Path, typer.Option("--out", help="folder that holds runs")] = Path("runs"),
+    file: Annotated[
+        Path | None, typer.Option("--config", help="YAML file whose sections override the preset's")
+    ] = None,
+    assignments: SetOption = None,
+    device: DeviceOption = Device.auto,
+    resume: Annotated[bool, typer.Option("--resume", help="go on with a run that was interrupted")] = False,
+    quiet: QuietOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Train a preset into a run directory.
+
+    Examples: equiwm train --preset vn-2d --seed 1 ;
+    equiwm train --preset mlp-2d --seeds 0-4 --jobs 2 ;
+    equiwm train --set training.epochs=10 --name short
+    """
+    from equiwm.cli.output import say
+    from equiwm.config import load
+    from equiwm.devices import resolve_device
+    from equiwm.errors import ConfigError
+
+    config = load(preset, file, assignments or [])
+    place = resolve_device(device.value)
+    if seeds is None:
+        _train_one(config, seed, name, out, place.type, resume=resume, quiet=quiet, json=json)
+        return
+    if seed:
+        raise ConfigError("give --seed or --seeds, not both.")
+    if place.type != "cpu":
+        say("several seeds train on the CPU, one process each.")
+    _train_several(config, parse_seeds(seeds), jobs, name, out, resume=resume, quiet=quiet, json=json)
+
+
+def run_name(config: Config, seed: int, name: str | None) -> str:
+    """The preset's name, or `--name`, with `-sN` for seed N other than 0."""
+    return name or (config.preset if seed == 0 else f"{config.preset}-s{seed}")
+
+
+def _train_one(
+    config: Config, seed: int, name: str | None, out: Path, device: str, *, resume: bool, quiet: bool, json: bool
+) -> None:
+    import torch
+
+    from equiwm.cli.output import print_json, print_tables, say
+    from equiwm.cli.progress import ProgressBars
+    from equiwm.report.sections import train_tables
+    from equiwm.report.summary import write_summary
+    from equiwm.training.run import prepare_run, train_run
+
+    # These tensors are small: two threads are slower than one, and far noisier.
+    torch.set_num_threads(1)
+    command = ["equiwm", *sys.argv[1:]]
+    run = prepare_run(config, out, run_name(config, seed, name), seed=seed, resume=resume, command=command)
+    if run.state == "complete":
+        say(f"{run.path} is complete; nothing to do.")
+    else:
+        with ProgressBars(quiet=quiet) as progress:
+            train_run(run, device=torch.device(device), progress=progress)
+        write_summary(run)
+    entry = run.metrics()["train"]
+    if json:
+        print_json(entry)
+    else:
+        print_tables(train_tables(entry, run.name))
+        say(f"run: {run.path}")
+
+
+def _train_several(
+    config: Config, seeds: list[int], jobs: int, name: str | None, out: Path, *, resume: bool, quiet: bool, json: bool
+) -> None:
+    import tempfile
+
+    from equiwm.cli.output import print_json, print_tables
+    from equiwm.cli.progress import ProgressBars
+    from equiwm.errors import TrainingError
+    from equiwm.grid import Cell, CellResult, run_grid
+    from equiwm.report.sections import seeds_table
+    from equiwm.report.summary import write_summary
+    from equiwm.runs import Run
+    from equiwm.training.cells import train_cell
+    from equiwm.training.run import check_run, prepare_run
+
+    names = {seed: f"{name}-s{seed}" if name else run_name(config, seed, None) for seed in seeds}
+    command = ["equiwm", *sys.argv[1:]]
+    for seed in seeds:  # every refusal comes before anything is written
+        check_run(config, out, names[seed], seed=seed, resume=resume)
+    for seed in seeds:
+        prepare_run(config, out, names[seed], seed=seed, resume=resume, command=command)
+    cells = [Cell(f"seed={seed}", {"run": str(out / names[seed])}) for seed in seeds]
+    # The run directories are the lasting store, and each is resumable by itself.
+    with tempfile.TemporaryDirectory() as store, ProgressBars(quiet=quiet) as progress:
+
+        def finished(done: int, total: int, cell: CellResult | None) -> None:
+            progress.count("seeds", done, total)
+            if cell is not None and cell.error is None:
+                write_summary(Run(Path(cell.cell.params["run"])))
+
+        results = run_grid(train_cell, cells, Path(store), jobs=jobs, progress=finished)
+    entries = [cell.result for cell in results if cell.result is not None]
+    if json:
+        print_json(entries)
+    elif entries:
+        print_tables([seeds_table(entries, config.preset)])
+    failed = [f"{cell.cell.key}: {cell.error.message}" for cell in results if cell.error]
+    if failed:
+        raise TrainingError(f"{len(failed)} of {len(seeds)} seeds failed: " + "; ".join(failed))

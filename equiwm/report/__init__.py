@@ -1,0 +1,1 @@
+"""Tables and figures, made from run directories only: nothing here imports torch."""

@@ -1,0 +1,94 @@
+"""One row a run of a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from equiwm.errors import EquiwmError, RunError
+from equiwm.report.table import Table, number
+from equiwm.runs import Run
+
+
+def collect(folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """What the runs in a folder have measured, and what was left out and why.
+
+    Returns:
+        One mapping a run with `run`, `preset`, `kind`, `seed` and its `metrics`, in order of name; and a line for
+        each run that is incomplete or damaged. Folders that are no runs are not mentioned.
+
+    Raises:
+        RunError: the folder does not exist, or holds no run.
+    """
+    if not folder.is_dir():
+        raise RunError(
+            f"{folder}: expected a folder that holds runs; it {'is a file' if folder.exists() else 'does not exist'}."
+        )
+    paths = (
+        [folder] if Run(folder).config_path.is_file() else sorted(path for path in folder.iterdir() if path.is_dir())
+    )
+    rows: list[dict[str, Any]] = []
+    skipped: list[str] = []
+    for path in paths:
+        run = Run(path)
+        if not run.config_path.is_file():
+            continue
+        try:
+            if run.state == "incomplete":
+                skipped.append(f"{path} is incomplete; finish it with: {run.resume_command}")
+                continue
+            header, data, metrics = run.header, run.data, run.metrics()
+        except EquiwmError as error:
+            skipped.append(str(error))
+            continue
+        row = {
+            "run": run.name,
+            "preset": data.get("preset"),
+            "kind": header.kind,
+            "seed": header.seed,
+            "metrics": metrics,
+        }
+        rows.append(row)
+    if not rows and not skipped:
+        raise RunError(f"{folder} holds no run: expected directories with a config.yaml, as `equiwm train` makes them.")
+    return rows, skipped
+
+
+def overview_table(rows: list[dict[str, Any]], folder: Path) -> Table:
+    """Training, residual and sweep of every run, side by side; a dash for what was not measured."""
+    columns = (
+        "run",
+        "preset",
+        "seed",
+        "parameters",
+        "residual",
+        "dtype",
+        "verdict",
+        "relMSE seen",
+        "OOD factor",
+        "flatness",
+        "read-out (seen / worst unseen)",
+    )
+    return Table(f"runs in {folder}", columns, [_row(row) for row in rows])
+
+
+def _row(row: dict[str, Any]) -> tuple[str, ...]:
+    train, verify, sweep = (row["metrics"].get(key, {}) for key in ("train", "verify_equivariance", "sweep_group"))
+    parameters = train.get("parameters")
+    readouts = [
+        f"{target.replace('_', ' ')} {number(entry['seen'])} / {number(entry['worst_unseen'])}"
+        for target, entry in sweep.get("readout", {}).items()
+    ]
+    return (
+        row["run"],
+        str(row["preset"]),
+        str(row["seed"]),
+        f"{parameters:,}" if parameters else "–",
+        number(verify.get("trained", {}).get("relative_composed")),
+        verify.get("dtype", "–"),
+        verify.get("verdict", "–") if "rows" not in verify else ("all hold" if verify["passed"] else "fails"),
+        number(sweep.get("seen")),
+        number(sweep.get("ood_factor"), 6),
+        number(sweep.get("flatness")),
+        "; ".join(readouts) or "–",
+    )
