@@ -94,7 +94,7 @@ class TrainingConfig:
     )
     optimizer: OptimizerName = _field("muon", "muon trains matrices with Muon and the rest with AdamW")
     lr: float | None = _field(None, "learning rate; null is the optimiser's own default")
-    weight_decay: float = _field(0.0, "weight decay")
+    weight_decay: float | None = _field(None, "weight decay; null is the optimiser's own: 0.01 for adamw, else 0")
     schedule: Literal["constant", "cosine"] = _field("constant", "learning rate over the training")
     epochs: int = _field(60, "passes over the training transitions")
     batch: int = _field(128, "batch size")
@@ -230,7 +230,7 @@ def _check(config: Config) -> None:
         raise ConfigError(f"training.ema: got {training.ema:g}, expected a decay in [0, 1).")
     if training.lr is not None and not training.lr > 0.0:
         raise ConfigError(f"training.lr: got {training.lr:g}, expected a positive number or null.")
-    if training.weight_decay < 0.0 or training.variance_weight < 0.0:
+    if (training.weight_decay or 0.0) < 0.0 or training.variance_weight < 0.0:
         raise ConfigError("training.weight_decay and training.variance_weight: expected at least 0.")
     low, high = world.wedge
     if not low < high <= low + 360.0:

@@ -76,6 +76,23 @@ class ModelResidual(Result):
 
 
 @dataclass(frozen=True)
+class WorldResidual(Result):
+    """The world's own equivariance: max |g s_t - s_t(g s_0, g a)| over rollouts, by kind.
+
+    Attributes:
+        unit: unit of the residuals.
+        steps: length of a rollout.
+        worst: largest residual of each kind.
+        rollouts: number of rollouts of each kind.
+    """
+
+    unit: str
+    steps: int
+    worst: dict[str, float]
+    rollouts: dict[str, int]
+
+
+@dataclass(frozen=True)
 class VerifyResult(Result):
     """Section `verify_equivariance`.
 
@@ -95,6 +112,7 @@ class VerifyResult(Result):
         weights_moved: |W - W0| / |W0|.
         latent_std: spread of the trained latents.
         effective_rank: of the same latents.
+        world: the world's own residual, if it was asked for.
         seed: seed of probe data and elements.
     """
 
@@ -113,6 +131,7 @@ class VerifyResult(Result):
     weights_moved: float
     latent_std: float
     effective_rank: float
+    world: WorldResidual | None
     seed: int
 
 

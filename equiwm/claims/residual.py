@@ -14,7 +14,7 @@ from equiwm.config import ModelConfig, load
 from equiwm.loading import LoadedRun
 from equiwm.models.factory import build_model
 from equiwm.models.world_model import WorldModel
-from equiwm.results import ModelResidual, VerifyResult
+from equiwm.results import ModelResidual, VerifyResult, WorldResidual
 from equiwm.symmetry.groups import Elements
 from equiwm.training.run import weights_moved
 from equiwm.worlds.world import Transitions
@@ -97,6 +97,7 @@ def verify(
     tolerance: float | None = None,
     seed: int = PROBE_SEED,
     sigma: float = 1.0,
+    world_rollouts: int = 0,
 ) -> VerifyResult:
     """Measure a run's residuals under a group and judge them.
 
@@ -108,6 +109,7 @@ def verify(
         tolerance: bound on the trained network's relative residuals; None is 1e-5 (float32) or 1e-10 (float64).
         seed: seed of transitions and elements.
         sigma: standard deviation of translations, in the world's units.
+        world_rollouts: also measure the world's own residual, on that many rollouts.
 
     Raises:
         GroupError: a group that does not fit the run's world.
@@ -144,5 +146,11 @@ def verify(
         weights_moved=moved,
         latent_std=trained.latent_std,
         effective_rank=trained.effective_rank,
+        world=_world_residual(loaded, world_rollouts, seed) if world_rollouts else None,
         seed=seed,
     )
+
+
+def _world_residual(loaded: LoadedRun, rollouts: int, seed: int) -> WorldResidual:
+    measured = loaded.world.symmetry_residual(rollouts, seed=seed)
+    return WorldResidual(measured.unit, measured.steps, dict(measured.worst), dict(measured.rollouts))

@@ -35,6 +35,9 @@ def verify_equivariance(
     ] = None,
     jobs: Annotated[int, typer.Option("--jobs", help="processes for --optimizers; -1 is every core")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="go on with --optimizers where it was interrupted")] = False,
+    world_rollouts: Annotated[
+        int, typer.Option("--world-rollouts", min=0, help="also measure the world's own symmetry, on so many rollouts")
+    ] = 0,
     seed: SeedOption = 1000,
     device: DeviceOption = Device.auto,
     out: OutOption = None,
@@ -64,7 +67,7 @@ def verify_equivariance(
     loaded = load_run(run, DTYPES[dtype.value], resolve_device(device.value))
     if loaded.notice:
         say(loaded.notice)
-    result = verify(loaded, group=group, samples=samples, tolerance=tolerance, seed=seed)
+    result = verify(loaded, group=group, samples=samples, tolerance=tolerance, seed=seed, world_rollouts=world_rollouts)
     entry = publish(loaded.run, "verify_equivariance", f"{result.group}/{result.dtype}", result, baseline=None, out=out)
     if json:
         print_json(entry)

@@ -53,7 +53,13 @@ def verify_tables(entry: Mapping[str, Any], name: str) -> list[Table]:
     probe = f"{entry['samples']} elements x {entry['transitions']} transitions"
     title = f"{name}: {entry['group'].upper()}, {entry['dtype']}, {probe}"
     notes = (f"Verdict: {entry['verdict'].upper()}: {entry['reason']}.",)
-    return [Table(title, columns, rows, notes)]
+    tables = [Table(title, columns, rows, notes)]
+    if entry["world"]:
+        world = entry["world"]
+        kinds = [(kind, f"{world['rollouts'][kind]:,}", number(worst)) for kind, worst in world["worst"].items()]
+        heading = f"the world's own residual, {world['steps']} steps, {world['unit']}"
+        tables.append(Table(heading, ("kind of rollout", "rollouts", "worst residual"), kinds))
+    return tables
 
 
 def _optimizer_table(entry: Mapping[str, Any], name: str) -> Table:
@@ -166,11 +172,18 @@ SECTIONS = {"train": train_tables, "verify_equivariance": verify_tables, "sweep_
 
 
 def section_tables(metrics: Mapping[str, Any], name: str) -> list[Table]:
-    """Tables of every section, each variant apart."""
+    """Tables of every section, each variant apart.
+
+    An entry that lacks something (another version of equiwm wrote it) becomes a title that says so.
+    """
     tables = []
     for section, build in SECTIONS.items():
         if section in metrics:
             entry = metrics[section]
-            for variant in entry.get("variants", {"": entry}).values():
-                tables += build(variant, name)
+            for variant, content in entry.get("variants", {"": entry}).items():
+                try:
+                    tables += build(content, name)
+                except (KeyError, TypeError):
+                    stale = f"{section} {variant}".strip()
+                    tables.append(Table(f"{name}: {stale} was written by another version; run it again", ("",), []))
     return tables

@@ -17,6 +17,9 @@ from equiwm.config import OptimizerName
 DEFAULT_LR: dict[OptimizerName, float] = {"muon": 0.02, "adamw": 1e-3, "adam": 1e-3, "sgd": 2e-2, "rmsprop": 1e-3}
 """Learning rates of the protocol; for muon that of the matrices."""
 
+DEFAULT_WEIGHT_DECAY: dict[OptimizerName, float] = {"muon": 0.0, "adamw": 0.01, "adam": 0.0, "sgd": 0.0, "rmsprop": 0.0}
+"""Without its weight decay AdamW would be Adam."""
+
 _ADAMW_BESIDE_MUON = 1e-3
 
 
@@ -54,7 +57,7 @@ class OptimizerSet:
 
 
 def build_optimizer(
-    name: OptimizerName, model: nn.Module, *, lr: float | None = None, weight_decay: float = 0.0
+    name: OptimizerName, model: nn.Module, *, lr: float | None = None, weight_decay: float | None = None
 ) -> OptimizerSet:
     """The optimiser of that name over all parameters of `model`.
 
@@ -64,9 +67,10 @@ def build_optimizer(
     Args:
         name: a key of `DEFAULT_LR`.
         lr: learning rate; None is the protocol's.
-        weight_decay: weight decay of every optimiser.
+        weight_decay: weight decay; None is that of `DEFAULT_WEIGHT_DECAY`.
     """
     rate = DEFAULT_LR[name] if lr is None else lr
+    weight_decay = DEFAULT_WEIGHT_DECAY[name] if weight_decay is None else weight_decay
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if name == "muon":
         matrices = [parameter for parameter in parameters if parameter.ndim == 2]
