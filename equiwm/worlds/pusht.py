@@ -1,0 +1,375 @@
+"""The PushT world: real gym-pusht physics as typed observations, push scenes, and its measured symmetry."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from equiwm.config import PushTConfig
+from equiwm.errors import DataError
+from equiwm.symmetry.groups import SO2, Elements
+from equiwm.symmetry.reps import vectors
+from equiwm.worlds.pusht_physics import (
+    AGENT,
+    AGENT_VELOCITY,
+    ANGLE,
+    BLOCK,
+    CONTROL_PERIOD,
+    STATE_SIZE,
+    PushTPhysics,
+    agent_inside,
+    block_inside,
+    gap,
+    geometry,
+    turn,
+)
+from equiwm.worlds.world import Orientations, Progress, SymmetryResidual, Transitions
+
+POSITION_SCALE, VELOCITY_SCALE = 256.0, 512.0  # px and px/s of one unit of an observation
+AXIS_ANGLE = {"stem": np.pi / 2, "body_x": 0.0}  # angle from the body's x axis to the observed axis
+TASK_TURN, TASK_PUSH = np.deg2rad(35.0), 20.0  # a task turns the block by 35 degrees, moves it 20 px along u
+_EXPLORATION, _TASKS, _RESIDUAL = range(3)  # streams of random numbers that never meet, whatever the seeds
+_BATCH = 32  # episodes simulated between two reports of progress
+
+
+@dataclass(frozen=True)
+class SceneRanges:
+    """Where a scene puts block and agent, in a frame whose x axis is the push direction u; px, radians.
+
+    Attributes:
+        offset: the block lies within +-offset of the arena's centre along both axes.
+        along: [low, high) distance of the agent behind the block, along -u.
+        side: [low, high) distance of the agent from the line of push, to either side.
+        stem: the stem points within +-stem of u.
+    """
+
+    offset: float
+    along: tuple[float, float]
+    side: tuple[float, float]
+    stem: float
+
+
+PUSH_SCENES = SceneRanges(offset=12.0, along=(34.0, 52.0), side=(14.0, 28.0), stem=0.0)
+"""The paper's push scenes. With the stem along u the agent stands behind the flat of the bar, clear of it; with
+the body's x axis along u the same distances would start half of the scenes (52%) inside the bar."""
+
+ANYWHERE = SceneRanges(offset=70.0, along=(-30.0, 160.0), side=(0.0, 80.0), stem=np.pi)
+"""Scenes of the symmetry residual: off the centre, at any angle, overlapping or not."""
+
+
+@dataclass(frozen=True, eq=False)
+class Rollouts:
+    """n rollouts of H control steps.
+
+    Attributes:
+        states: (n, H + 1, STATE_SIZE), see `pusht_physics`.
+        touched: (n, H) whether the block had touched a wall by the end of each step.
+    """
+
+    states: np.ndarray
+    touched: np.ndarray
+
+    @property
+    def wall(self) -> np.ndarray:
+        """(n,) whether a rollout touched a wall or left the guard, however it is turned."""
+        inside = block_inside(self.states) & agent_inside(self.states)
+        return self.touched.any(1) | ~inside.all(1)
+
+
+@dataclass(frozen=True, eq=False)
+class PushTasks:
+    """n push tasks.
+
+    Attributes:
+        start: (n, STATE_SIZE) states, at rest and without overlap.
+        goal: (n, STATE_SIZE) the same with the block where it has to go; only the block's pose is asked for.
+    """
+
+    start: np.ndarray
+    goal: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+
+class PushT:
+    """gym-pusht as a world with the group SO(2) about the arena's centre c.
+
+    An observation is four vectors: (p_agent - c)/256, v_agent/512, (p_block - c)/256 and the direction of
+    an axis of the block. An action a of the unit disk aims the agent at p_agent + 100 a. Away from the
+    walls the dynamics commutes with rotations. The block's stem is a vector under reflections as well; its
+    body x axis is not.
+
+    Args:
+        config: direction of the block that is observed, wedge of scene orientations, steps of an episode.
+    """
+
+    name = "pusht"
+    group = SO2
+    observation_rep = vectors(4, 2)
+    action_rep = vectors(1, 2)
+    components: Mapping[str, int] = {
+        "agent_position": 0,
+        "agent_velocity": 1,
+        "block_position": 2,
+        "block_direction": 3,
+    }
+
+    def __init__(self, config: PushTConfig | None = None) -> None:
+        self.config = config or PushTConfig()
+        self._axis = AXIS_ANGLE[self.config.direction]
+
+    def observe(self, states: np.ndarray) -> Tensor:
+        """Observations (..., 4, 2) float64 of the states (..., STATE_SIZE)."""
+        centre, angle = geometry().centre, states[..., ANGLE] + self._axis
+        channels = [
+            (states[..., AGENT] - centre) / POSITION_SCALE,
+            states[..., AGENT_VELOCITY] / VELOCITY_SCALE,
+            (states[..., BLOCK] - centre) / POSITION_SCALE,
+            np.stack([np.cos(angle), np.sin(angle)], -1),
+        ]
+        return torch.from_numpy(np.stack(channels, -2))
+
+    def state_of(self, observation: Tensor) -> np.ndarray:
+        """The states (..., STATE_SIZE) seen as `observation` (..., 4, 2), block at rest; inverts `observe`.
+
+        The angle comes back in (-pi, pi]; a direction need not have norm 1.
+
+        Raises:
+            DataError: another shape, numbers that are not finite, or a direction of norm zero.
+        """
+        if observation.shape[-2:] != (4, 2) or not bool(observation.isfinite().all()):
+            shape = tuple(observation.shape)
+            raise DataError(f"a PushT observation is finite numbers of shape (..., 4, 2); got shape {shape}.")
+        if bool((observation[..., 3, :] == 0).all(-1).any()):
+            raise DataError("an observation has a block direction of norm 0; expected a vector that points.")
+        agent, velocity, block, direction = np.moveaxis(observation.double().cpu().numpy(), -2, 0)
+        centre = geometry().centre
+        states = np.zeros((*agent.shape[:-1], STATE_SIZE))
+        states[..., AGENT] = agent * POSITION_SCALE + centre
+        states[..., AGENT_VELOCITY] = velocity * VELOCITY_SCALE
+        states[..., BLOCK] = block * POSITION_SCALE + centre
+        angle = np.arctan2(direction[..., 1], direction[..., 0]) - self._axis
+        states[..., ANGLE] = np.where(angle <= -np.pi, angle + 2 * np.pi, angle)
+        return states
+
+    def rollout(self, states: np.ndarray, actions: np.ndarray) -> Rollouts:
+        """Simulate n rollouts, each in a space of its own.
+
+        Args:
+            states: (n, STATE_SIZE) starts, n >= 1.
+            actions: (n, H, 2) in the unit disk, H >= 1.
+
+        Raises:
+            DataError: shapes that do not fit, a start that cannot be placed, or an action outside the disk.
+        """
+        states, actions = np.asarray(states, dtype=np.float64), np.asarray(actions, dtype=np.float64)
+        n, horizon = len(states), actions.shape[1] if actions.ndim == 3 else 0
+        if states.ndim != 2 or actions.shape != (n, horizon, 2) or n * horizon == 0:
+            given = f"{states.shape} and {actions.shape}"
+            raise DataError(f"rollouts need states (n, {STATE_SIZE}) and actions (n, H, 2); got {given}.")
+        if not (np.linalg.norm(actions, axis=-1) <= 1.0 + 1e-9).all():
+            raise DataError("an action lies outside the unit disk or is not a number: divide it by its norm.")
+        physics = PushTPhysics()
+        runs = [physics.rollout(start, plan) for start, plan in zip(states, actions, strict=True)]
+        return Rollouts(np.stack([run[0] for run in runs]), np.stack([run[1] for run in runs]))
+
+    def transitions(
+        self, n: int, *, seed: int, orientations: Orientations = "seen", progress: Progress | None = None
+    ) -> Transitions:
+        """`n` transitions of noisy pushes; the first m of them are those of `transitions(m)`.
+
+        An episode starts in one of `PUSH_SCENES`, turned as a whole by an angle of the wedge (or of the
+        circle). It ends early where it leaves the wall guard; `excluded` counts what is dropped there, by
+        reason.
+
+        Raises:
+            DataError: `n` below 1, a negative seed or unknown orientations.
+        """
+        if n < 1:
+            raise DataError(f"transitions: got n = {n}, expected at least 1.")
+        steps = self.config.episode_steps
+        columns: list[tuple[np.ndarray, ...]] = []
+        excluded: Counter[str] = Counter()
+        done = first = 0
+        while done < n:
+            episodes = range(first, first + min(_BATCH, -(-(n - done) // steps)))
+            draws = [_generator(_EXPLORATION, seed, episode) for episode in episodes]
+            frames = self._orientations(draws, orientations)
+            starts, actions = _scenes(draws, frames, PUSH_SCENES), _explore(draws, frames, steps)
+            runs = self.rollout(starts, actions)
+            inside, reasons = _guarded(runs)
+            for reason, count in zip(reasons, (~inside).sum(1).tolist(), strict=True):
+                excluded[reason] += count
+            episode, step = (index[: n - done] for index in np.nonzero(inside))
+            before, after = runs.states[episode, step], runs.states[episode, step + 1]
+            columns.append((before, actions[episode, step], after, episode + first))
+            done += len(episode)
+            first += len(episodes)
+            if progress is not None:
+                progress(done, n)
+        state, action, following, origin = (np.concatenate(column) for column in zip(*columns, strict=True))
+        return Transitions(
+            self.observe(state),
+            torch.from_numpy(action),
+            self.observe(following),
+            episode=torch.from_numpy(origin),
+            excluded={reason: count for reason, count in sorted(excluded.items()) if count},
+        )
+
+    def tasks(self, n: int, *, seed: int, orientations: Orientations = "seen") -> PushTasks:
+        """`n` push tasks from `PUSH_SCENES`: turn the block by 35 degrees and move it 20 px along u.
+
+        It is to turn the way a push along u from the agent's side turns it. Task k does not depend on `n`.
+
+        Raises:
+            DataError: `n` below 1, a negative seed or unknown orientations.
+        """
+        if n < 1:
+            raise DataError(f"tasks: got n = {n}, expected at least 1.")
+        draws = [_generator(_TASKS, seed, task) for task in range(n)]
+        frames = self._orientations(draws, orientations)
+        start = _scenes(draws, frames, PUSH_SCENES)
+        push = np.stack([np.cos(frames), np.sin(frames)], -1)
+        arm = start[:, AGENT] - start[:, BLOCK]
+        goal = start.copy()
+        goal[:, BLOCK] += TASK_PUSH * push
+        goal[:, ANGLE] += TASK_TURN * np.sign(arm[:, 0] * push[:, 1] - arm[:, 1] * push[:, 0])
+        return PushTasks(start, goal)
+
+    def step(self, observation: Tensor, action: Tensor) -> Tensor:
+        """One control step from observations (n, 4, 2) and actions (n, 2): (n, 4, 2), float64.
+
+        An observation does not show the block's velocity, so the block starts at rest.
+
+        Raises:
+            DataError: as `state_of` and `rollout`.
+        """
+        starts = self.state_of(observation)
+        return self.observe(self.rollout(starts, action.double().cpu().numpy()[:, None]).states[:, 1])
+
+    def readout_targets(self, observation: Tensor) -> Mapping[str, Tensor]:
+        """Block position and block direction, (n, 1, 2) each, of observations (n, 4, 2)."""
+        targets = ("block_position", "block_direction")
+        return {name: observation[:, self.components[name], None] for name in targets}
+
+    def symmetry_residual(self, rollouts: int = 500, steps: int = 30, *, seed: int = 0) -> SymmetryResidual:
+        """max |g s_t - s_t(g s_0, g a)| over the steps of random rollouts and their turned copies, px.
+
+        Starts are drawn from `ANYWHERE` with a velocity and turned by a Haar angle, actions from the unit
+        disk; g is another Haar angle. The distance of two states is the largest of: agent and block
+        positions (px), agent velocity times a control period (px a step), block angle times the T's longest
+        lever (121 px).
+
+        Kinds, the first that fits: `wall` where either copy touches a wall or leaves the guard at any step;
+        `embedded` where the agent's centre starts inside the T, pushed at once by bar and stem in
+        directions that may contradict each other (the simulator's answer then depends on how the scene is
+        turned; no other start leads there); `overlapping` where its circle starts in the T; `free`. Drawing
+        goes on until there are `rollouts` free ones, or 20 times as many in all where `steps` leaves hardly
+        any away from the walls.
+
+        Raises:
+            DataError: `rollouts` or `steps` below 1, or a negative seed.
+        """
+        if rollouts < 1 or steps < 1:
+            raise DataError(f"symmetry_residual: got {rollouts} rollouts of {steps} steps; expected >= 1.")
+        worst = dict.fromkeys(("free", "overlapping", "embedded", "wall"), 0.0)
+        count = dict.fromkeys(worst, 0)
+        drawn = 0
+        while count["free"] < rollouts and drawn < 20 * rollouts:
+            draws = [_generator(_RESIDUAL, seed, drawn + k) for k in range(_BATCH)]
+            drawn += _BATCH
+            frames, angles = np.array([rng.uniform(0.0, 2 * np.pi, 2) for rng in draws]).T
+            starts = _scenes(draws, frames, ANYWHERE)
+            starts[:, AGENT_VELOCITY] = [rng.normal(0.0, 100.0, 2) for rng in draws]
+            actions = _disk(np.array([rng.random((steps, 2)) for rng in draws]))
+            g = _rotation(angles)
+            turned_actions = self.action_rep.transform(torch.from_numpy(actions), g[:, None]).numpy()
+            runs, copies = self.rollout(starts, actions), self.rollout(turn(starts, g), turned_actions)
+            residual = _distance(turn(runs.states, g[:, None]), copies.states).max(1)
+            distance = gap(starts)
+            kinds = np.select(
+                [runs.wall | copies.wall, distance == 0.0, distance < geometry().agent_radius],
+                ["wall", "embedded", "overlapping"],
+                "free",
+            )
+            for kind in worst:
+                of_kind = residual[kinds == kind]
+                count[kind] += len(of_kind)
+                worst[kind] = max(worst[kind], *of_kind.tolist(), 0.0)
+        return SymmetryResidual(unit="px", steps=steps, worst=worst, rollouts=count)
+
+    def _orientations(self, draws: list[np.random.Generator], orientations: Orientations) -> np.ndarray:
+        """(n,) scene angles in radians, one from each generator."""
+        if orientations not in ("seen", "all"):
+            raise DataError(f"orientations: got {orientations!r}, expected 'seen' or 'all'.")
+        low, high = self.config.wedge if orientations == "seen" else (0.0, 360.0)
+        return np.deg2rad([rng.uniform(low, high) for rng in draws])
+
+
+def _generator(stream: int, seed: int, index: int) -> np.random.Generator:
+    """One generator an episode, task or rollout: what one draws does not depend on how many there are."""
+    if seed < 0:
+        raise DataError(f"seed: got {seed}, expected an integer of at least 0.")
+    return np.random.default_rng([stream, index, seed])
+
+
+def _rotation(radians: np.ndarray) -> Elements:
+    return SO2.rotation(np.rad2deg(radians))
+
+
+def _scenes(draws: list[np.random.Generator], frames: np.ndarray, ranges: SceneRanges) -> np.ndarray:
+    """(n, STATE_SIZE) states at rest, drawn where u is the x axis and turned by `frames` as a whole."""
+    uniform = np.array([rng.random(6) for rng in draws])
+    states = np.zeros((len(draws), STATE_SIZE))
+    states[:, BLOCK] = geometry().centre + ranges.offset * (2 * uniform[:, :2] - 1)
+    states[:, ANGLE] = ranges.stem * (2 * uniform[:, 2] - 1) - AXIS_ANGLE["stem"]
+    along = ranges.along[0] + (ranges.along[1] - ranges.along[0]) * uniform[:, 3]
+    side = ranges.side[0] + (ranges.side[1] - ranges.side[0]) * uniform[:, 4]
+    states[:, AGENT] = states[:, BLOCK] + np.stack([-along, np.where(uniform[:, 5] < 0.5, -side, side)], 1)
+    return turn(states, _rotation(frames))
+
+
+def _disk(uniform: np.ndarray) -> np.ndarray:
+    """Points of the unit disk, uniform by area, from numbers (..., 2) uniform in [0, 1)."""
+    radius, angle = np.sqrt(uniform[..., 0]), 2 * np.pi * uniform[..., 1]
+    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], -1)
+
+
+def _explore(draws: list[np.random.Generator], frames: np.ndarray, steps: int) -> np.ndarray:
+    """(n, steps, 2) actions: with probability 0.55 a noisy push along u, else uniform in the unit disk."""
+    uniform = np.array([rng.random((steps, 4)) for rng in draws])
+    noise = np.array([rng.normal(size=(steps, 3)) for rng in draws])
+    push = 0.3 * noise[..., :2]
+    push[..., 0] += 0.3 + 0.7 * uniform[..., 1]
+    push[..., 1] += 0.7 * noise[..., 2]
+    actions = np.where(uniform[..., :1] < 0.55, push, _disk(uniform[..., 2:]))
+    actions /= np.maximum(1.0, np.linalg.norm(actions, axis=-1, keepdims=True))
+    return PushT.action_rep.transform(torch.from_numpy(actions), _rotation(frames)[:, None]).numpy()
+
+
+def _guarded(runs: Rollouts) -> tuple[np.ndarray, list[str]]:
+    """(n, H) which transitions lie inside the guard, before a rollout leaves it, and why it leaves."""
+    block = block_inside(runs.states)
+    block[:, 1:] &= ~runs.touched
+    inside = np.logical_and.accumulate(block & agent_inside(runs.states), axis=1)
+    by_agent = block[np.arange(len(block)), inside.argmin(1)]  # at the first state outside, if there is one
+    return inside[:, 1:], [f"wall: {'agent' if agent else 'block'} outside the guard" for agent in by_agent]
+
+
+def _distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(...) distance of two states in px, as `PushT.symmetry_residual` defines it."""
+    difference = a - b
+    angle = np.abs(np.angle(np.exp(1j * difference[..., ANGLE])))
+    parts = (
+        np.linalg.norm(difference[..., AGENT], axis=-1),
+        np.linalg.norm(difference[..., BLOCK], axis=-1),
+        np.linalg.norm(difference[..., AGENT_VELOCITY], axis=-1) * CONTROL_PERIOD,
+        angle * geometry().lever,
+    )
+    return np.max(parts, axis=0)

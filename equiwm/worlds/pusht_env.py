@@ -1,0 +1,113 @@
+"""The PushT world as a Gymnasium environment: typed observations, unit actions, exact placement."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+from equiwm.config import PushTConfig
+from equiwm.errors import DataError, nearest
+from equiwm.worlds.pusht import AXIS_ANGLE, PushT
+from equiwm.worlds.pusht_physics import ANGLE, BLOCK, REACH, STATE_SIZE, PushTPhysics, as_numbers
+
+
+class PushTEnv(gymnasium.Env[np.ndarray, np.ndarray]):
+    """Push the T into its goal. `gymnasium.make("equiwm.worlds:equiwm/PushT-v0")`.
+
+    Observation: (4, 2) float64, the four vectors of `PushT`. Action: (2,), a vector of the unit disk that
+    aims the agent at p + 100 a; a longer one is scaled to norm 1. Reward and end are gym-pusht's: the share
+    of the goal that the block covers, over the threshold of 0.95 and at most 1, and covering more than the
+    threshold.
+
+    `info` holds `state` (STATE_SIZE,), `goal` (2, 2) with the goal's block position and block direction as
+    they would be observed, `coverage`, `is_success` and `touched_wall` (from there on the symmetry is
+    broken).
+
+    Args:
+        direction: axis of the block that is observed, as in `PushTConfig`.
+        render_mode: `rgb_array` for gym-pusht's own drawing, or None.
+
+    Raises:
+        DataError: an unknown direction.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012 - Gymnasium's own annotation
+
+    def __init__(
+        self, direction: Literal["stem", "body_x"] = "stem", render_mode: Literal["rgb_array"] | None = None
+    ) -> None:
+        if direction not in AXIS_ANGLE:
+            raise DataError(f"unknown direction '{direction}': {nearest(str(direction), AXIS_ANGLE)}")
+        self.world = PushT(PushTConfig(direction=direction))
+        self.render_mode = render_mode
+        self.observation_space = spaces.Box(-np.inf, np.inf, (4, 2), np.float64)
+        self.action_space = spaces.Box(-1.0, 1.0, (2,), np.float64)
+        self._physics = PushTPhysics()
+        self._goal = np.empty((0, 2))  # none before the first reset
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Start a random push task, or what `options` ask for.
+
+        Args:
+            seed: seeds the random tasks of this and the following episodes.
+            options: `orientations` of the random task (`all`, the default, or `seen`: the wedge); `state`
+                (STATE_SIZE,) to start in exactly; `goal` (STATE_SIZE,), a state whose block pose is the goal.
+                A row of `PushT.tasks` gives both; what is not given comes from the random task.
+
+        Raises:
+            DataError: an unknown option, or one that is not what is said above.
+        """
+        super().reset(seed=seed)
+        options = options or {}
+        known = ("orientations", "state", "goal")
+        for key in options:
+            if key not in known:
+                raise DataError(f"unknown option '{key}' of reset: {nearest(str(key), known)}")
+        task_seed = int(self.np_random.integers(2**31))
+        task = self.world.tasks(1, seed=task_seed, orientations=options.get("orientations", "all"))
+        goal = as_numbers(options.get("goal", task.goal[0]), (STATE_SIZE,), "goal")
+        self._physics.reset(options.get("state", task.start[0]))
+        self._physics.arena.goal_pose = np.array([*goal[BLOCK], goal[ANGLE]])
+        self._physics.arena._last_action = None
+        self._goal = self.world.observe(goal).numpy()[2:]
+        return self._observation(), self._info()
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """Move for one control step of 0.1 s.
+
+        Raises:
+            DataError: an action that is not two finite numbers.
+            gymnasium.error.ResetNeeded: before the first `reset`.
+        """
+        if not self._goal.size:
+            raise gymnasium.error.ResetNeeded("call reset() before step().")
+        vector = as_numbers(action, (2,), "action")
+        vector = vector / max(1.0, float(np.linalg.norm(vector)))
+        arena = self._physics.arena
+        arena._last_action = np.array(arena.agent.position) + REACH * vector
+        self._physics.act(vector)
+        info = self._info()
+        reward = min(info["coverage"] / arena.success_threshold, 1.0)
+        return self._observation(), reward, info["is_success"], False, info
+
+    def render(self) -> np.ndarray | None:
+        """gym-pusht's drawing (680, 680, 3) uint8 in the mode `rgb_array`, else None."""
+        return self._physics.arena.render() if self.render_mode == "rgb_array" else None
+
+    def _observation(self) -> np.ndarray:
+        return self.world.observe(self._physics.state).numpy()
+
+    def _info(self) -> dict[str, Any]:
+        coverage = self._physics.coverage()
+        return {
+            "state": self._physics.state,
+            "goal": np.copy(self._goal),
+            "coverage": coverage,
+            "is_success": coverage > self._physics.arena.success_threshold,
+            "touched_wall": self._physics.touched_wall,
+        }
