@@ -13,6 +13,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from equiwm.config import OptimizerName
+from equiwm.training.muon import StackedMuon
 
 DEFAULT_LR: dict[OptimizerName, float] = {"muon": 0.02, "adamw": 1e-3, "adam": 1e-3, "sgd": 2e-2, "rmsprop": 1e-3}
 """Learning rates of the protocol; for muon that of the matrices."""
@@ -61,7 +62,7 @@ def build_optimizer(
 ) -> OptimizerSet:
     """The optimiser of that name over all parameters of `model`.
 
-    `muon` gives matrices to `torch.optim.Muon` (momentum 0.95, Nesterov, 5 Newton-Schulz steps, update scaled by
+    `muon` gives matrices to Muon (`StackedMuon`; momentum 0.95, Nesterov, 5 Newton-Schulz steps, update scaled by
     sqrt(max(1, rows / columns))) and everything else to AdamW at 1e-3.
 
     Args:
@@ -77,7 +78,7 @@ def build_optimizer(
         rest = [parameter for parameter in parameters if parameter.ndim != 2]
         # torch's defaults (weight decay 0.1, other scalings) are not the paper's.
         chosen: list[Optimizer] = [
-            torch.optim.Muon(matrices, lr=rate, weight_decay=weight_decay, momentum=0.95, adjust_lr_fn="original")
+            StackedMuon(matrices, lr=rate, weight_decay=weight_decay, momentum=0.95, adjust_lr_fn="original")
         ]
         if rest:
             chosen.append(torch.optim.AdamW(rest, lr=_ADAMW_BESIDE_MUON, weight_decay=weight_decay))

@@ -1,0 +1,108 @@
+"""Muon with the Newton-Schulz iterations of many small matrices run as one batch.
+
+A small network has dozens of small matrices, and orthogonalising them one after another is more than half of a
+training step. The arithmetic is `torch.optim.Muon`'s, in its precision (bfloat16) and order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_TILE = 64
+"""Matrices are padded with zeros to multiples of this and batched: zero rows and columns stay zero in the iteration,
+and at these sizes a call costs more than the arithmetic."""
+
+
+Coefficients = tuple[float, float, float]
+
+
+def newton_schulz(matrices: Tensor, *, coefficients: Coefficients, steps: int, eps: float) -> Tensor:
+    """Nearly U V^T of each M = U S V^T, for a batch of matrices (n, rows, columns) with rows <= columns.
+
+        X <- M / max(|M|, eps);  `steps` times: X <- a X + (b A + c A^2) X with A = X X^T
+
+    In bfloat16, as `torch.optim.Muon` does for one matrix. Source: K. Jordan, "Muon"; paper, section 3.
+    """
+    a, b, c = coefficients
+    x = matrices.bfloat16()
+    # One norm a matrix: a norm over two axes of the batch rounds differently.
+    norms = torch.stack([matrix.norm() for matrix in x])
+    x = x / norms.clamp(min=eps)[:, None, None]
+    for _ in range(steps):
+        gram = x @ x.mT
+        update = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        x = torch.baddbmm(x, update, x, beta=a)
+    return x
+
+
+def orthogonalize(matrices: Sequence[Tensor], *, coefficients: Coefficients, steps: int, eps: float) -> list[Tensor]:
+    """`newton_schulz` of matrices of any shapes, (rows, columns) each, batched by padded shape; gives bfloat16."""
+    buckets: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for index, matrix in enumerate(matrices):
+        small, large = sorted(matrix.shape)
+        buckets[_padded(small), _padded(large)].append(index)
+    results = list(matrices)
+    for (rows, columns), members in buckets.items():
+        batch = torch.zeros(len(members), rows, columns, dtype=torch.bfloat16, device=matrices[members[0]].device)
+        for slot, index in zip(batch, members, strict=True):
+            _wide_part(slot, matrices[index].shape).copy_(matrices[index])
+        batch = newton_schulz(batch, coefficients=coefficients, steps=steps, eps=eps)
+        for slot, index in zip(batch, members, strict=True):
+            results[index] = _wide_part(slot, matrices[index].shape)
+    return results
+
+
+def _padded(size: int) -> int:
+    return -(-size // _TILE) * _TILE
+
+
+def _wide_part(slot: Tensor, shape: torch.Size) -> Tensor:
+    """The part of a wide padded matrix that holds a matrix of `shape`: as it is, or transposed if it is tall."""
+    rows, columns = shape
+    return slot[:rows, :columns] if rows <= columns else slot[:columns, :rows].T
+
+
+class StackedMuon(torch.optim.Muon):
+    """`torch.optim.Muon`, with its arguments, state and (to bfloat16 rounding) results, for many small matrices."""
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """One step on all matrices that have a gradient."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if parameters:
+                self._step_group(group, parameters)
+        return loss
+
+    def _step_group(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        for parameter in parameters:
+            if "momentum_buffer" not in self.state[parameter]:
+                self.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        buffers = [self.state[parameter]["momentum_buffer"] for parameter in parameters]
+        torch._foreach_lerp_(buffers, gradients, 1 - group["momentum"])
+        updates = torch._foreach_lerp(gradients, buffers, group["momentum"]) if group["nesterov"] else buffers
+        directions = orthogonalize(
+            updates, coefficients=group["ns_coefficients"], steps=group["ns_steps"], eps=group["eps"]
+        )
+        torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+        for parameter, direction in zip(parameters, directions, strict=True):
+            parameter.add_(direction, alpha=-group["lr"] * _rate_scale(group["adjust_lr_fn"], parameter.shape))
+
+
+def _rate_scale(adjust: str | None, shape: torch.Size) -> float:
+    """torch's scaling of the learning rate by the matrix's shape."""
+    rows, columns = shape
+    if adjust in (None, "original"):
+        return math.sqrt(max(1, rows / columns))
+    return 0.2 * math.sqrt(max(rows, columns)) if adjust == "match_rms_adamw" else 1.0
