@@ -242,6 +242,17 @@ def _check(config: Config) -> None:
         )
 
 
+def settings(config: Config) -> list[tuple[str, Any, str]]:
+    """Every setting of a configuration: its key as `--set` takes it, its value, and what it is."""
+    found = []
+    for section in ("world", *SECTIONS):
+        part = getattr(config, section)
+        for entry in dataclasses.fields(part):
+            value = _plain(getattr(part, entry.name))
+            found.append((f"{section}.{entry.name}", "null" if value is None else value, entry.metadata["help"]))
+    return found
+
+
 def preset_folder() -> Path:
     """The folder of the presets: the installed package's, else the checkout's.
 

@@ -37,8 +37,9 @@ def cost_drift(model: WorldModel, data: Transitions, elements: Elements) -> floa
             cost(rep.transform(data.observation, elements[i]), rep.transform(goal, elements[i]))
             for i in range(len(elements))
         ]
-    drift = (torch.stack(turned).double() - straight.double()).abs().mean()
-    return float(drift / straight.double().mean().clamp(min=torch.finfo(torch.float64).tiny))
+    base = straight.cpu().double()
+    drift = (torch.stack(turned).cpu().double() - base).abs().mean()
+    return float(drift / base.mean().clamp(min=torch.finfo(torch.float64).tiny))
 
 
 def model_residual(model: WorldModel, data: Transitions, elements: Elements) -> ModelResidual:

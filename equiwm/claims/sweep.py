@@ -26,8 +26,8 @@ def relmse(model: WorldModel, data: Transitions) -> float:
     """sum |F(s,a) - E(s')|^2 / sum |E(s') - E(s)|^2, pooled, the online encoder on both sides (paper, section 4)."""
     with torch.no_grad():
         now, then = model.encode(data.observation), model.encode(data.next_observation)
-        error = (model.predict(now, data.action) - then).double().square().sum()
-        return float(error / (then - now).double().square().sum())
+        error = (model.predict(now, data.action) - then).cpu().double().square().sum()
+        return float(error / (then - now).cpu().double().square().sum())
 
 
 def component_relmse(loaded: LoadedRun, data: Transitions) -> dict[str, float]:
@@ -36,8 +36,8 @@ def component_relmse(loaded: LoadedRun, data: Transitions) -> dict[str, float]:
         return {}
     with torch.no_grad():
         predicted = loaded.model(data.observation, data.action).reshape(data.next_observation.shape)
-    error = (predicted - data.next_observation).double().square().sum((0, 2))
-    moved = (data.next_observation - data.observation).double().square().sum((0, 2))
+    error = (predicted - data.next_observation).cpu().double().square().sum((0, 2))
+    moved = (data.next_observation - data.observation).cpu().double().square().sum((0, 2))
     return {name: float(error[channel] / moved[channel]) for name, channel in loaded.world.components.items()}
 
 

@@ -16,7 +16,7 @@ class Table:
 
     Attributes:
         title: one line.
-        columns: headings; the first column is left-aligned, the others right.
+        columns: headings; the first column is left-aligned, and others whose cells are all words; figures right.
         rows: one tuple of cells a row.
         notes: lines below the table.
     """
@@ -26,13 +26,22 @@ class Table:
     rows: Sequence[tuple[str, ...]]
     notes: tuple[str, ...] = field(default=())
 
+    @property
+    def _left(self) -> list[bool]:
+        """Which columns are left-aligned."""
+
+        def has_figure(index: int) -> bool:
+            return any(row[index].lstrip("-")[:1].isdigit() for row in self.rows)
+
+        return [index == 0 or not has_figure(index) for index in range(len(self.columns))]
+
     def markdown(self) -> str:
         """GitHub-flavoured Markdown: title, table, notes."""
 
         def line(cells: tuple[str, ...]) -> str:
             return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
 
-        rule = "|" + "|".join(["---", *["---:"] * (len(self.columns) - 1)]) + "|"
+        rule = "|" + "|".join("---" if left else "---:" for left in self._left) + "|"
         body = [f"**{self.title}**", "", line(self.columns), rule, *map(line, self.rows)]
         return "\n".join([*body, *(part for note in self.notes for part in ("", note))]) + "\n"
 
@@ -50,8 +59,8 @@ class Table:
             caption_justify="left",
             box=box.SIMPLE_HEAD,
         )
-        for index, column in enumerate(self.columns):
-            table.add_column(escape(column), justify="left" if index == 0 else "right", overflow="fold")
+        for column, left in zip(self.columns, self._left, strict=True):
+            table.add_column(escape(column), justify="left" if left else "right", overflow="fold")
         for row in self.rows:
             table.add_row(*map(escape, row))
         return table

@@ -48,7 +48,7 @@ def weights_moved(model: WorldModel, initial: WorldModel) -> float:
     """|W - W0| / |W0| over all parameters: 0 for a network that was never trained."""
     pairs = list(zip(model.parameters(), initial.parameters(), strict=True))
     moved = sum(float((now.detach().cpu().double() - was.detach().cpu().double()).square().sum()) for now, was in pairs)
-    size = sum(float(was.detach().double().square().sum()) for _, was in pairs)
+    size = sum(float(was.detach().cpu().double().square().sum()) for _, was in pairs)
     return (moved / size) ** 0.5 if size else 0.0
 
 
