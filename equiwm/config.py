@@ -304,7 +304,15 @@ def _assign(data: dict[str, Any], assignment: str) -> None:
     if isinstance(value, str):  # YAML 1.1 reads 1e-3 as text
         with contextlib.suppress(ValueError):
             value = float(value)
-    data[section] = {**_section(section, data.get(section)), name.strip(): value}
+    data[section] = _merged(section, data.get(section), {name.strip(): value})
+
+
+def _merged(section: str, old: Any, new: Any) -> dict[str, Any]:
+    """`new` over `old`; another world starts from its own defaults, because it has other settings."""
+    old, new = _section(section, old), _section(section, new)
+    if section == "world" and new.get("name", old.get("name")) != old.get("name"):
+        return dict(new)
+    return {**old, **new}
 
 
 def load(preset: str, file: Path | None = None, assignments: Sequence[str] = ()) -> Config:
@@ -318,8 +326,7 @@ def load(preset: str, file: Path | None = None, assignments: Sequence[str] = ())
         raise ConfigError(f"unknown preset '{preset}': {nearest(preset, names)}")
     data = {**read_yaml(preset_folder() / f"{preset}.yaml"), "preset": preset}
     for key, value in (read_yaml(file) if file else {}).items():
-        merges = key == "world" or key in SECTIONS
-        data[key] = {**_section(key, data.get(key)), **_section(key, value)} if merges else value
+        data[key] = _merged(key, data.get(key), value) if key == "world" or key in SECTIONS else value
     for assignment in assignments:
         _assign(data, assignment)
     return parse(data)
