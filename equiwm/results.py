@@ -112,6 +112,7 @@ class VerifyResult(Result):
         weights_moved: |W - W0| / |W0|.
         latent_std: spread of the trained latents.
         effective_rank: of the same latents.
+        breaks_at: the first layer whose output is off by more than the tolerance, or None.
         world: the world's own residual, if it was asked for.
         seed: seed of probe data and elements.
     """
@@ -131,6 +132,7 @@ class VerifyResult(Result):
     weights_moved: float
     latent_std: float
     effective_rank: float
+    breaks_at: str | None
     world: WorldResidual | None
     seed: int
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import torch
 
+from equiwm.audit.localise import first_broken, layer_residuals
 from equiwm.audit.residual import ELEMENTS, SAMPLES, equivariance_residual
 from equiwm.audit.spread import latent_spread
 from equiwm.audit.verdict import TOLERANCES, judge
@@ -18,6 +19,8 @@ from equiwm.results import ModelResidual, VerifyResult, WorldResidual
 from equiwm.symmetry.groups import Elements
 from equiwm.training.run import weights_moved
 from equiwm.worlds.world import Transitions
+
+_LOCALISE_SAMPLES, _LOCALISE_ELEMENTS = 64, 8
 
 
 def cost_drift(model: WorldModel, data: Transitions, elements: Elements) -> float:
@@ -147,9 +150,18 @@ def verify(
         weights_moved=moved,
         latent_std=trained.latent_std,
         effective_rank=trained.effective_rank,
+        breaks_at=None if verdict.name == "equivariant" else _breaks_at(loaded.model, data, elements, bound),
         world=_world_residual(loaded, world_rollouts, seed) if world_rollouts else None,
         seed=seed,
     )
+
+
+def _breaks_at(model: WorldModel, data: Transitions, elements: Elements, tolerance: float) -> str | None:
+    """The first layer that breaks the symmetry, on a few samples and elements."""
+    few, reps = data.take(_LOCALISE_SAMPLES), [model.observation_rep, model.action_rep]
+    inputs = [few.observation, few.action]
+    found = first_broken(layer_residuals(model, model, reps, elements[:_LOCALISE_ELEMENTS], inputs), tolerance)
+    return f"{found.name} ({found.kind}), relative residual {found.relative:.1e}" if found else None
 
 
 def _world_residual(loaded: LoadedRun, rollouts: int, seed: int) -> WorldResidual:

@@ -52,8 +52,10 @@ def verify_tables(entry: Mapping[str, Any], name: str) -> list[Table]:
     rows = [(label, *(number(network[key]) for network in networks)) for key, label in labels.items()]
     probe = f"{entry['samples']} elements x {entry['transitions']} transitions"
     title = f"{name}: {entry['group'].upper()}, {entry['dtype']}, {probe}"
-    notes = (f"Verdict: {entry['verdict'].upper()}: {entry['reason']}.",)
-    tables = [Table(title, columns, rows, notes)]
+    notes = [f"Verdict: {entry['verdict'].upper()}: {entry['reason']}."]
+    if entry["breaks_at"]:
+        notes.append(f"The first layer that breaks it: {entry['breaks_at']}.")
+    tables = [Table(title, columns, rows, tuple(notes))]
     if entry["world"]:
         world = entry["world"]
         kinds = [(kind, f"{world['rollouts'][kind]:,}", number(worst)) for kind, worst in world["worst"].items()]
