@@ -58,7 +58,17 @@ class WorldModel(nn.Module):
         return sum(parameter.numel() for parameter in self.parameters())
 
     def encode(self, observation: Tensor) -> Tensor:
-        """z = E(x): (B, C, d) of `observation_rep` -> (B, D) of `latent_rep`."""
+        """z = E(x): (B, C, d) of `observation_rep` -> (B, D) of `latent_rep`.
+
+        Raises:
+            RepError: observations of another shape, such as a cloud with another number of points.
+        """
+        channels = (self.observation_rep.multiplicity, self.observation_rep.d)
+        if observation.shape[-2:] != channels:
+            raise RepError(
+                f"observations of rep {self.observation_rep} have shape (B, {channels[0]}, {channels[1]}); "
+                f"got {tuple(observation.shape)}."
+            )
         return self.encoder(observation)
 
     def predict(self, latent: Tensor, action: Tensor) -> Tensor:
