@@ -8,6 +8,7 @@ from torch import Tensor
 
 from equiwm.audit.residual import Residual, check_equivariance
 from equiwm.audit.verdict import TOLERANCES
+from equiwm.errors import DataError
 from equiwm.symmetry.groups import Group
 from equiwm.symmetry.reps import Rep
 
@@ -46,11 +47,14 @@ def assert_equivariant(
 
     Raises:
         AssertionError: the residual is larger, or the output is (almost) zero or constant.
-        GroupError, RepError, DataError: as `check_equivariance`.
+        GroupError, RepError, DataError: as `check_equivariance`; a dtype without a default tolerance.
     """
     __tracebackhide__ = True
     residual = check_equivariance(fn, in_reps, out_rep, group, inputs, elements=elements, seed=seed, sigma=sigma)
-    bound = TOLERANCES[str(inputs[0].dtype).removeprefix("torch.")] if tolerance is None else tolerance
+    dtype = str(inputs[0].dtype).removeprefix("torch.")
+    if tolerance is None and dtype not in TOLERANCES:
+        raise DataError(f"{dtype} has no default tolerance ({', '.join(TOLERANCES)} have); pass one.")
+    bound = TOLERANCES[dtype] if tolerance is None else tolerance
     if not residual.output_rms >= MIN_OUTPUT or not residual.output_spread >= MIN_OUTPUT * residual.output_rms:
         raise AssertionError(
             f"the output does nothing (RMS {residual.output_rms:.1e}, spread {residual.output_spread:.1e}): "

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from equiwm.errors import DataError, GroupError
+from equiwm.errors import DataError, GroupError, RepError
 from equiwm.symmetry.groups import Elements, Group
 from equiwm.symmetry.reps import Rep
 
@@ -64,27 +64,34 @@ def equivariance_residual(
         inputs: one tensor per argument, (B, ...), all of one floating dtype.
 
     Raises:
-        DataError: no inputs, unequal batch lengths, or an input or output that is not finite.
+        DataError: no inputs or elements, unequal batch lengths or dtypes, or an input or output that is not finite.
         RepError: an input or output whose shape does not fit its rep.
     """
+    if len(elements) < 1:
+        raise DataError("a residual needs at least one group element.")
     _check_inputs(in_reps, inputs)
     batch = len(inputs[0])
     with torch.no_grad():
         straight = fn(*inputs)
+        if not isinstance(straight, Tensor) or straight.shape[:1] != (batch,):
+            found = tuple(straight.shape) if isinstance(straight, Tensor) else type(straight).__name__
+            raise DataError(f"the output has to be a tensor batched as the inputs, ({batch}, ...); got {found}.")
         _check_finite(straight, "the output")
-        turned_inputs = [rep.transform(x, elements[:, None]) for rep, x in zip(in_reps, inputs, strict=True)]
+        turned_inputs = [_turned(rep, x, elements) for rep, x in zip(in_reps, inputs, strict=True)]
         difference = torch.empty(len(elements), *straight.shape, dtype=torch.float64)
         step = max(1, _ROWS_AT_ONCE // batch)
         for start in range(0, len(elements), step):
             part = slice(start, start + step)
             rows = [x[part].flatten(0, 1) for x in turned_inputs]
-            expected = out_rep.transform(straight, elements[part][:, None])
+            expected = _turned(out_rep, straight, elements[part])
             got = fn(*rows).reshape(expected.shape)
             _check_finite(got, "the output at a turned input")
             difference[part] = (expected - got).cpu().double()
     output = straight.detach().cpu().double()
     rms = float(output.square().mean().sqrt())
-    per_element = difference.square().flatten(1).mean(1).sqrt() / rms if rms > 0 else torch.zeros(len(elements))
+    worst = difference.square().flatten(1).mean(1).sqrt()
+    # An output that is zero here and not at g x breaks the symmetry without bound; 0 / 0 breaks nothing.
+    per_element = torch.where(worst > 0, worst / rms, worst)
     return Residual(
         relative=float(per_element.max()),
         max_abs=float(difference.abs().max()),
@@ -94,6 +101,15 @@ def equivariance_residual(
         per_term=_per_term(out_rep, difference, output),
         elements=elements,
     )
+
+
+def _turned(rep: Rep, x: Tensor, elements: Elements) -> Tensor:
+    """rho(g) x of every element and sample, (n, B, ...)."""
+    flat = x.flatten(1) if rep.structured and x.shape[1:] == (rep.multiplicity, rep.d) else x
+    if flat.shape[1:] != (rep.dim,):
+        shapes = f"(B, {rep.dim})" + (f" or (B, {rep.multiplicity}, {rep.d})" if rep.structured else "")
+        raise RepError(f"a batch of rep {rep} has shape {shapes}; got {tuple(x.shape)}.")
+    return rep.transform(flat, elements[:, None]).unflatten(-1, x.shape[1:])
 
 
 def _per_term(rep: Rep, difference: Tensor, output: Tensor) -> dict[str, float]:
@@ -117,6 +133,9 @@ def _check_inputs(in_reps: Sequence[Rep], inputs: Sequence[Tensor]) -> None:
     lengths = [len(x) for x in inputs]
     if min(lengths) < 1 or len(set(lengths)) > 1:
         raise DataError(f"inputs are batched over their first axis, all of one length >= 1; got lengths {lengths}.")
+    dtypes = sorted({str(x.dtype).removeprefix("torch.") for x in inputs})
+    if len(dtypes) > 1 or not inputs[0].is_floating_point():
+        raise DataError(f"inputs are tensors of one floating dtype, the dtype of the check; got {', '.join(dtypes)}.")
     for x in inputs:
         _check_finite(x, "an input")
 
@@ -157,7 +176,7 @@ def check_equivariance(
     Raises:
         GroupError: an unknown group, or one of another dimension than the reps.
         RepError: a rep that cannot be read, or a shape that does not fit.
-        DataError: inputs or outputs that are empty, unequal in length, or not finite.
+        DataError: inputs or outputs that are empty, unequal in length or dtype, or not finite; no elements.
     """
     group = group if isinstance(group, Group) else Group.parse(group)
     reps = [rep if isinstance(rep, Rep) else Rep.parse(rep, group.d) for rep in (*in_reps, out_rep)]

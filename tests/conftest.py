@@ -1,0 +1,65 @@
+"""What several test files share: tiny runs, trained once a session, and a view of everything on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+TINY = ("training.transitions=200", "training.epochs=2", "training.batch=64")
+"""`--set` of a training that takes about a second and still moves the weights."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """As the commands do: these tensors are small, and two threads are slower than one."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tiny() -> list[str]:
+    """`--set` arguments of a tiny training."""
+    return [part for assignment in TINY for part in ("--set", assignment)]
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory) -> Path:
+    """A folder with tiny complete trainings of four presets. Read only: use `copy_run` to change one."""
+    import torch
+
+    from equiwm.config import load
+    from equiwm.training.run import prepare_run, train_run
+
+    folder = tmp_path_factory.mktemp("trained") / "runs"
+    for preset in ("vn-2d", "mlp-2d", "vn-2d-forward", "mlp-2d-forward"):
+        run = prepare_run(load(preset, None, TINY), folder, preset, seed=0, resume=False)
+        train_run(run, device=torch.device("cpu"))
+    return folder
+
+
+@pytest.fixture
+def copy_run(trained, tmp_path) -> Callable[..., Path]:
+    """Copies a tiny run to a place of its own."""
+
+    def copy(preset: str = "vn-2d", name: str | None = None) -> Path:
+        return Path(shutil.copytree(trained / preset, tmp_path / "runs" / (name or preset)))
+
+    return copy
+
+
+def _snapshot(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "folder"
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+@pytest.fixture
+def snapshot() -> Callable[[Path], dict[str, str]]:
+    """Every path below a folder, with the hash of its content."""
+    return _snapshot
