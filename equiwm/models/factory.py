@@ -6,6 +6,10 @@ import torch
 
 from equiwm.config import ModelConfig
 from equiwm.errors import ConfigError
+from equiwm.models.clouds import VNCloudEncoder, VNSetEncoder
+from equiwm.models.cross import CrossVNPredictor
+from equiwm.models.e3nn_encoder import E3nnEncoder
+from equiwm.models.frames import FrameEncoder, FramePredictor
 from equiwm.models.mlp import MLPEncoder, MLPPredictor
 from equiwm.models.vector_neurons import VNEncoder, VNPredictor
 from equiwm.models.world_model import IdentityEncoder, WorldModel
@@ -22,28 +26,46 @@ def _latent_rep(config: ModelConfig, observation_rep: Rep) -> Rep:
     return vectors(config.latent // d, d)
 
 
+def _encoder(config: ModelConfig, observation_rep: Rep, latent_rep: Rep) -> Layer:
+    widths = config.encoder_widths
+    match config.encoder:
+        case "vn":
+            return VNEncoder(observation_rep, latent_rep, widths, config.weights, skip=config.encoder_skip)
+        case "vn_cloud":
+            return VNCloudEncoder(observation_rep, latent_rep, widths, config.weights, skip=config.encoder_skip)
+        case "vn_set":
+            return VNSetEncoder(observation_rep, latent_rep, widths, config.weights)
+        case "e3nn":
+            return E3nnEncoder(observation_rep, latent_rep, widths)
+        case "frame":
+            return FrameEncoder(observation_rep, latent_rep, widths)
+        case "mlp" | "mlp_centred":
+            return MLPEncoder(observation_rep, latent_rep, widths, centre=config.encoder == "mlp_centred")
+        case "identity":
+            return IdentityEncoder(observation_rep)
+
+
+def _predictor(config: ModelConfig, latent_rep: Rep, action_rep: Rep) -> Layer:
+    widths = config.predictor_widths
+    match config.predictor:
+        case "vn":
+            return VNPredictor(latent_rep, action_rep, widths, config.weights)
+        case "vn_cross":
+            return CrossVNPredictor(latent_rep, action_rep, widths, config.predictor_products)
+        case "frame":
+            return FramePredictor(latent_rep, action_rep, widths)
+        case "mlp":
+            return MLPPredictor(latent_rep, action_rep, widths, norm=config.encoder != "identity")
+
+
 def _build(config: ModelConfig, observation_rep: Rep, action_rep: Rep) -> WorldModel:
-    latent_rep = _latent_rep(config, observation_rep)
-    if config.weights == "complex" and observation_rep.d != 2 and "vn" in (config.encoder, config.predictor):
-        raise ConfigError(
-            f"model.weights: complex weights need a world with d = 2; this one has d = {observation_rep.d}."
-        )
-    encoder: Layer
-    if config.encoder == "vn":
-        encoder = VNEncoder(
-            observation_rep, latent_rep, config.encoder_widths, config.weights, skip=config.encoder_skip
-        )
-    elif config.encoder == "mlp":
-        encoder = MLPEncoder(observation_rep, latent_rep, config.encoder_widths)
-    else:
-        encoder = IdentityEncoder(observation_rep)
-    predictor: Layer
-    if config.predictor == "vn":
-        predictor = VNPredictor(latent_rep, action_rep, config.predictor_widths, config.weights)
-    else:
-        norm = config.encoder != "identity"
-        predictor = MLPPredictor(latent_rep, action_rep, config.predictor_widths, norm=norm)
-    return WorldModel(encoder, predictor, action_rep)
+    latent_rep, d = _latent_rep(config, observation_rep), observation_rep.d
+    if config.weights == "complex" and d != 2 and (config.encoder.startswith("vn") or config.predictor == "vn"):
+        raise ConfigError(f"model.weights: complex weights need a world with d = 2; this one has d = {d}.")
+    if config.predictor == "vn_cross" and d != 3:
+        raise ConfigError(f"model.predictor: cross products need a world with d = 3; this one has d = {d}.")
+    encoder = _encoder(config, observation_rep, latent_rep)
+    return WorldModel(encoder, _predictor(config, latent_rep, action_rep), action_rep)
 
 
 def build_model(
@@ -57,6 +79,7 @@ def build_model(
     Raises:
         ConfigError: a configuration that does not fit the reps.
         RepError: layers that do not fit each other.
+        MissingExtraError: the encoder `e3nn` without e3nn.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

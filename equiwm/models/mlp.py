@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from equiwm.models.clouds import centred
 from equiwm.nn.layer import Layer, Sequential
 from equiwm.nn.linear import DenseLinear
 from equiwm.nn.nonlinear import DenseReLU
@@ -25,14 +26,23 @@ def mlp_network(in_rep: Rep, out_rep: Rep, widths: Sequence[int], *, norm: bool)
 
 
 class MLPEncoder(Layer):
-    """E: observations (B, C, d), flattened -> flat latents (B, D)."""
+    """E: observations (B, C, d), flattened -> flat latents (B, D). Without hidden widths it is an affine map.
 
-    def __init__(self, observation_rep: Rep, latent_rep: Rep, widths: Sequence[int]) -> None:
+    Args:
+        observation_rep: rep of the observations.
+        latent_rep: rep of the latents.
+        widths: hidden widths, in units.
+        centre: take the mean of the points off them first, so that translations change nothing; rotations still do.
+    """
+
+    def __init__(self, observation_rep: Rep, latent_rep: Rep, widths: Sequence[int], *, centre: bool = False) -> None:
         super().__init__(observation_rep, latent_rep, "flat")
         self.network = mlp_network(observation_rep, latent_rep, widths, norm=False)
+        self.centre = centre
 
     def forward(self, observation: Tensor) -> Tensor:
-        return self.network(observation.flatten(-2))
+        x = centred(observation, self.in_rep) if self.centre else observation
+        return self.network(x.flatten(-2))
 
 
 class MLPPredictor(Layer):

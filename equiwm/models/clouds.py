@@ -1,0 +1,122 @@
+"""Vector-neuron encoders of point clouds: translations taken off by centring, rotations carried by the layers.
+
+What happens to the invariants of a cloud:
+
+- its mean: dropped. Latents hold no points, so nothing in them can move with a translation, and the worlds here act
+  on the centred cloud without looking at where it is. (The centroid's own motion is known in closed form to whoever
+  needs it: a planner.)
+- its scale: kept, without a channel of its own. Vector neurons are homogeneous of degree 1, E(c x) = c E(x) for
+  c > 0, and nothing here is normalised by the size of the cloud, so the lengths of the latent's vectors are the scale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from equiwm.errors import RepError
+from equiwm.models.vector_neurons import VNEncoder, Weights, vn_network
+from equiwm.nn.layer import Layer, to_flat
+from equiwm.symmetry.reps import Rep
+
+
+def centred(observation: Tensor, rep: Rep) -> Tensor:
+    """x~: points less the mean of all points, vectors as they are.
+
+    x~_p = x_p - mean_p(x) is unchanged by translations and turns as a vector: a tensor of `rep.linear_part`.
+
+    Args:
+        observation: (..., C, d) of `rep`.
+        rep: a rep without scalars.
+    """
+    if not rep.has_points:
+        return observation
+    if len(rep.terms) == 1:
+        return observation - observation.mean(-2, keepdim=True)
+    mean = split_points(observation, rep)[0].mean(-2, keepdim=True)
+    parts = zip(observation.split([count for count, _ in rep.terms], -2), rep.terms, strict=True)
+    return torch.cat([part - mean if kind == "p" else part for part, (_, kind) in parts], -2)
+
+
+def split_points(observation: Tensor, rep: Rep) -> tuple[Tensor, Tensor]:
+    """The points (..., P, d) and the other channels (..., C - P, d) of an observation (..., C, d) of `rep`."""
+    parts = observation.split([count for count, _ in rep.terms], -2)
+    points = [part for part, (_, kind) in zip(parts, rep.terms, strict=True) if kind == "p"]
+    others = [part for part, (_, kind) in zip(parts, rep.terms, strict=True) if kind != "p"]
+    return torch.cat(points, -2), torch.cat(others, -2) if others else observation[..., :0, :]
+
+
+class VNCloudEncoder(Layer):
+    """E of a cloud whose points come in a fixed order, each of them a channel: E(x) = L x~ + net(x~), or net alone.
+
+    Equivariant to SE(d) (translations change nothing) and with real weights to reflections too. Observations may mix
+    points and vectors, `13xp+3x1o`: points are centred on their own mean, vectors pass. (B, C, d) -> flat (B, D).
+    Without hidden widths it is the linear map W x~.
+
+    Args:
+        observation_rep: points, and vectors if there are any.
+        latent_rep: rep of the latents, vectors only.
+        widths: hidden widths, in vectors.
+        weights: real or complex.
+        skip: add the linear path L.
+
+    Raises:
+        RepError: a rep that holds scalars or pseudovectors.
+    """
+
+    def __init__(
+        self, observation_rep: Rep, latent_rep: Rep, widths: Sequence[int], weights: Weights, *, skip: bool
+    ) -> None:
+        super().__init__(observation_rep, latent_rep, "flat")
+        self.network = VNEncoder(observation_rep.linear_part, latent_rep, widths, weights, skip=skip)
+
+    def forward(self, observation: Tensor) -> Tensor:
+        return self.network(centred(observation, self.in_rep))
+
+
+class VNSetEncoder(Layer):
+    """E of a cloud whose points have no order: the same network at every point, then the mean over points.
+
+        S = mean_p x~_p x~_p^T / t,  t = mean_p |x~_p|^2
+        E(x) = mean_p net([x~_p, S x~_p, S^2 x~_p, (|x~_p|^2 / t) x~_p, v_1, ..., v_n])
+
+    Each feature is a vector of degree 1 in the scale of the cloud; S tells a point where it lies in the whole, and
+    v are the observation's vectors, given to every point. Equivariant to SE(d), with real weights to reflections,
+    and unchanged by any order of the points. A cloud without extent (t = 0) is encoded as its vectors alone.
+    (B, C, d) -> flat (B, D). Source: ours, after Deng et al. 2021 (pooling) and moment invariants.
+
+    What it cannot do is tell points apart: it carries shape and orientation, not each point's place.
+
+    Args:
+        observation_rep: points, and vectors if there are any.
+        latent_rep: rep of the latents, vectors only.
+        widths: hidden widths of the shared network, in vectors.
+        weights: real or complex.
+
+    Raises:
+        RepError: a rep that holds scalars or pseudovectors, or no points.
+    """
+
+    _features = 4
+
+    def __init__(self, observation_rep: Rep, latent_rep: Rep, widths: Sequence[int], weights: Weights) -> None:
+        super().__init__(observation_rep, latent_rep, "flat")
+        self._require_vectors(observation_rep.linear_part, latent_rep)
+        if not observation_rep.has_points:
+            raise RepError(f"a set encoder pools over points; rep {observation_rep} holds none.")
+        others = sum(count for count, kind in observation_rep.terms if kind != "p")
+        in_rep = Rep(((self._features + others, "1o"),), observation_rep.d)
+        self.network = vn_network(in_rep, latent_rep, widths, weights)
+
+    def forward(self, observation: Tensor) -> Tensor:
+        points, others = split_points(observation, self.in_rep)
+        x = points - points.mean(-2, keepdim=True)
+        square = x.square().sum(-1, keepdim=True)
+        size = square.mean(-2, keepdim=True).clamp(min=torch.finfo(x.dtype).tiny)
+        moment = x.transpose(-1, -2) @ x / (x.shape[-2] * size)
+        first = x @ moment
+        features = torch.stack([x, first, first @ moment, x * (square / size)], -1)  # (B, P, d, 4)
+        shared = others.transpose(-1, -2)[..., None, :, :].expand(*features.shape[:-1], -1)
+        return to_flat(self.network(torch.cat([features, shared], -1)).mean(-3))
