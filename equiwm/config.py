@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import types
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -60,25 +61,72 @@ class BodyConfig:
     episode_steps: int = _field(8, "control steps of one exploration episode")
 
 
-WorldConfig = PushTConfig | CloudConfig | BodyConfig
-WORLDS: dict[str, type[WorldConfig]] = {"pusht": PushTConfig, "cloud": CloudConfig, "body": BodyConfig}
+@dataclass(frozen=True)
+class FieldConfig:
+    """The velocity field: six state vectors moved by a frozen equivariant teacher, group SO(2) or SO(3)."""
+
+    name: Literal["field"] = _field("field", "which world")
+    dimension: Literal[2, 3] = _field(2, "dimension d of the space")
+    breaking: float = _field(0.0, "strength g of a term - g <s_c, e> e along a fixed axis e, which breaks the symmetry")
+    coverage: float | None = _field(
+        None, "orientations seen in training: degrees of an arc (d = 2), radius of a ball (d = 3); null is 180 or 90"
+    )
+
+    warmup: int = _field(
+        0, "steps: a transition starts 0 to so many after its scene, as a rollout meets it; 0 is the paper's data"
+    )
+
+    @property
+    def covered(self) -> float:
+        """The coverage in degrees, its default filled in: at most 360 (arc), or 180 (radius of a ball)."""
+        return (180.0 if self.dimension == 2 else 90.0) if self.coverage is None else self.coverage
+
+    @property
+    def ball(self) -> float | None:
+        """Radius in degrees of the ball of rotations that training sees; None in the plane."""
+        return self.covered if self.dimension == 3 else None
+
+    @property
+    def wedge(self) -> tuple[float, float]:
+        """The rotations of the plane, or about z, that training sees: [0, covered), or [-covered, covered]."""
+        return (0.0 if self.dimension == 2 else -self.covered, self.covered)
+
+
+WorldConfig = PushTConfig | CloudConfig | BodyConfig | FieldConfig
+WORLDS: dict[str, type[WorldConfig]] = {
+    "pusht": PushTConfig,
+    "cloud": CloudConfig,
+    "body": BodyConfig,
+    "field": FieldConfig,
+}
 
 
 @dataclass(frozen=True)
 class ModelConfig:
     """Encoder E, predictor f and the latent between them."""
 
-    encoder: Literal["vn", "mlp", "identity"] = _field(
-        "vn", "vector neurons, ordinary MLP, or identity (a forward model: the latent is the state)"
+    encoder: Literal["vn", "vn_cloud", "vn_set", "e3nn", "frame", "mlp", "mlp_centred", "identity"] = _field(
+        "vn",
+        "equivariant: vn (vectors), vn_cloud (points in a fixed order), vn_set (points without order), e3nn (the "
+        "paper's in 3D), frame (an MLP averaged over frames); ordinary: mlp, mlp_centred (translations taken off); "
+        "identity (a forward model: the latent is the state)",
     )
-    predictor: Literal["vn", "mlp"] = _field("vn", "vector neurons or ordinary MLP, both residual: f = z + net(z, a)")
+    predictor: Literal["vn", "vn_cross", "frame", "mlp"] = _field(
+        "vn",
+        "f = z + net(z, a): vector neurons, the same with cross products (d = 3), an MLP averaged over frames, or "
+        "an ordinary MLP",
+    )
     weights: Literal["real", "complex"] = _field(
         "complex", "weights of vector neurons; complex (d = 2) is complete for SO(2), real also carries O(2)"
     )
     latent: int = _field(128, "latent dimension D (vectors: D / d channels); ignored by the identity encoder")
-    encoder_widths: tuple[int, ...] = _field((64, 64), "hidden widths of the encoder (channels or units)")
-    encoder_skip: bool = _field(False, "a linear path beside the vector-neuron encoder")
+    encoder_widths: tuple[int, ...] = _field(
+        (64, 64),
+        "hidden widths of the encoder (channels or units), [] for a linear one; e3nn: channels of degree 0, 1 and 2",
+    )
+    encoder_skip: bool = _field(False, "a linear path beside the encoders vn and vn_cloud")
     predictor_widths: tuple[int, ...] = _field((64, 64), "hidden widths of the predictor (channels or units)")
+    predictor_products: int = _field(24, "number of cross products of the predictor vn_cross")
 
 
 OptimizerName = Literal["muon", "adamw", "adam", "sgd", "rmsprop"]
@@ -142,7 +190,7 @@ def _coerce(value: Any, kind: Any, where: str) -> Any:
     """`value` as `kind`, or a ConfigError that names `where`. An int is taken for a float, nothing else converts."""
     origin = get_origin(kind)
     if origin is Literal and value in get_args(kind):
-        return value
+        return next(known for known in get_args(kind) if known == value)  # 2 where 2.0 was written
     if origin in (Union, types.UnionType):
         for arg in get_args(kind):
             try:
@@ -157,7 +205,9 @@ def _coerce(value: Any, kind: Any, where: str) -> Any:
     if kind is type(None) and value is None:
         return None
     if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
+        with contextlib.suppress(OverflowError):  # an integer beyond any float
+            if math.isfinite(value):
+                return float(value)
     if kind is int and isinstance(value, int) and not isinstance(value, bool):
         return value
     if kind in (str, bool) and isinstance(value, kind):
@@ -213,6 +263,7 @@ def _check(config: Config) -> None:
         "training.transitions": training.transitions,
         "training.epochs": training.epochs,
         "model.latent": model.latent,
+        "model.predictor_products": model.predictor_products,
         "world.episode_steps": getattr(world, "episode_steps", 1),
         **{f"model.encoder_widths[{i}]": width for i, width in enumerate(model.encoder_widths)},
         **{f"model.predictor_widths[{i}]": width for i, width in enumerate(model.predictor_widths)},
@@ -232,6 +283,14 @@ def _check(config: Config) -> None:
         raise ConfigError(f"training.lr: got {training.lr:g}, expected a positive number or null.")
     if (training.weight_decay or 0.0) < 0.0 or training.variance_weight < 0.0:
         raise ConfigError("training.weight_decay and training.variance_weight: expected at least 0.")
+    if isinstance(world, FieldConfig):
+        largest = 360 if world.dimension == 2 else 180
+        if not 0.0 < world.covered <= largest:
+            raise ConfigError(f"world.coverage: got {world.covered:g}, expected degrees above 0, at most {largest}.")
+        if world.warmup < 0:
+            raise ConfigError(f"world.warmup: got {world.warmup}, expected at least 0 steps.")
+        if not 0.0 <= world.breaking < float("inf"):
+            raise ConfigError(f"world.breaking: got {world.breaking:g}, expected a finite strength of at least 0.")
     low, high = world.wedge
     if not low < high <= low + 360.0:
         raise ConfigError(f"world.wedge: got [{low:g}, {high:g}], expected low < high <= low + 360 degrees.")

@@ -123,7 +123,7 @@ def test_a_wrong_action_is_refused(action):
         ({"stat": np.zeros(STATE_SIZE)}, "did you mean state"),
         ({"state": np.zeros(5)}, "PushT state"),
         ({"goal": np.full(STATE_SIZE, np.inf)}, "PushT goal"),
-        ({"orientations": "some"}, "'seen' or 'all'"),
+        ({"orientations": "some"}, "'seen', 'all' or 'unseen'"),
     ],
 )
 def test_a_wrong_option_is_refused(options, message):

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from equiwm.config import CloudConfig
 from equiwm.errors import DataError
-from equiwm.symmetry.groups import SE3, SO3
+from equiwm.symmetry.groups import SE3, SO3, Elements
 from equiwm.symmetry.reps import Rep, vectors
-from equiwm.worlds.world import Orientations, Progress, SymmetryResidual, Transitions, check_orientations
+from equiwm.worlds.world import Orientations, Progress, Sequences, SymmetryResidual, Transitions, check_orientations
 
 DRIFT, TORQUE, STRETCH = 0.15, 0.15, 0.08  # of an action of norm 1: lengths, radians and lengths a step
 ACTION_SIGMA = 0.6
@@ -23,8 +23,8 @@ _TEMPLATE_SCALES = (1.0, 0.55, 0.3)
 _TEMPLATE_SEED = 2606
 _JITTER, _LOWEST_SCALE, _HIGHEST_SCALE = 0.04, 0.85, 1.15
 _TASK_NORM = (0.3, 1.0)
-_SCENES, _SCALES, _ACTIONS, _TASK_DIRECTIONS, _TASK_NORMS, _RESIDUAL = range(
-    6
+_SCENES, _SCALES, _ACTIONS, _TASK_DIRECTIONS, _TASK_NORMS, _RESIDUAL, _PLANS = range(
+    7
 )  # streams of random numbers that never meet
 
 
@@ -146,9 +146,14 @@ class Cloud:
         Raises:
             DataError: an argument that is not what is said above.
         """
+        check_orientations(orientations)
+        clouds, wedge, haar = self._draw_scenes(n, seed)
+        return self.observation_rep.transform(clouds, wedge if orientations == "seen" else haar)
+
+    def _draw_scenes(self, n: int, seed: int) -> tuple[Tensor, Elements, Elements]:
+        """Clouds before they are turned, and how each is turned: in the wedge, and by Haar's measure."""
         if n < 1:
             raise DataError(f"scenes: got n = {n}, expected at least 1.")
-        check_orientations(orientations)
         # One row a scene: what a scene draws does not depend on how many there are.
         points = self.config.points
         normal = _generator(_SCENES, seed).normal(size=(n, 3 * points + 4))
@@ -156,12 +161,9 @@ class Cloud:
         jitter, quaternion = _JITTER * normal[:, :-4].reshape(n, points, 3), normal[:, -4:]
         scales = _LOWEST_SCALE + (_HIGHEST_SCALE - _LOWEST_SCALE) * uniform[:, None, :3]
         clouds = torch.from_numpy(scales * (self._template + jitter))
-        if orientations == "seen":
-            low, high = self.config.wedge
-            g = SO3.rotation(low + (high - low) * uniform[:, 3])
-        else:
-            g = SO3.elements(torch.from_numpy(Rotation.from_quat(quaternion).as_matrix()))
-        return self.observation_rep.transform(clouds, g)
+        low, high = self.config.wedge
+        wedge = SO3.rotation(low + (high - low) * uniform[:, 3])
+        return clouds, wedge, SO3.elements(torch.from_numpy(Rotation.from_quat(quaternion).as_matrix()))
 
     def _sample_actions(self, n: int, rng: np.random.Generator) -> Tensor:
         """(n, *action_shape) from N(0, 0.6^2), clipped to [-1, 1]: the clip alone depends on the axes."""
@@ -185,6 +187,38 @@ class Cloud:
         if progress is not None:
             progress(n, n)
         return Transitions(scenes, actions, following, episode=torch.arange(n))
+
+    def sequences(
+        self,
+        n: int,
+        horizon: int,
+        *,
+        seed: int,
+        orientations: Orientations = "seen",
+        progress: Progress | None = None,
+    ) -> Sequences:
+        """`n` sequences from the scenes of `sample_scenes`, with actions of `transitions`; nothing is excluded.
+
+        At `all` and `unseen` they are the sequences of `seen`, the actions included, turned about the origin: a scene
+        h g x_0 in place of g x_0, with g in the wedge and h g from Haar's measure. Fewer, and shorter ones, are part
+        of more and longer ones.
+
+        Raises:
+            DataError: `n` or `horizon` below 1, a negative seed or unknown orientations.
+        """
+        if horizon < 1:
+            raise DataError(f"sequences: got {horizon} steps, expected at least 1.")
+        check_orientations(orientations)
+        clouds, wedge, haar = self._draw_scenes(n, seed)
+        # One generator a sequence: its actions depend neither on how many there are nor on the horizon.
+        plans = [self._sample_actions(horizon, np.random.default_rng([_PLANS, k, seed])) for k in range(n)]
+        actions = torch.stack(plans)
+        if orientations != "seen":
+            actions = self.action_rep.transform(actions, (haar @ wedge.inverse())[:, None])
+        scenes = self.observation_rep.transform(clouds, wedge if orientations == "seen" else haar)
+        if progress is not None:
+            progress(n, n)
+        return Sequences(self.rollout(scenes, actions), actions, episode=torch.arange(n))
 
     def tasks(self, n: int, *, seed: int, orientations: Orientations = "seen") -> CloudTasks:
         """`n` tasks: a scene, and the cloud it becomes under one random action held for `TASK_STEPS` steps.

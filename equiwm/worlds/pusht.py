@@ -28,13 +28,14 @@ from equiwm.worlds.pusht_physics import (
     geometry,
     turn,
 )
-from equiwm.worlds.world import Orientations, Progress, SymmetryResidual, Transitions
+from equiwm.worlds.world import Orientations, Progress, Sequences, SymmetryResidual, Transitions, check_orientations
 
 POSITION_SCALE, VELOCITY_SCALE = 256.0, 512.0  # px and px/s of one unit of an observation
 AXIS_ANGLE = {"stem": np.pi / 2, "body_x": 0.0}  # angle from the body's x axis to the observed axis
 TASK_TURN, TASK_PUSH = np.deg2rad(35.0), 20.0  # a task turns the block by 35 degrees, moves it 20 px along u
-_EXPLORATION, _TASKS, _RESIDUAL = range(3)  # streams of random numbers that never meet, whatever the seeds
+_EXPLORATION, _TASKS, _RESIDUAL, _SEQUENCES = range(4)  # streams of random numbers that never meet, whatever the seeds
 _BATCH = 32  # episodes simulated between two reports of progress
+_HOPELESS, _DRAWS = 256, 20  # sequences drawn before a horizon is given up, and for each one asked for
 
 
 @dataclass(frozen=True)
@@ -222,6 +223,52 @@ class PushT:
             excluded={reason: count for reason, count in sorted(excluded.items()) if count},
         )
 
+    def sequences(
+        self,
+        n: int,
+        horizon: int,
+        *,
+        seed: int,
+        orientations: Orientations = "seen",
+        progress: Progress | None = None,
+    ) -> Sequences:
+        """`n` sequences of `horizon` noisy pushes that stay inside the wall guard from the first state to the last.
+
+        Those that do not are dropped whole and counted in `excluded`. The guard does not depend on how a scene is
+        turned, so `unseen` keeps the draws that `seen` keeps (`episode` says which). Most sequences of 32 steps leave
+        it: drawing ends at 20 times `n`, with fewer than `n` sequences.
+
+        Raises:
+            DataError: `n` or `horizon` below 1, a negative seed, unknown orientations, or a horizon that none of the
+                first 256 draws survives.
+        """
+        if n < 1 or horizon < 1:
+            raise DataError(f"sequences: got {n} sequences of {horizon} steps; expected at least 1.")
+        columns: list[tuple[np.ndarray, ...]] = []
+        excluded: Counter[str] = Counter()
+        drawn = kept = 0
+        while kept < n and drawn < (max(_DRAWS * n, _HOPELESS) if kept else _HOPELESS):
+            draws = [_generator(_SEQUENCES, seed, drawn + k) for k in range(_BATCH)]
+            frames = self._orientations(draws, orientations)
+            actions = _explore(draws, frames, horizon)
+            runs = self.rollout(_scenes(draws, frames, PUSH_SCENES), actions)
+            inside, reasons = _guarded(runs)
+            rows = np.flatnonzero(inside[:, -1])[: n - kept]
+            last = rows[-1] + 1 if kept + len(rows) == n else _BATCH  # what comes after the last one was not asked for
+            excluded.update(reasons[k] for k in range(last) if not inside[k, -1])
+            columns.append((runs.states[rows], actions[rows], rows + drawn))
+            kept, drawn = kept + len(rows), drawn + _BATCH
+            if progress is not None:
+                progress(kept, n)
+        if not kept:
+            raise DataError(
+                f"no PushT sequence of {horizon} steps stays away from the walls ({drawn} drawn): ask for fewer steps."
+            )
+        states, plans, episode = (np.concatenate(column) for column in zip(*columns, strict=True))
+        return Sequences(
+            self.observe(states), torch.from_numpy(plans), torch.from_numpy(episode), dict(sorted(excluded.items()))
+        )
+
     def tasks(self, n: int, *, seed: int, orientations: Orientations = "seen") -> PushTasks:
         """`n` push tasks from `PUSH_SCENES`: turn the block by 35 degrees and move it 20 px along u.
 
@@ -306,9 +353,11 @@ class PushT:
 
     def _orientations(self, draws: list[np.random.Generator], orientations: Orientations) -> np.ndarray:
         """(n,) scene angles in radians, one from each generator."""
-        if orientations not in ("seen", "all"):
-            raise DataError(f"orientations: got {orientations!r}, expected 'seen' or 'all'.")
-        low, high = self.config.wedge if orientations == "seen" else (0.0, 360.0)
+        check_orientations(orientations)
+        low, high = self.config.wedge
+        if orientations == "unseen" and high - low >= 360.0:
+            raise DataError(f"orientations: none is unseen, the wedge [{low:g}, {high:g}) is the whole circle.")
+        low, high = {"seen": (low, high), "all": (0.0, 360.0), "unseen": (high, low + 360.0)}[orientations]
         return np.deg2rad([rng.uniform(low, high) for rng in draws])
 
 

@@ -4,16 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args, runtime_checkable
 
 import torch
 from torch import Tensor
 
+from equiwm.errors import DataError
 from equiwm.symmetry.groups import Elements, Group
 from equiwm.symmetry.reps import Rep
 
-Orientations = Literal["seen", "all"]
-"""Scene orientations to draw from: the training wedge, or the whole group."""
+Orientations = Literal["seen", "all", "unseen"]
+"""Scene orientations to draw from: those of training, the whole group, or what training does not see.
+
+For one seed the scenes of all three are the same but for how each is turned as a whole. `unseen` is the complement
+of the training's orientations, or, where that is a set of measure zero (a wedge about z in space), the whole group.
+"""
+
+
+def check_orientations(orientations: str) -> None:
+    """Refuse a name that is none of `Orientations`.
+
+    Raises:
+        DataError: such a name.
+    """
+    known = get_args(Orientations)
+    if orientations not in known:
+        names = ", ".join(map(repr, known[:-1]))
+        raise DataError(f"orientations: got {orientations!r}, expected {names} or {known[-1]!r}.")
+
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) while data is collected."""
@@ -69,6 +87,46 @@ class Transitions:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class Sequences:
+    """n sequences of H steps, s_{h+1} = T(s_h, a_h), float64, the spatial axis last.
+
+    Attributes:
+        observations: (n, H + 1, C, d) of the world's observation rep, the start included.
+        actions: (n, H, d) or (n, H, C', d) of its action rep.
+        episode: (n,) index of the draw each comes from, ascending: sequences of two orientations with one index are
+            the same but for how they are turned.
+        excluded: draws that were dropped, by reason.
+    """
+
+    observations: Tensor
+    actions: Tensor
+    episode: Tensor
+    excluded: Mapping[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.observations)
+
+    @property
+    def horizon(self) -> int:
+        """H."""
+        return self.actions.shape[1]
+
+    def to(self, dtype: torch.dtype, device: torch.device | str) -> Sequences:
+        """Cast and move the tensors (once, where they are used)."""
+        return replace(
+            self,
+            observations=self.observations.to(dtype).to(device),
+            actions=self.actions.to(dtype).to(device),
+        )
+
+    def select(self, rows: Tensor) -> Sequences:
+        """The sequences of given indices, or of a mask."""
+        return replace(
+            self, observations=self.observations[rows], actions=self.actions[rows], episode=self.episode[rows]
+        )
+
+
 @dataclass(frozen=True)
 class SymmetryResidual:
     """How far a world's own dynamics is from equivariant: max |g s_H - s_H(g s_0, g a)| over rollouts.
@@ -112,4 +170,30 @@ class World(Protocol):
 
     def symmetry_residual(self, rollouts: int = 500, steps: int = 30, *, seed: int = 0) -> SymmetryResidual:
         """The world's own equivariance, measured on random rollouts and their turned copies."""
+        ...
+
+
+@runtime_checkable
+class SequenceWorld(Protocol):
+    """A world that also gives whole sequences, to measure rollouts on."""
+
+    def sequences(
+        self,
+        n: int,
+        horizon: int,
+        *,
+        seed: int,
+        orientations: Orientations = "seen",
+        progress: Progress | None = None,
+    ) -> Sequences:
+        """`n` sequences of `horizon` exploration steps; the same arguments give the same tensors.
+
+        A world with a guard drops the draws that leave it, and gives fewer than `n` where too many do. Sequences of
+        `unseen` and `seen` with one seed are paired by `episode`: the same starts and actions, each pair turned by
+        one group element, and the world's own outcome of both.
+
+        Raises:
+            DataError: `n` or `horizon` below 1, a negative seed, unknown orientations, or a horizon that no draw
+                survives.
+        """
         ...
