@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import struct
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,12 @@ from equiwm.worlds.factory import build_world
 from equiwm.worlds.world import World
 
 CHECKPOINT_SCHEMA = 1
+
+_UNREADABLE = (
+    *(OSError, EOFError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, OverflowError),
+    *(pickle.UnpicklingError, zipfile.BadZipFile, zlib.error, struct.error),
+)
+"""What zipfile, pickle and torch raise on files that they did not write, or not all of."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,10 +95,14 @@ def read_tensors(path: Path) -> dict[str, Any]:
         RunError: the file is missing, truncated, or holds anything else.
     """
     try:
-        data = torch.load(path, map_location="cpu", weights_only=True)
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()  # torch does not compare checksums: a flipped bit would be another weight
+        data = None if damaged else torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise RunError(f"no such file: {path}.") from None
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError):
+    except _UNREADABLE:
+        damaged = str(path)
+    if damaged:
         raise RunError(
             f"{path} is damaged or was not written by equiwm: train the run again, or restore the file."
         ) from None
@@ -100,7 +113,7 @@ def read_tensors(path: Path) -> dict[str, Any]:
 
 def _load_weights(model: WorldModel, path: Path) -> None:
     data = read_tensors(path)
-    if not isinstance(data.get("schema"), int) or "model" not in data or "reps" not in data:
+    if not isinstance(data.get("schema"), int) or "model" not in data or not isinstance(data.get("reps"), dict):
         raise RunError(f"{path} was not written by equiwm: it has no schema, model and reps.")
     if data["schema"] > CHECKPOINT_SCHEMA:
         raise RunError(

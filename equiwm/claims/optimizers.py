@@ -110,7 +110,8 @@ def optimizer_study(
             "probe_seed": seed,
         },
     }
-    folder, name = out or loaded.run.path.parent, f"{loaded.run.name}-optimizers"
+    own = loaded.run.path if loaded.run.path.name not in ("", "..") else loaded.run.path.resolve()
+    folder, name = out or own.parent, f"{loaded.run.name}-optimizers"
     study = Run(folder / name)
     if resume and study.state != "absent":
         study = Run.open(study.path, needs_checkpoint=False)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 
-from equiwm.errors import GroupError
+from equiwm.errors import DataError, GroupError
 from equiwm.loading import LoadedRun
 from equiwm.symmetry.groups import Group
-from equiwm.worlds.world import Transitions
+from equiwm.worlds.world import Orientations, Progress, Sequences, SequenceWorld, Transitions
 
 _HELD_OUT = 0x7E57
 PROBE_SEED = 1000
@@ -39,5 +40,38 @@ def fitting_group(loaded: LoadedRun, name: str | None) -> Group:
 
 def held_out(loaded: LoadedRun, n: int, seed: int) -> Transitions:
     """`n` transitions from the training wedge, float64, never those of a training whatever the seeds."""
-    apart = int(np.random.SeedSequence((seed, _HELD_OUT)).generate_state(1, np.uint64)[0] >> 1)
-    return loaded.world.transitions(n, seed=apart)
+    return loaded.world.transitions(n, seed=_apart(seed))
+
+
+def held_out_pairs(
+    loaded: LoadedRun, n: int, horizon: int, seed: int, progress: Progress | None = None
+) -> tuple[Sequences, Sequences]:
+    """Up to `n` sequences at seen orientations, and each again at an unseen one; never a training's data.
+
+    The same starts and actions, turned, with the world's own outcome of both. A sequence that the world's guard drops
+    at one of its two orientations is dropped at both.
+
+    Raises:
+        DataError: a world that gives no sequences, a horizon that none survives, or no orientation that is unseen.
+    """
+    world, whole = loaded.world, 2 * n
+    if not isinstance(world, SequenceWorld):
+        raise DataError(f"the world '{world.name}' gives no sequences, so no rollout can be measured on it.")
+
+    def draw(orientations: Orientations, before: int) -> Sequences:
+        def count(done: int, _: int) -> None:
+            if progress:
+                progress(before + done, whole)
+
+        return world.sequences(n, horizon, seed=_apart(seed), orientations=orientations, progress=count)
+
+    seen, unseen = draw("seen", 0), draw("unseen", n)
+    return (
+        seen.select(torch.isin(seen.episode, unseen.episode)),
+        unseen.select(torch.isin(unseen.episode, seen.episode)),
+    )
+
+
+def _apart(seed: int) -> int:
+    """A seed far from every training's."""
+    return int(np.random.SeedSequence((seed, _HELD_OUT)).generate_state(1, np.uint64)[0] >> 1)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from types import FrameType
 
 import typer
 
+from equiwm.cli.output import quiet_pipe
 from equiwm.cli.presets import presets
 from equiwm.cli.report import report
+from equiwm.cli.rollout import rollout
 from equiwm.cli.sweep_group import sweep_group
 from equiwm.cli.train import train
 from equiwm.cli.verify_equivariance import verify_equivariance
@@ -27,6 +31,7 @@ app = typer.Typer(
 app.command("train")(train)
 app.command("verify-equivariance")(verify_equivariance)
 app.command("sweep-group")(sweep_group)
+app.command("rollout")(rollout)
 app.command("report")(report)
 app.command("presets")(presets)
 
@@ -42,23 +47,30 @@ def run(arguments: Sequence[str]) -> int:
         interrupted.
     """
     try:
-        result = app(args=list(arguments), standalone_mode=False)
+        result = app(args=list(arguments), prog_name="equiwm", standalone_mode=False)
     except EquiwmError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_status
     except _USAGE_ERROR as error:
         return _usage(error)
     except (KeyboardInterrupt, typer.Abort):
-        print("interrupted.", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return _interrupted()
+    except SystemExit as error:  # typer's way out of a help text that nobody reads to its end
+        return 0 if isinstance(error.__context__, BrokenPipeError) else _status(error.code)
     except Exception:
         traceback.print_exc()
         print("error: this is a fault of equiwm; please report it with the lines above.", file=sys.stderr)
         return 3
-    return result if isinstance(result, int) else 0
+    return _interrupted() if result == 130 else _status(result)
+
+
+def _status(code: object) -> int:
+    return code if isinstance(code, int) else 0
+
+
+def _interrupted() -> int:
+    print("interrupted.", file=sys.stderr)
+    return 130
 
 
 def _usage(error: BaseException) -> int:
@@ -71,9 +83,33 @@ def _usage(error: BaseException) -> int:
     return 2
 
 
+def _on_interrupt(number: int, frame: FrameType | None) -> None:
+    """Ctrl-C. In the middle of an import leave at once: C++ initialisers abort, or take it for a fault of theirs."""
+    at = frame
+    while at is not None:
+        if at.f_code.co_filename.startswith("<frozen importlib"):
+            os.write(sys.stderr.fileno(), b"interrupted.\n")
+            os._exit(130)
+        at = at.f_back
+    raise KeyboardInterrupt
+
+
+def _on_unraisable(unraisable: sys.UnraisableHookArgs) -> None:
+    """A Ctrl-C that hit a callback of C code (pymunk frees its spaces in one) was swallowed there: give it again."""
+    if unraisable.exc_type is KeyboardInterrupt:
+        signal.raise_signal(signal.SIGINT)
+    else:
+        sys.__unraisablehook__(unraisable)
+
+
 def main() -> None:
     """Entry point of the console script."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a parent may have had it ignored
+        signal.signal(signal.SIGINT, _on_interrupt)
+        sys.unraisablehook = _on_unraisable
     status = run(sys.argv[1:])
     if status == 130:
         print("A training that was interrupted goes on with --resume.", file=sys.stderr)
+    with quiet_pipe(sys.stdout):
+        sys.stdout.flush()
     sys.exit(status)

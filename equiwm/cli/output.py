@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from equiwm.results import Result
 from equiwm.runs import Run, plain, read_metrics
@@ -15,9 +17,19 @@ if TYPE_CHECKING:
     from equiwm.report.table import Table
 
 
+@contextmanager
+def quiet_pipe(stream: TextIO) -> Iterator[None]:
+    """A reader that has gone (`| head`) changes neither what is recorded nor the exit status."""
+    try:
+        yield
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
 def say(message: str) -> None:
     """A line for the user, beside the results: on stderr."""
-    print(message, file=sys.stderr)
+    with quiet_pipe(sys.stderr):
+        print(message, file=sys.stderr, flush=True)
 
 
 def print_tables(tables: Sequence[Table]) -> None:
@@ -29,12 +41,14 @@ def print_tables(tables: Sequence[Table]) -> None:
         for table in tables:
             console.print(table.rich())
     else:
-        print("\n".join(table.markdown() for table in tables), end="")
+        with quiet_pipe(sys.stdout):
+            print("\n".join(table.markdown() for table in tables), end="", flush=True)
 
 
 def print_json(data: Any) -> None:
     """Strict JSON: non-finite numbers are null."""
-    print(json.dumps(plain(data), indent=2))
+    with quiet_pipe(sys.stdout):
+        print(json.dumps(plain(data), indent=2), flush=True)
 
 
 def publish(

@@ -8,15 +8,26 @@ from typing import Annotated
 
 import typer
 
-from equiwm.cli.options import Device, DeviceOption, JsonOption, QuietOption, SetOption, parse_seeds
+from equiwm.cli.options import (
+    MAX_SEED,
+    Device,
+    DeviceOption,
+    JobsOption,
+    JsonOption,
+    QuietOption,
+    SetOption,
+    parse_seeds,
+)
 from equiwm.config import Config
 
 
 def train(
     preset: Annotated[str, typer.Option("--preset", help="what to train; see `equiwm presets`")] = "vn-2d",
-    seed: Annotated[int, typer.Option("--seed", min=0, help="seeds everything: data, weights, order")] = 0,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, max=MAX_SEED, help="seeds everything: data, weights, order")
+    ] = 0,
     seeds: Annotated[str | None, typer.Option("--seeds", help="train several seeds, as 0-4 or 0,2,7")] = None,
-    jobs: Annotated[int, typer.Option("--jobs", help="processes for --seeds; -1 is every core")] = 1,
+    jobs: JobsOption = 1,
     name: Annotated[str | None, typer.Option("--name", help="name of the run [PRESET, or PRESET-sSEED]")] = None,
     out: Annotated[Path, typer.Option("--out", help="folder that holds runs")] = Path("runs"),
     file: Annotated[
@@ -63,7 +74,8 @@ def _train_one(
 
     from equiwm.cli.output import print_json, print_tables, say
     from equiwm.cli.progress import ProgressBars
-    from equiwm.report.sections import train_tables
+    from equiwm.errors import RunError
+    from equiwm.report.sections import section_tables
     from equiwm.report.summary import write_summary
     from equiwm.training.run import prepare_run, train_run
 
@@ -77,11 +89,13 @@ def _train_one(
         with ProgressBars(quiet=quiet) as progress:
             train_run(run, device=torch.device(device), progress=progress)
         write_summary(run)
-    entry = run.metrics()["train"]
+    metrics = run.metrics()
+    if "train" not in metrics:
+        raise RunError(f"{run.metrics_path} has lost its section 'train': restore it, or train under another --name.")
     if json:
-        print_json(entry)
+        print_json(metrics["train"])
     else:
-        print_tables(train_tables(entry, run.name))
+        print_tables(section_tables({"train": metrics["train"]}, run.name))
         say(f"run: {run.path}")
 
 

@@ -13,6 +13,7 @@ from equiwm.cli.options import (
     DeviceOption,
     Dtype,
     DtypeOption,
+    JobsOption,
     JsonOption,
     OutOption,
     QuietOption,
@@ -33,7 +34,7 @@ def verify_equivariance(
     optimizers: Annotated[
         str | None, typer.Option("--optimizers", help="retrain under `all` optimisers, or a list such as adam,sgd")
     ] = None,
-    jobs: Annotated[int, typer.Option("--jobs", help="processes for --optimizers; -1 is every core")] = 1,
+    jobs: JobsOption = 1,
     resume: Annotated[bool, typer.Option("--resume", help="go on with --optimizers where it was interrupted")] = False,
     world_rollouts: Annotated[
         int, typer.Option("--world-rollouts", min=0, help="also measure the world's own symmetry, on so many rollouts")

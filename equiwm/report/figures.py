@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from equiwm.report.sections import sweep_sides
 from equiwm.runs import atomic_writer, write_atomic
 
 if TYPE_CHECKING:
@@ -41,13 +42,12 @@ def save(figure: Figure, data: pd.DataFrame, folder: Path, name: str) -> Path:
 
 def sweep_frame(entry: Mapping[str, Any], name: str) -> pd.DataFrame:
     """The rows that a sweep's figure is drawn from: one a model and bin."""
-    sides = {name: entry} | ({entry["baseline"]["name"]: entry["baseline"]} if "baseline" in entry else {})
     return pd.DataFrame(
         {"model": model}
         | {key: bin_[key] for key in ("label", "part", "from_wedge_deg", "seen", "relmse")}
         | {f"relmse_{part}": value for part, value in bin_["components"].items()}
         | {f"readout_{target}": value for target, value in bin_["readout"].items()}
-        for model, side in sides.items()
+        for model, side in sweep_sides(entry, name).items()
         for bin_ in side["bins"]
     )
 
@@ -92,6 +92,61 @@ def sweep_figure(entry: Mapping[str, Any], name: str, folder: Path) -> Path:
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
         return save(figure, frame, folder, f"sweep_{group}_{entry['dtype']}")
+
+
+def rollout_frame(entry: Mapping[str, Any], name: str) -> pd.DataFrame:
+    """The rows that a rollout's figure is drawn from: one a model and horizon."""
+    columns = {
+        "horizons": "horizon",
+        "sequences": "sequences",
+        **{key: key for key in ("seen_relmse", "ood_relmse", "ood_factor", "relative_residual", "max_abs")},
+        **{key: key for key in ("relmse_state", "ood_relmse_state")},
+    }
+    frames = [
+        pd.DataFrame({"model": model} | {column: side[key] for key, column in columns.items()})
+        for model, side in sweep_sides(entry, name).items()
+    ]
+    return pd.concat(frames, ignore_index=True)
+
+
+def rollout_figure(entry: Mapping[str, Any], name: str, folder: Path) -> Path:
+    """Residual of the H-step composition, and OOD factor, against the horizon H, log-log, model and baseline.
+
+    Args:
+        entry: section `rollout` of metrics.json.
+        name: the model's name in the legend.
+        folder: the run's `figures/`.
+
+    Returns:
+        The path of the PNG; the CSV beside it holds what is drawn. A horizon at which a model diverged is a gap.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.style import context
+    from matplotlib.ticker import NullLocator
+
+    frame = rollout_frame(entry, name)
+    horizons = sorted(set(frame["horizon"]))
+    with context(STYLE):
+        figure = Figure(figsize=(8.4, 3.7), layout="constrained")
+        FigureCanvasAgg(figure)
+        panels = figure.subplots(1, 2, sharex=True)
+        titles = {"relative_residual": "relative residual of H steps", "ood_factor": "relMSE, unseen / seen"}
+        for panel, (column, title) in zip(panels, titles.items(), strict=True):
+            for model, rows, look in _models(frame):
+                panel.plot(rows["horizon"], pd.to_numeric(rows[column]), label=model, **look)
+            panel.set_xscale("log")
+            panel.set_yscale("log")
+            panel.set_xticks(horizons, [str(horizon) for horizon in horizons])
+            panel.xaxis.set_minor_locator(NullLocator())
+            panel.set_xlabel("horizon H (steps)")
+            panel.set_title(title, fontsize=10)
+        low, high = panels[1].get_ylim()
+        panels[1].set_ylim(min(low, 0.5), max(high, 2.0))  # else the axis of a flat model shows its rounding
+        panels[1].axhline(1.0, color="#777777", linewidth=0.8, linestyle=":")
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+        return save(figure, frame, folder, f"rollout_{entry['group']}_{entry['dtype']}")
 
 
 def _models(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, dict[str, Any]]]:

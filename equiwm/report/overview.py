@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -24,20 +26,23 @@ def collect(folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
         raise RunError(
             f"{folder}: expected a folder that holds runs; it {'is a file' if folder.exists() else 'does not exist'}."
         )
-    paths = (
-        [folder] if Run(folder).config_path.is_file() else sorted(path for path in folder.iterdir() if path.is_dir())
-    )
+    try:
+        paths = [folder] if _is_run(folder) else sorted(path for path in folder.iterdir() if _is_run(path))
+    except OSError as error:
+        raise RunError(f"cannot read {folder}: {error.strerror}.") from None
     rows: list[dict[str, Any]] = []
     skipped: list[str] = []
     for path in paths:
         run = Run(path)
-        if not run.config_path.is_file():
-            continue
         try:
             if run.state == "incomplete":
                 skipped.append(f"{path} is incomplete; finish it with: {run.resume_command}")
                 continue
             header, data, metrics = run.header, run.data, run.metrics()
+            if header.kind == "study" and not metrics:
+                again = shlex.join([*header.command, *(["--resume"] if "--resume" not in header.command else [])])
+                skipped.append(f"{path} is a study that has no result yet; go on with: {again}")
+                continue
         except EquiwmError as error:
             skipped.append(str(error))
             continue
@@ -48,10 +53,22 @@ def collect(folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
             "seed": header.seed,
             "metrics": metrics,
         }
+        try:
+            "".join(_row(row))  # that every cell can be made, and is text
+        except (KeyError, TypeError, ValueError, AttributeError):
+            skipped.append(
+                f"{run.metrics_path} is damaged, or another version of equiwm wrote it; measure the run again."
+            )
+            continue
         rows.append(row)
     if not rows and not skipped:
         raise RunError(f"{folder} holds no run: expected directories with a config.yaml, as `equiwm train` makes them.")
     return rows, skipped
+
+
+def _is_run(path: Path) -> bool:
+    # os.path: unlike Path's method it says False, and raises nothing, where it may not look
+    return os.path.isfile(Run(path).config_path)
 
 
 def overview_table(rows: list[dict[str, Any]], folder: Path) -> Table:

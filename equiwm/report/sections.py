@@ -80,9 +80,12 @@ def _optimizer_table(entry: Mapping[str, Any], name: str) -> Table:
     return Table(title, columns, rows, tuple(f"failed: {line}" for line in entry["failed"]))
 
 
-def _sides(entry: Mapping[str, Any], name: str) -> dict[str, Mapping[str, Any]]:
-    """The model's result, and its baseline's if there is one, by name of run."""
-    return {name: entry} | ({entry["baseline"]["name"]: entry["baseline"]} if "baseline" in entry else {})
+def sweep_sides(entry: Mapping[str, Any], name: str) -> dict[str, Mapping[str, Any]]:
+    """The model's result, and its baseline's if there is one, by name of run; two of one name are told apart."""
+    if "baseline" not in entry:
+        return {name: entry}
+    beside = entry["baseline"]["name"]
+    return {name: entry, beside if beside != name else f"{beside} (baseline)": entry["baseline"]}
 
 
 def _is_random(bin_: Mapping[str, Any]) -> bool:
@@ -99,7 +102,7 @@ def _bin_cells(
 
 def sweep_tables(entry: Mapping[str, Any], name: str) -> list[Table]:
     """Section `sweep_group`: error in each bin, what it comes to, and the read-outs."""
-    sides = _sides(entry, name)
+    sides = sweep_sides(entry, name)
     components = list(entry["bins"][0]["components"])
     named = [k for k, bin_ in enumerate(entry["bins"]) if not _is_random(bin_)]
     drawn = [k for k, bin_ in enumerate(entry["bins"]) if _is_random(bin_)]
@@ -169,7 +172,51 @@ def _excess_notes(sides: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
     return tuple(notes)
 
 
-SECTIONS = {"train": train_tables, "verify_equivariance": verify_tables, "sweep_group": sweep_tables}
+def rollout_tables(entry: Mapping[str, Any], name: str) -> list[Table]:
+    """Section `rollout`: one row a horizon, the model's table and its baseline's."""
+    return [_rollout_table(side, model) for model, side in sweep_sides(entry, name).items()]
+
+
+def _rollout_table(side: Mapping[str, Any], name: str) -> Table:
+    columns = {
+        "seen_relmse": "relMSE seen",
+        "ood_relmse": "unseen",
+        "ood_factor": "OOD factor",
+        "relmse_state": "relMSE of the state, seen",
+        "ood_relmse_state": "unseen",
+        "relative_residual": "residual",
+        "max_abs": "max absolute",
+    }
+    digits = {"ood_factor": 6}
+    rows = [
+        (
+            str(horizon),
+            str(side["sequences"][k]),
+            *(number(side[key][k], digits.get(key, 3)) for key in columns),
+        )
+        for k, horizon in enumerate(side["horizons"])
+    ]
+    notes = [
+        f"excluded at H = {horizon}: {count:,} sequences, {reason}"
+        for horizon, reasons in zip(side["horizons"], side["excluded"], strict=True)
+        for reason, count in reasons.items()
+    ]
+    notes += [f"H = {horizon} was not measured: {reason}" for horizon, reason in side["unmeasured"].items()]
+    if side["space"] == "latent":
+        notes.append("relMSE is in the model's own latent: it shows flatness and is not compared between models.")
+    title = (
+        f"{name}: rollouts, {side['group'].upper()}, {side['dtype']}, {side['elements']} elements, "
+        f"{side['parameters']:,} parameters"
+    )
+    return Table(title, ("H", "sequences", *columns.values()), rows, tuple(notes))
+
+
+SECTIONS = {
+    "train": train_tables,
+    "verify_equivariance": verify_tables,
+    "sweep_group": sweep_tables,
+    "rollout": rollout_tables,
+}
 """Section of metrics.json -> its tables. Sections of later versions are left out, not refused."""
 
 
@@ -185,7 +232,7 @@ def section_tables(metrics: Mapping[str, Any], name: str) -> list[Table]:
             for variant, content in entry.get("variants", {"": entry}).items():
                 try:
                     tables += build(content, name)
-                except (KeyError, TypeError):
+                except (KeyError, TypeError, ValueError, AttributeError):
                     stale = f"{section} {variant}".strip()
                     tables.append(Table(f"{name}: {stale} was written by another version; run it again", ("",), []))
     return tables

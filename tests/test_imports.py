@@ -1,0 +1,221 @@
+"""The house's plan: lower rooms never import higher ones, siblings go by module, and importing does no work."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import equiwm
+
+ROOT = Path(equiwm.__file__).parent
+LEVELS = {
+    "errors": 0,
+    "config": 1,
+    "runs": 1,
+    "results": 1,
+    "stats": 1,
+    "grid": 1,
+    "symmetry": 1,
+    "nn": 2,
+    "audit": 2,
+    "devices": 2,
+    "models": 3,
+    "worlds": 3,
+    "planning": 3,
+    "training": 4,
+    "loading": 4,
+    "claims": 5,
+    "testing": 5,
+    "report": 6,
+    "cli": 7,
+}
+"""Room -> level, as in the design. A new room has to be given its place here."""
+
+ROOMS_WITHOUT_TORCH = ("errors", "config", "runs", "results", "stats", "grid", "report")
+MODULES = sorted(
+    ".".join(("equiwm", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
+    for path in ROOT.rglob("*.py")
+)
+
+
+def room(module: str) -> str:
+    return module.split(".")[1] if "." in module else ""
+
+
+@dataclass(frozen=True)
+class Import:
+    """`module` imports `target`; at run time or for annotations alone."""
+
+    module: str
+    target: str
+    line: int
+    typing_only: bool
+    lazy: bool
+
+
+def file_of(module: str) -> Path:
+    base = ROOT.joinpath(*module.split(".")[1:])
+    return base / "__init__.py" if base.is_dir() else base.with_suffix(".py")
+
+
+def statements(node: ast.AST, typing_only: bool = False, lazy: bool = False) -> Iterator[tuple[ast.AST, bool, bool]]:
+    for child in ast.iter_child_nodes(node):
+        checking = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test)
+        function = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        if isinstance(child, ast.Import | ast.ImportFrom):
+            yield child, typing_only, lazy
+        yield from statements(child, typing_only or checking, lazy or function)
+
+
+@cache
+def imports(module: str) -> tuple[Import, ...]:
+    """Every import of `module` from this package, `from equiwm.a import b` as equiwm.a.b where that is a module."""
+    found = []
+    for node, typing_only, lazy in statements(ast.parse(file_of(module).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}:{node.lineno}: imports are absolute"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            targets = [name if name in MODULES else str(node.module) for name in names]
+        else:
+            assert isinstance(node, ast.Import)
+            targets = [alias.name for alias in node.names]
+        found += [
+            Import(module, target, node.lineno, typing_only, lazy)
+            for target in dict.fromkeys(targets)
+            if target.split(".")[0] == "equiwm"
+        ]
+    return tuple(found)
+
+
+def test_every_room_has_its_level():
+    assert {room(module) for module in MODULES} - {"", "__main__"} <= set(LEVELS)
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if "." in module])
+def test_lower_rooms_never_import_higher_ones(module):
+    own = LEVELS[room(module)]
+    for entry in imports(module):
+        if entry.target != "equiwm":
+            assert LEVELS[room(entry.target)] <= own, f"{module}:{entry.line} imports {entry.target}"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_siblings_go_by_module(module):
+    """Never through a package's `__init__`, and never through equiwm itself."""
+    for entry in imports(module):
+        target = file_of(entry.target)
+        assert entry.target in MODULES, f"{module}:{entry.line} imports {entry.target}"
+        assert target.name != "__init__.py", f"{module}:{entry.line} imports the package {entry.target}"
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_no_circles(lazy):
+    """Neither at import time nor with what functions import; annotations may point anywhere below."""
+    graph = {
+        module: {
+            entry.target
+            for entry in imports(module)
+            if not entry.typing_only and (lazy or not entry.lazy) and entry.target != module
+        }
+        for module in MODULES
+    }
+    finished: set[str] = set()
+
+    def visit(module: str, path: tuple[str, ...]) -> None:
+        assert module not in path, " -> ".join((*path[path.index(module) :], module))
+        if module not in finished:
+            for target in sorted(graph[module]):
+                visit(target, (*path, module))
+            finished.add(module)
+
+    for module in MODULES:
+        visit(module, ())
+
+
+def test_packages_do_nothing_when_imported():
+    """An `__init__` holds a docstring; the top one loads names lazily, that of the worlds registers environments."""
+    for module in MODULES:
+        path = file_of(module)
+        if path.name == "__init__.py" and module not in ("equiwm", "equiwm.worlds"):
+            body = ast.parse(path.read_text(encoding="utf-8")).body
+            assert all(isinstance(node, ast.Expr) for node in body), module
+
+
+# What importing costs
+
+
+def imported(statement: str) -> set[str]:
+    code = f"import sys\n{statement}\nprint(' '.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    return set(done.stdout.split())
+
+
+def test_light_rooms_do_not_import_torch():
+    modules = [module for module in MODULES if room(module) in ROOMS_WITHOUT_TORCH and "." in module]
+    heavy = {"torch", "pymunk", "gymnasium"}
+    assert not imported("import equiwm, equiwm.cli.main\n" + "\n".join(f"import {name}" for name in modules)) & heavy
+
+
+def test_the_command_line_starts_light():
+    """`equiwm --help` in under half a second: nothing heavy before a command needs it."""
+    heavy = {"torch", "numpy", "scipy", "pandas", "matplotlib", "gymnasium", "pymunk", "joblib"}
+    assert not imported("import equiwm.cli.main") & heavy
+    assert not imported("import equiwm") & {*heavy, "yaml", "rich", "typer"}
+
+
+# Public names
+
+
+def test_public_names_resolve():
+    for name in equiwm.__all__:
+        value = getattr(equiwm, name)
+        assert inspect.getdoc(value), name
+        assert value.__name__ == name
+    assert set(equiwm.__all__) <= set(dir(equiwm))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        equiwm.nothing  # noqa: B018
+
+
+def test_star_import_is_what_all_says():
+    namespace: dict[str, object] = {}
+    exec("from equiwm import *", namespace)
+    assert set(equiwm.__all__) == {name for name in namespace if not name.startswith("__")}
+
+
+def public(module: str) -> Iterator[str]:
+    """Every public function, class and method that a module defines, dotted."""
+    for node in ast.parse(file_of(module).read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+            yield node.name
+            for part in node.body if isinstance(node, ast.ClassDef) else ():
+                if isinstance(part, ast.FunctionDef) and not part.name.startswith("_"):
+                    yield f"{node.name}.{part.name}"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_public_names_have_docstrings(module):
+    """Their own, or that of the base class's method."""
+    try:
+        loaded = importlib.import_module(module)
+    except ImportError as error:  # an optional extra that is not installed
+        if (error.name or "").startswith("equiwm"):
+            raise
+        pytest.skip(str(error))
+    assert loaded.__doc__
+    missing = []
+    for name in public(module):
+        value: object = loaded
+        for part in name.split("."):
+            value = getattr(value, part)
+        if not inspect.getdoc(value):
+            missing.append(name)
+    assert missing == []
