@@ -1,0 +1,194 @@
+"""What planners minimise: goals as terms, summed over the rollout of a model. All invariant: C(g s, g a, g goal) = C.
+
+A term scores trajectories (T, H, C, d, N) of latents (`rollouts.Rollout`) and actions (T, N, H, A, d). Costs have no
+unit of their own: those of the latents, squared.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from equiwm.errors import DataError
+from equiwm.planning.rollouts import Rollout
+
+ROW_BYTES = 2400
+"""Samples of one channel that are rolled out together, in bytes: two tasks of 300 in float32, one in float64. More
+and the hidden layers leave the cache, fewer and the calls cost more than the arithmetic (measured)."""
+
+
+class Term(ABC):
+    """A part of a cost that knows the goals of T tasks."""
+
+    @abstractmethod
+    def score(self, trajectory: Tensor, actions: Tensor, tasks: slice) -> Tensor:
+        """Costs (t, N) of the tasks of that slice: trajectory (t, H, C, d, N), actions (t, N, H, A, d)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Objective:
+    """cost(actions) = sum of the terms on the rollouts from the tasks' latents: what a planner is given.
+
+    Attributes:
+        terms: what is summed.
+        rollout: of the model (`rollouts.compile_rollout`), or anything with its signature, such as the true
+            dynamics; None where no term looks at the trajectory.
+        latent: z_0, (T, D).
+    """
+
+    terms: Sequence[Term]
+    rollout: Rollout | None = None
+    latent: Tensor | None = None
+
+    def __call__(self, actions: Tensor) -> Tensor:
+        """(T, N, H, A, d) -> (T, N), in the dtype of the model, T tasks in groups that fit the cache.
+
+        Raises:
+            DataError: actions for another number of tasks than there are latents.
+        """
+        rollout, latent = self.rollout, self.latent
+        if rollout is None or latent is None:
+            empty = actions.new_empty(len(actions), 0, 0, actions.shape[-1], actions.shape[1])
+            return sum((term.score(empty, actions, slice(None)) for term in self.terms), actions.new_zeros(()))
+        if len(latent) != len(actions):
+            raise DataError(f"a cost of {len(latent)} tasks was given actions of {len(actions)}.")
+        group = max(1, ROW_BYTES // (actions.shape[1] * latent.element_size()))
+        costs = []
+        with torch.inference_mode():  # calls cost less than under no_grad
+            for first in range(0, len(actions), group):
+                tasks = slice(first, first + group)
+                trajectory = rollout(latent[tasks], actions[tasks])
+                scores = [term.score(trajectory, actions[tasks], tasks) for term in self.terms]
+                costs.append(torch.stack(scores).sum(0))
+        return torch.cat(costs)
+
+
+@dataclass(frozen=True, eq=False)
+class PoseGoal(Term):
+    """Position and direction of a body, for forward models, whose latent is the state (paper, closed loop in 2D).
+
+        C = c(s_H) + running mean_h c(s_h) + approach mean_h |p_agent - p|^2
+        c(s) = 5 |p - p_goal|^2 + (1 - <u, u_goal>),  u = d / |d|
+
+    A model predicts the direction d without its norm being 1; taken as it is, a shorter d would be a cheaper one.
+
+    Attributes:
+        position: p_goal, (T, d).
+        direction: u_goal, (T, d); its norm is of no account.
+        channels: of the agent's position, the body's position and its direction in the state.
+        running: weight of the poses on the way.
+        approach: weight of the distance between agent and body.
+        weight: of the position in c.
+    """
+
+    position: Tensor
+    direction: Tensor
+    channels: tuple[int, int, int] = (0, 2, 3)
+    running: float = 0.3
+    approach: float = 0.05
+    weight: float = 5.0
+
+    def score(self, trajectory: Tensor, actions: Tensor, tasks: slice) -> Tensor:
+        agent, position, direction = (trajectory[:, :, channel] for channel in self.channels)
+        goal = self.position[tasks].to(trajectory)[:, None, :, None]
+        aim = torch.nn.functional.normalize(self.direction[tasks].to(trajectory), dim=-1)[:, None, :, None]
+        norm = direction.square().sum(2).clamp_min(torch.finfo(trajectory.dtype).tiny).sqrt()
+        pose = self.weight * (position - goal).square().sum(2) + (1.0 - (direction * aim).sum(2) / norm)
+        cost = pose[:, -1] + self.running * pose.mean(1)
+        return cost + self.approach * (agent - position).square().sum(2).mean(1)
+
+
+@dataclass(frozen=True, eq=False)
+class LatentGoal(Term):
+    """Squared distance to a goal in latent space, no decoder: C = weight (|z_H - z*|^2 + running mean_h |z_h - z*|^2).
+
+    Invariant because rho(g) is orthogonal.
+
+    Attributes:
+        latent: z* = E(goal), (T, D).
+        weight: of the term.
+        running: weight of the latents on the way.
+    """
+
+    latent: Tensor
+    weight: float = 1.0
+    running: float = 0.0
+
+    def score(self, trajectory: Tensor, actions: Tensor, tasks: slice) -> Tensor:
+        goal = self.latent[tasks].to(trajectory).unflatten(-1, trajectory.shape[2:4])[:, None, ..., None]
+        seen = trajectory if self.running else trajectory[:, -1:]
+        distance = (seen - goal).square().sum((2, 3))
+        cost = distance[:, -1]
+        return self.weight * (cost + self.running * distance.mean(1) if self.running else cost)
+
+
+@dataclass(frozen=True, eq=False)
+class CentroidGoal(Term):
+    """Distance of the centroid from its goal in closed form, no model: C = weight |x_0 + drift sum_h a_h - x*|^2.
+
+    For worlds whose centroid drifts with the action (paper, closed loop in 3D). It knows the drift alone; what else
+    moves a centroid (the stretch of the cloud world, averaged over its points) it leaves out.
+
+    Attributes:
+        start: x_0, (T, d).
+        goal: x*, (T, d).
+        weight: of the term.
+        drift: lengths a step of an action of norm 1.
+        channel: of the action that drifts.
+    """
+
+    start: Tensor
+    goal: Tensor
+    weight: float = 0.5
+    drift: float = 0.15
+    channel: int = 0
+
+    def score(self, trajectory: Tensor, actions: Tensor, tasks: slice) -> Tensor:
+        dtype = trajectory.dtype
+        away = (self.start[tasks] - self.goal[tasks]).to(actions)[:, None]
+        end = away + self.drift * actions[:, :, :, self.channel].sum(2)
+        return (self.weight * end.square().sum(-1)).to(dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class ProcrustesGoal(Term):
+    """The goal's pose read off the latent by the best rotation (Kabsch), no decoder.
+
+    With the latent's vectors z_c and those of the goal z*_c, all without a centroid to remove,
+
+        R* = argmin_{R in SO(d)} sum_c |R z_c - z*_c|^2
+        C  = turn (1 - cos angle(R*)) + shape sum_c |R* z_c - z*_c|^2 / sum_c |z*_c|^2
+
+    at the last step. For an equivariant encoder E(g x) = rho(g) E(x), R* is the rotation that still separates the
+    body from its goal, and the remainder is what no rotation explains. `turn=0, shape=1` is the minimal squared
+    distance over rotations by itself: it asks for the goal's shape in any orientation. cos angle = 1 - (d - tr R*) / 2.
+
+    Attributes:
+        latent: z*, (T, D).
+        turn: weight of the rotation.
+        shape: weight of the remainder.
+    """
+
+    latent: Tensor
+    turn: float = 1.0
+    shape: float = 1.0
+
+    def score(self, trajectory: Tensor, actions: Tensor, tasks: slice) -> Tensor:
+        # float64: a rotation near the identity is 1 - cos(angle), which float32 loses below 0.02 degrees.
+        final, goal = trajectory[:, -1].double(), self.latent[tasks].double()
+        z = final.permute(0, 3, 1, 2)
+        aim = goal.unflatten(-1, z.shape[-2:])[:, None].to(z)
+        covariance = aim.transpose(-1, -2) @ z
+        left, values, right = torch.linalg.svd(covariance)
+        # Without the sign the best fit may be a reflection.
+        sign = torch.ones_like(values)
+        sign[..., -1] = torch.linalg.det(left @ right).sign()
+        trace = torch.einsum("...ik,...k,...ki->...", left, sign, right)
+        size = aim.square().sum((-2, -1))
+        rest = z.square().sum((-2, -1)) + size - 2.0 * (values * sign).sum(-1)
+        cost = self.turn * 0.5 * (z.shape[-1] - trace) + self.shape * rest / size
+        return cost.to(trajectory.dtype)

@@ -1,0 +1,75 @@
+"""Rollouts for planners: many samples of many tasks, samples last."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from equiwm.errors import RepError
+from equiwm.models.world_model import WorldModel
+from equiwm.planning.vn_rollout import VNRollout
+
+
+class Rollout(Protocol):
+    """z_h = f(z_{h-1}, a_h) for T tasks with N action sequences each."""
+
+    def __call__(self, latent: Tensor, actions: Tensor) -> Tensor:
+        """Roll out.
+
+        Args:
+            latent: z_0, (T, D), flat vectors.
+            actions: (T, N, H, A, d) of any float dtype; cast to the model's.
+
+        Returns:
+            z_1 ... z_H as (T, H, C, d, N) with C d = D, in the dtype of the model; possibly a strided view.
+        """
+        ...
+
+
+class PredictRollout:
+    """The rollout by a model's own `predict`: for every architecture, at its speed."""
+
+    def __init__(self, model: WorldModel) -> None:
+        self.model = model
+        self.parameter = next(model.parameters())
+
+    @torch.no_grad()
+    def __call__(self, latent: Tensor, actions: Tensor) -> Tensor:
+        tasks, samples, horizon, channels, d = actions.shape
+        z = latent.to(self.parameter)[:, None].expand(-1, samples, -1).reshape(tasks * samples, -1)
+        shape = (tasks * samples, d) if channels == 1 else (tasks * samples, channels, d)
+        out = z.new_empty(horizon, tasks, samples, z.shape[-1])
+        for step, action in enumerate(actions.to(self.parameter).unbind(2)):
+            z = self.model.predict(z, action.reshape(shape))
+            out[step] = z.view(tasks, samples, -1)
+        return out.permute(1, 0, 3, 2).unflatten(2, (-1, d))
+
+
+def compile_rollout(model: WorldModel) -> Rollout:
+    """The fastest rollout there is for a model: `VNRollout` for vector-neuron predictors, else `PredictRollout`.
+
+    The weights are copied: compile again after training on. A fast rollout that does not reproduce one step of
+    the model's own `predict` (a predictor that has learnt something new) is not used.
+
+    Raises:
+        RepError: latents or actions that are not vectors alone, which have no channels (C, d).
+    """
+    for rep, what in ((model.latent_rep, "latents"), (model.action_rep, "actions")):
+        if not rep.vectors_only:
+            raise RepError(f"a planner's rollout needs {what} that are vectors alone; got rep {rep}.")
+    slow = PredictRollout(model)
+    fast = VNRollout.of(model.predictor, model.action_rep.multiplicity)
+    return slow if fast is None or not _agree(fast, slow, model) else fast
+
+
+def _agree(fast: Rollout, slow: PredictRollout, model: WorldModel) -> bool:
+    rng = torch.Generator().manual_seed(0)
+    latent = torch.randn(2, model.latent_rep.dim, generator=rng, dtype=torch.float64)
+    actions = torch.randn(
+        2, 8, 1, model.action_rep.multiplicity, model.action_rep.d, generator=rng, dtype=torch.float64
+    )
+    expected, given = slow(latent, actions), fast(latent, actions)
+    tolerance = 1e-3 if expected.dtype == torch.float32 else 1e-9
+    return bool((given - expected).abs().max() <= tolerance * (1.0 + expected.abs().max()))

@@ -1,0 +1,113 @@
+"""The compiled rollout is the model's own `predict`, only faster."""
+
+import pytest
+import torch
+
+from equiwm.errors import RepError
+from equiwm.models.mlp import MLPPredictor
+from equiwm.models.vector_neurons import VNPredictor
+from equiwm.models.world_model import IdentityEncoder, WorldModel
+from equiwm.planning.rollouts import PredictRollout, compile_rollout
+from equiwm.planning.vn_rollout import VNRollout
+from equiwm.symmetry.reps import Rep, vectors
+
+
+def _model(predictor, actions, d):
+    return WorldModel(IdentityEncoder(predictor.in_rep), predictor, vectors(actions, d))
+
+
+def _vn(d=2, weights="complex", latents=4, actions=1, widths=(16, 8), dtype=torch.float64):
+    torch.manual_seed(0)
+    return _model(VNPredictor(vectors(latents, d), vectors(actions, d), widths, weights), actions, d).to(dtype)
+
+
+def _inputs(model, tasks=3, samples=10, horizon=5, dtype=torch.float64):
+    rng = torch.Generator().manual_seed(1)
+    latent = torch.randn(tasks, model.latent_rep.dim, generator=rng, dtype=dtype)
+    action = (model.action_rep.multiplicity, model.action_rep.d)
+    return latent, torch.randn(tasks, samples, horizon, *action, generator=rng, dtype=dtype)
+
+
+def _by_predict(model, latent, actions):
+    """As plainly as possible: (T, D), (T, N, H, A, d) -> (T, H, C, d, N)."""
+    tasks, samples, horizon, _, d = actions.shape
+    out = torch.empty(tasks, horizon, latent.shape[-1], samples, dtype=latent.dtype)
+    for n in range(samples):
+        z = latent
+        for h in range(horizon):
+            z = model.predict(z, actions[:, n, h])
+            out[:, h, :, n] = z
+    return out.unflatten(2, (-1, d)).detach()
+
+
+MODELS = {
+    "2d complex": {},
+    "2d real": {"weights": "real"},
+    "2d, force and torque": {"actions": 2},
+    "3d": {"d": 3, "weights": "real", "latents": 7},
+    "3d, force and torque": {"d": 3, "weights": "real", "actions": 2, "widths": (8, 8, 8)},
+    "one hidden layer": {"widths": (12,)},
+    "no hidden layer": {"widths": ()},
+}
+
+
+@pytest.mark.parametrize("settings", MODELS.values(), ids=MODELS)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 2e-5)])
+def test_the_fast_rollout_is_the_models_predict(settings, dtype, tolerance):
+    model = _vn(**settings, dtype=dtype)
+    latent, actions = _inputs(model, dtype=dtype)
+    rollout = compile_rollout(model)
+    assert isinstance(rollout, VNRollout)
+    expected, given = _by_predict(model, latent, actions), rollout(latent, actions)
+    assert given.dtype == dtype
+    assert given.shape == expected.shape
+    assert (given - expected).abs().max() <= tolerance * expected.abs().max()
+
+
+def test_it_takes_strided_actions_of_another_dtype():
+    model = _vn(dtype=torch.float32)
+    latent, actions = _inputs(model)
+    strided = actions.permute(0, 2, 3, 4, 1).contiguous().permute(0, 4, 1, 2, 3)
+    rollout = compile_rollout(model)
+    assert torch.equal(rollout(latent, actions), rollout(latent, strided))
+
+
+def test_a_zero_direction_divides_by_eps_and_not_by_zero():
+    model = _vn()
+    latent, actions = _inputs(model)
+    given = compile_rollout(model)(0.0 * latent, 0.0 * actions)
+    assert torch.equal(given, torch.zeros_like(given))
+
+
+def test_other_architectures_use_their_own_predict():
+    torch.manual_seed(0)
+    model = _model(MLPPredictor(vectors(4, 2), vectors(2, 2), (16,)), 2, 2).double()
+    latent, actions = _inputs(model)
+    rollout = compile_rollout(model)
+    assert isinstance(rollout, PredictRollout)
+    assert torch.allclose(rollout(latent, actions), _by_predict(model, latent, actions), rtol=0, atol=1e-12)
+
+
+def test_a_predictor_that_has_learnt_something_new_is_not_compiled():
+    class Damped(VNPredictor):
+        def forward(self, latent, action):
+            return 0.9 * super().forward(latent, action)
+
+    def build(kind):
+        torch.manual_seed(0)
+        return _model(kind(vectors(4, 2), vectors(1, 2), (8,), "real"), 1, 2)
+
+    assert isinstance(compile_rollout(build(Damped)), PredictRollout)
+    # The same found by measurement alone, where the type does not show it.
+    model = build(VNPredictor)
+    model.predictor.network.layers[1].eps = 1e-12
+    assert isinstance(compile_rollout(model), VNRollout)
+    forward = model.predictor.forward
+    model.predictor.forward = lambda z, a: 0.9 * forward(z, a)
+    assert isinstance(compile_rollout(model), PredictRollout)
+
+
+def test_scalars_are_refused():
+    rep = Rep.parse("2x0e+3x1o", 2)
+    with pytest.raises(RepError, match="vectors alone"):
+        compile_rollout(_model(MLPPredictor(rep, vectors(1, 2), (8,)), 1, 2))
