@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from equiwm.errors import ConfigError, RunError
-from equiwm.runs import canonical_json, hold, read_json, write_atomic
+from equiwm.files import canonical_json, hold, read_json, write_atomic
 
 CellFunction = Callable[[dict[str, Any]], Mapping[str, Any]]
 """Parameters to result, both JSON data; importable, and a function of nothing else (not even the clock)."""

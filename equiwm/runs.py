@@ -12,8 +12,6 @@ import dataclasses
 import errno
 import hashlib
 import io
-import json
-import math
 import os
 import platform
 import secrets
@@ -25,7 +23,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
 import yaml
 from filelock import FileLock, Timeout
@@ -33,6 +31,7 @@ from filelock import FileLock, Timeout
 from equiwm import config as configuration
 from equiwm.config import Config
 from equiwm.errors import ConfigError, RunError, nearest
+from equiwm.files import canonical_json, hold, plain, read_json, reason, write_atomic
 
 SCHEMA = 1
 """Version of the layout of a run directory; a higher one than ours is refused."""
@@ -40,99 +39,12 @@ SCHEMA = 1
 LOCK_SECONDS = 60.0
 """How long a writer of metrics.json waits for another; each holds the lock for milliseconds."""
 
+_NAME_BYTES = 200  # file systems take 255; what is written beside a run has a longer name
+
 Kind = Literal["train", "study"]
 State = Literal["absent", "incomplete", "complete"]
 
 _CONFIG_KEYS = tuple(field.name for field in dataclasses.fields(Config))
-
-
-def _reason(error: OSError) -> str:
-    return error.strerror or str(error)
-
-
-@contextmanager
-def atomic_writer(path: Path) -> Iterator[BinaryIO]:
-    """A binary file that takes the place of `path` when the block ends well, and vanishes when it does not.
-
-    Args:
-        path: the file to write; its folder must exist.
-
-    Yields:
-        A file object open for writing (`torch.save(state, file)`).
-
-    Raises:
-        RunError: the file cannot be written (permissions, full disk). What was there is untouched.
-    """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
-    try:
-        # Not tempfile: its files are private to the user (0600), a run is as readable as any other file.
-        with temporary.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException as error:
-        with suppress(OSError):
-            temporary.unlink()
-        if isinstance(error, OSError):
-            raise RunError(f"cannot write {path}: {_reason(error)}.") from error
-        raise
-
-
-def write_atomic(path: Path, content: bytes | str) -> None:
-    """Write a whole file (text as UTF-8) so that a reader sees the old content or the new one.
-
-    Raises:
-        RunError: the file cannot be written.
-    """
-    with atomic_writer(path) as file:
-        file.write(content.encode() if isinstance(content, str) else content)
-
-
-def plain(value: Any) -> Any:
-    """`value` as strict JSON data: arrays and numpy scalars unpacked, keys as text, non-finite numbers null.
-
-    Raises:
-        TypeError: something that JSON has no form for.
-    """
-    if hasattr(value, "tolist"):  # numpy arrays and scalars, tensors
-        value = value.tolist()
-    if isinstance(value, Mapping):
-        return {str(key): plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(entry) for entry in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    raise TypeError(f"no JSON form for {type(value).__name__}: {value!r}")
-
-
-def canonical_json(value: Any, indent: int | None = None) -> str:
-    """Strict JSON with sorted keys: equal data gives equal text."""
-    return json.dumps(plain(value), sort_keys=True, indent=indent, allow_nan=False, ensure_ascii=False)
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a strict JSON file.
-
-    Raises:
-        RunError: the file cannot be read, is not strict JSON, or holds no object.
-    """
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
-    except OSError as error:
-        raise RunError(f"cannot read {path}: {_reason(error)}.") from None
-    except ValueError as error:  # also UnicodeDecodeError, JSONDecodeError
-        raise RunError(f"{path} is damaged ({error}); move it away and run the command again.") from None
-    if not isinstance(data, dict):
-        raise RunError(f"{path} is damaged (expected a JSON object); move it away and run the command again.")
-    return data
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:
@@ -186,33 +98,7 @@ def record_metrics(
     except Timeout:
         raise RunError(f"{folder / 'metrics.json'} is locked by another process; try again.") from None
     except OSError as error:
-        raise RunError(f"cannot write {folder / 'metrics.json'}: {_reason(error)}.") from None
-
-
-@contextmanager
-def hold(path: Path, what: str) -> Iterator[None]:
-    """Hold the lock file `path`, without waiting; the system releases it however the process dies.
-
-    Args:
-        path: the lock file; it stays behind, empty.
-        what: what is held, for the message.
-
-    Raises:
-        RunError: another process holds it, or the file cannot be made.
-    """
-    if not path.parent.is_dir():  # FileLock would make it
-        raise RunError(f"cannot lock {path}: {path.parent} does not exist.")
-    lock = FileLock(path, timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise RunError(f"{what} is in use by another process; let it end first.") from None
-    except OSError as error:
-        raise RunError(f"cannot lock {path}: {_reason(error)}.") from None
-    try:
-        yield
-    finally:
-        lock.release()
+        raise RunError(f"cannot write {folder / 'metrics.json'}: {reason(error)}.") from None
 
 
 def versions() -> dict[str, str]:
@@ -299,6 +185,20 @@ def _differences(old: Any, new: Any, where: str = "") -> list[str]:
     return [] if old == new else [f"{where} (was {old}, now {new})"]
 
 
+def check_name(name: str) -> None:
+    """Refuse a name of a run that is no folder name.
+
+    Raises:
+        RunError: what a name may be.
+    """
+    separators = any(character in name for character in "/\\")
+    if not name or name.startswith(".") or separators or not name.isprintable() or len(name.encode()) > _NAME_BYTES:
+        raise RunError(
+            f"--name '{name[:40]}': expected a folder name of printable characters, at most {_NAME_BYTES} bytes, "
+            "without '/', '\\' and a leading dot."
+        )
+
+
 @dataclass(frozen=True)
 class Run:
     """A run directory. `Run.open` and `Run.create` return one that has been checked.
@@ -332,9 +232,9 @@ class Run:
         Raises:
             RunError: a name that is no folder name, something in the way, or an unwritable folder.
         """
-        if not name or name.startswith(".") or any(character in name for character in "/\\\0"):
-            raise RunError(f"--name '{name}': expected a folder name without '/', '\\' and a leading dot.")
+        check_name(name)
         run = Run(Path(folder) / name)
+        run.refuse_existing()
         header = Header(kind=kind, name=name, seed=seed, command=tuple(command), versions=versions())
         head = {**dataclasses.asdict(header), "command": list(header.command)}
         text = yaml.safe_dump({**head, **plain(config)}, sort_keys=False, allow_unicode=True)
@@ -343,7 +243,6 @@ class Run:
         made: list[Path] = []
         draft = run.path.with_name(f".{name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
         try:
-            run.refuse_existing()
             made = [parent for parent in run.path.parents if not parent.exists()]
             draft.mkdir(parents=True)
             write_atomic(draft / "config.yaml", text)
@@ -359,8 +258,7 @@ class Run:
                 raise
             if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
                 raise RunError(f"the run {run.path} was just made by another process.") from None
-            reason = _reason(error)
-            raise RunError(f"cannot make the run {run.path}: {reason}; choose another --out.") from None
+            raise RunError(f"cannot make the run {run.path}: {reason(error)}; choose another --out.") from None
         return run
 
     @staticmethod
@@ -395,12 +293,15 @@ class Run:
         Raises:
             RunError: there is a run, or something else, in the way.
         """
-        if self.config_path.is_file():
+        if self.state != "absent":
             raise RunError(f"the run {self.path} exists; pass --resume to go on with it, or another --name.")
-        if self.path.is_dir() and any(self.path.iterdir()):
-            raise RunError(f"{self.path} exists and is not a run; pass another --name or --out.")
-        if self.path.exists() and not self.path.is_dir():
-            raise RunError(f"{self.path} exists and is a file; pass another --name or --out.")
+        try:
+            if self.path.is_dir() and any(self.path.iterdir()):
+                raise RunError(f"{self.path} exists and is not a run; pass another --name or --out.")
+            if self.path.exists() and not self.path.is_dir():
+                raise RunError(f"{self.path} exists and is a file; pass another --name or --out.")
+        except OSError as error:
+            raise RunError(f"cannot make the run {self.path}: {reason(error)}; choose another --out.") from None
 
     @property
     def name(self) -> str:
@@ -450,7 +351,7 @@ class Run:
     @property
     def state(self) -> State:
         """`absent`, `incomplete` (a training without its checkpoint) or `complete`."""
-        if not self.config_path.is_file():
+        if not os.path.isfile(self.config_path):  # Path.is_file raises where a folder may not be entered
             return "absent"
         return "complete" if self.header.kind == "study" or self.checkpoint.is_file() else "incomplete"
 
@@ -484,8 +385,11 @@ class Run:
         command = ["equiwm", "train", "--preset", str(data.get("preset"))]
         if header.seed:
             command += ["--seed", str(header.seed)]
-        for flag, value in pairwise(header.command):
-            command += [flag, value] if flag in ("--set", "--config") else []
+        for argument, following in pairwise((*header.command, "")):
+            if argument in ("--set", "--config"):
+                command += [argument, following]
+            elif argument.startswith(("--set=", "--config=")):
+                command.append(argument)
         path = self.path if self.path.name else self.path.absolute()
         return shlex.join([*command, "--name", path.name, "--out", str(self.path.parent), "--resume"])
 

@@ -68,3 +68,9 @@ def test_random_bins_come_from_the_seed():
     first, again, other = (orbit_bins(SO3, 4, seed, WEDGE)[-1].element.linear for seed in (0, 0, 1))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
+
+
+def test_named_bins_follow_the_width_of_the_wedge():
+    seen = {width: {b.label: b.seen for b in orbit_bins(SO3, 1, 0, (0.0, width))} for width in (30.0, 90.0, 270.0)}
+    assert [seen[width]["z45"] for width in seen] == ["false", "partial", "partial"]
+    assert [seen[width]["z180"] for width in seen] == ["false", "false", "partial"]

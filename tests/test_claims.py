@@ -26,9 +26,9 @@ from equiwm.claims.readout import (
 from equiwm.claims.residual import control_model, cost_drift, verify
 from equiwm.claims.sweep import Readouts, component_relmse, relmse, sweep
 from equiwm.errors import ConfigError, GroupError
+from equiwm.files import canonical_json, plain
 from equiwm.loading import LoadedRun, load_run
 from equiwm.models.world_model import WorldModel
-from equiwm.runs import canonical_json, plain
 from equiwm.symmetry.groups import O2, SO2, SO3
 from equiwm.symmetry.reps import Rep, vectors
 from equiwm.training.optimizers import DEFAULT_LR

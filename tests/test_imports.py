@@ -20,6 +20,7 @@ ROOT = Path(equiwm.__file__).parent
 LEVELS = {
     "errors": 0,
     "config": 1,
+    "files": 1,
     "runs": 1,
     "results": 1,
     "stats": 1,
@@ -37,10 +38,11 @@ LEVELS = {
     "testing": 5,
     "report": 6,
     "cli": 7,
+    "__main__": 8,
 }
 """Room -> level, as in the design. A new room has to be given its place here."""
 
-ROOMS_WITHOUT_TORCH = ("errors", "config", "runs", "results", "stats", "grid", "report")
+ROOMS_WITHOUT_TORCH = ("errors", "config", "files", "runs", "results", "stats", "grid", "report")
 MODULES = sorted(
     ".".join(("equiwm", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
     for path in ROOT.rglob("*.py")

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 import yaml
 
-from equiwm import runs
+from equiwm import files, runs
 from equiwm.config import parse
 from equiwm.errors import ConfigError, EquiwmError, RunError
-from equiwm.runs import Run, read_config, record_metrics, write_atomic
+from equiwm.files import write_atomic
+from equiwm.runs import Run, read_config, record_metrics
 
 CONFIG = parse({"preset": "vn-2d", "training": {"epochs": 3}})
 
@@ -49,7 +50,7 @@ def test_an_interrupted_write_keeps_the_old_file_and_leaves_no_litter(tmp_path, 
     write_atomic(path, "old")
 
     def interrupted() -> None:
-        with runs.atomic_writer(path) as file:
+        with files.atomic_writer(path) as file:
             file.write(b"half")
             raise error
 
@@ -63,7 +64,7 @@ def test_a_kill_in_the_middle_keeps_the_old_file(tmp_path):
     path = tmp_path / "file"
     write_atomic(path, "old")
     code = (
-        "import os, pathlib, signal\nfrom equiwm.runs import atomic_writer\n"
+        "import os, pathlib, signal\nfrom equiwm.files import atomic_writer\n"
         f"with atomic_writer(pathlib.Path({str(path)!r})) as file:\n"
         "    file.write(b'half'); file.flush(); os.kill(os.getpid(), signal.SIGKILL)"
     )
@@ -78,7 +79,7 @@ def test_unwritable_file(tmp_path):
 
 def test_torch_saves_through_the_writer(tmp_path):
     torch = pytest.importorskip("torch")
-    with runs.atomic_writer(tmp_path / "x.pt") as file:
+    with files.atomic_writer(tmp_path / "x.pt") as file:
         torch.save({"w": torch.arange(3)}, file)
     assert torch.load(tmp_path / "x.pt", weights_only=True)["w"].tolist() == [0, 1, 2]
 

@@ -75,11 +75,12 @@ def _planar(group: Group, n: int, wedge: tuple[float, float]) -> list[OrbitBin]:
     return bins
 
 
-def _named(group: Group) -> list[tuple[str, Elements, Seen]]:
+def _named(group: Group, width: float = 90.0) -> list[tuple[str, Elements, Seen]]:
+    """The paper's named rotations; turned by 180 degrees about z, a wedge wider than that overlaps itself."""
     return [
         ("identity", group.identity(), "true"),
-        ("z45", group.rotation(45.0), "partial"),
-        ("z180", group.rotation(180.0), "false"),
+        ("z45", group.rotation(45.0), "partial" if width > 45.0 else "false"),
+        ("z180", group.rotation(180.0), "partial" if width > 180.0 else "false"),
         ("x90", group.rotation(90.0, "x"), "false"),
         ("y90", group.rotation(90.0, "y"), "false"),
     ]
@@ -87,9 +88,7 @@ def _named(group: Group) -> list[tuple[str, Elements, Seen]]:
 
 def _spatial(group: Group, n: int, seed: int, wedge: tuple[float, float]) -> list[OrbitBin]:
     """The named rotations, then `n` Haar draws (half of them reflect where the group has reflections)."""
-    bins = [_bin(element, label, seen, wedge) for label, element, seen in _named(group)]
-    if wedge[1] - wedge[0] > 180.0:
-        raise ValueError("the named bins of SO(3) take wedges of at most 180 degrees: z180 has to be unseen")
+    bins = [_bin(element, label, seen, wedge) for label, element, seen in _named(group, wedge[1] - wedge[0])]
     drawn = group.sample(n, seed)
     return bins + [_bin(drawn[k], f"random {k + 1}", "false", wedge) for k in range(n)]
 
@@ -112,7 +111,26 @@ def _ladder(group: Group, n: int, seed: int, wedge: tuple[float, float]) -> list
     return bins + [_bin(drawn[k], f"random {k + 1}", "false", wedge) for k in range(n)]
 
 
-def orbit_bins(group: Group, n: int, seed: int, wedge: tuple[float, float]) -> list[OrbitBin]:
+def _turned_balls(group: Group, n: int, seed: int, radius: float) -> list[OrbitBin]:
+    """The bins of space where training has seen the ball of rotations by at most `radius` degrees.
+
+    The ball turned by g overlaps it where the angle of g is below 2 radius; the middle of the ball is the identity.
+    """
+    drawn = group.sample(n, seed)
+    named = [(label, element) for label, element, _ in _named(group)]
+    bins = []
+    for label, element in [*named, *((f"random {k + 1}", drawn[k]) for k in range(n))]:
+        angle, mirrored = float(element.angle_deg), float(element.determinant) < 0
+        apart = mirrored or angle >= 2.0 * radius - 1e-6
+        seen: Seen = "true" if label == "identity" else "false" if apart else "partial"
+        part: Part = "reflection" if mirrored else "rotation"
+        bins.append(OrbitBin(element, label, seen, part, max(0.0, angle - radius)))
+    return bins
+
+
+def orbit_bins(
+    group: Group, n: int, seed: int, wedge: tuple[float, float], *, ball: float | None = None
+) -> list[OrbitBin]:
     """The bins of a group, the identity first.
 
     SO(2), O(2): `n` angles round the circle. SO(3), O(3): identity, z45, z180, x90, y90 and `n` random ones.
@@ -123,7 +141,10 @@ def orbit_bins(group: Group, n: int, seed: int, wedge: tuple[float, float]) -> l
         n: number of angles, or of random elements.
         seed: seed of the random ones.
         wedge: scene orientations seen in training, degrees.
+        ball: radius in degrees, where training has seen a ball of rotations of space in place of the wedge.
     """
+    if ball is not None and not group.translations:
+        return _turned_balls(group, n, seed, ball)
     if group.translations:
         return _ladder(group, n, seed, wedge)
     return _planar(group, n, wedge) if group.d == 2 else _spatial(group, n, seed, wedge)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -66,10 +68,13 @@ def held_out_pairs(
         return world.sequences(n, horizon, seed=_apart(seed), orientations=orientations, progress=count)
 
     seen, unseen = draw("seen", 0), draw("unseen", n)
-    return (
+    pair = (
         seen.select(torch.isin(seen.episode, unseen.episode)),
         unseen.select(torch.isin(unseen.episode, seen.episode)),
     )
+    alone = len(seen) - len(pair[0])
+    excluded = {**seen.excluded, "its turned copy is excluded": alone} if alone else seen.excluded
+    return replace(pair[0], excluded=excluded), pair[1]
 
 
 def _apart(seed: int) -> int:

@@ -10,8 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from equiwm.errors import RunError
+from equiwm.files import plain
 from equiwm.results import Result
-from equiwm.runs import Run, plain, read_metrics
+from equiwm.runs import Run, read_metrics
 
 if TYPE_CHECKING:
     from equiwm.report.table import Table
@@ -49,6 +51,18 @@ def print_json(data: Any) -> None:
     """Strict JSON: non-finite numbers are null."""
     with quiet_pipe(sys.stdout):
         print(json.dumps(plain(data), indent=2), flush=True)
+
+
+def require_writable(run: Run, out: Path | None) -> None:
+    """Refuse before the work, not after it, when the result could not be written.
+
+    Raises:
+        RunError: the run, or the folder `out`, cannot be written to.
+    """
+    folder = (out or run.path).absolute()
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise RunError(f"cannot write into {folder}; pass --out with a folder for metrics and figures.")
 
 
 def publish(

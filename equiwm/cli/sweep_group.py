@@ -49,7 +49,7 @@ def sweep_group(
 
     from equiwm.audit.verdict import TOLERANCES
     from equiwm.claims.sweep import sweep
-    from equiwm.cli.output import print_json, print_tables, publish, say
+    from equiwm.cli.output import print_json, print_tables, publish, require_writable, say
     from equiwm.cli.progress import ProgressBars
     from equiwm.devices import DTYPES, resolve_device
     from equiwm.loading import LoadedRun, load_run, provenance
@@ -61,6 +61,7 @@ def sweep_group(
     place = resolve_device(device.value)
     loaded = load_run(run, DTYPES[dtype.value], place)
     other = load_run(baseline, DTYPES[dtype.value], place) if baseline else None
+    require_writable(loaded.run, out)
     if loaded.notice:
         say(loaded.notice)
 

@@ -32,7 +32,8 @@ def verify_equivariance(
         typer.Option("--tolerance", min=0.0, help="bound on relative residuals [1e-5, or 1e-10 in float64]"),
     ] = None,
     optimizers: Annotated[
-        str | None, typer.Option("--optimizers", help="retrain under `all` optimisers, or a list such as adam,sgd")
+        str | None,
+        typer.Option("--optimizers", help="retrain under `all` optimisers, or adam,sgd (probed in both dtypes)"),
     ] = None,
     jobs: JobsOption = 1,
     resume: Annotated[bool, typer.Option("--resume", help="go on with --optimizers where it was interrupted")] = False,
@@ -56,7 +57,7 @@ def verify_equivariance(
     import torch
 
     from equiwm.claims.residual import verify
-    from equiwm.cli.output import print_json, print_tables, publish, say
+    from equiwm.cli.output import print_json, print_tables, publish, require_writable, say
     from equiwm.devices import DTYPES, resolve_device
     from equiwm.loading import load_run
     from equiwm.report.sections import verify_tables
@@ -66,6 +67,7 @@ def verify_equivariance(
         _optimizers(run, optimizers, group, samples, tolerance, seed, jobs, out, resume=resume, quiet=quiet, json=json)
         return
     loaded = load_run(run, DTYPES[dtype.value], resolve_device(device.value))
+    require_writable(loaded.run, out)
     if loaded.notice:
         say(loaded.notice)
     result = verify(loaded, group=group, samples=samples, tolerance=tolerance, seed=seed, world_rollouts=world_rollouts)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from equiwm.files import atomic_writer, write_atomic
 from equiwm.report.sections import sweep_sides
-from equiwm.runs import atomic_writer, write_atomic
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -135,6 +135,8 @@ def rollout_figure(entry: Mapping[str, Any], name: str, folder: Path) -> Path:
         for panel, (column, title) in zip(panels, titles.items(), strict=True):
             for model, rows, look in _models(frame):
                 panel.plot(rows["horizon"], pd.to_numeric(rows[column]), label=model, **look)
+            if not (pd.to_numeric(frame[column]) > 0).any():
+                panel.set_ylim(0.1, 10.0)  # every model diverged: an empty log axis has no limits of its own
             panel.set_xscale("log")
             panel.set_yscale("log")
             panel.set_xticks(horizons, [str(horizon) for horizon in horizons])

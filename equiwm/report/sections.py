@@ -196,10 +196,15 @@ def _rollout_table(side: Mapping[str, Any], name: str) -> Table:
         )
         for k, horizon in enumerate(side["horizons"])
     ]
-    notes = [
-        f"excluded at H = {horizon}: {count:,} sequences, {reason}"
+    off = [None if factor is None else abs(factor - 1.0) for factor in side["ood_factor"]]
+    worst = [number(None if None in values else max(values)) for values in (off, side["relative_residual"])]
+    notes = [f"Over the horizons, |OOD factor - 1| is at most {worst[0]} and the residual at most {worst[1]}."]
+    notes[0] += f" Latent spread {number(side['latent_std'])}."
+    notes += [
+        f"excluded at H = {horizon}: "
+        + "; ".join(f"{count:,} sequences, {reason}" for reason, count in reasons.items())
         for horizon, reasons in zip(side["horizons"], side["excluded"], strict=True)
-        for reason, count in reasons.items()
+        if reasons
     ]
     notes += [f"H = {horizon} was not measured: {reason}" for horizon, reason in side["unmeasured"].items()]
     if side["space"] == "latent":

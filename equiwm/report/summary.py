@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 
+from equiwm.files import write_atomic
 from equiwm.report.sections import section_tables
-from equiwm.runs import Run, write_atomic
+from equiwm.runs import Run
 
 _WIDTH = 118
 

@@ -60,7 +60,7 @@ class Table:
             box=box.SIMPLE_HEAD,
         )
         for column, left in zip(self.columns, self._left, strict=True):
-            table.add_column(escape(column), justify="left" if left else "right", overflow="fold")
+            table.add_column(escape(column), justify="left" if left else "right", overflow="fold", no_wrap=not left)
         for row in self.rows:
             table.add_row(*map(escape, row))
         return table

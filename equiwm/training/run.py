@@ -11,12 +11,13 @@ import torch
 
 from equiwm.audit.spread import latent_spread
 from equiwm.config import Config
-from equiwm.errors import RunError
+from equiwm.errors import ConfigError, RunError
+from equiwm.files import atomic_writer
 from equiwm.loading import checkpoint_state, read_tensors
 from equiwm.models.factory import build_model
 from equiwm.models.world_model import WorldModel
 from equiwm.results import TrainResult
-from equiwm.runs import Run, atomic_writer
+from equiwm.runs import Run, check_name
 from equiwm.training.fit import Fit
 from equiwm.worlds.factory import build_world
 from equiwm.worlds.world import Transitions, World
@@ -58,8 +59,12 @@ def check_run(config: Config, folder: Path, name: str, *, seed: int, resume: boo
     Raises:
         RunError, ConfigError: as `prepare_run`.
     """
+    check_name(name)
     world = build_world(config.world)
-    build_model(config.model, world.observation_rep, world.action_rep, seed=seed)
+    try:
+        build_model(config.model, world.observation_rep, world.action_rep, seed=seed)
+    except (MemoryError, RuntimeError) as error:  # torch's allocator raises RuntimeError
+        raise ConfigError(f"the model cannot be built: {str(error).splitlines()[0]}") from None
     run = Run(folder / name)
     if resume and run.state != "absent":
         Run.open(run.path, needs_checkpoint=False).require_same(config.as_dict(), seed)
