@@ -14,17 +14,17 @@ def report(
     runs: Annotated[Path, typer.Argument(metavar="RUNS", help="folder that holds runs, or one run")] = Path("runs"),
     json: JsonOption = False,
 ) -> None:
-    """Tabulate the runs in a folder: one row a run, from their files alone.
+    """Tabulate the runs in a folder: one row a run, from their files alone; then their read-outs.
 
     Example: equiwm report runs/ > table.md
     """
     from equiwm.cli.output import print_json, print_tables, say
-    from equiwm.report.overview import collect, overview_table
+    from equiwm.report.overview import collect, overview_tables
 
     rows, skipped = collect(runs)
     if json:
         print_json({"runs": rows, "skipped": skipped})
     else:
-        print_tables([overview_table(rows, runs)])
+        print_tables(overview_tables(rows, runs))
     for line in skipped:
         say(f"skipped: {line}")

@@ -71,43 +71,56 @@ def _is_run(path: Path) -> bool:
     return os.path.isfile(Run(path).config_path)
 
 
-def overview_table(rows: list[dict[str, Any]], folder: Path) -> Table:
-    """Training, residual and sweep of every run, side by side; a dash for what was not measured."""
+_SHORT = {"float32": "f32", "float64": "f64"}
+
+
+def overview_tables(rows: list[dict[str, Any]], folder: Path) -> list[Table]:
+    """Training, last residual and last sweep of every run, a row each; then the read-outs, a row a target.
+
+    A dash stands for what was not measured.
+    """
     columns = (
-        "run",
-        "preset",
-        "seed",
-        "parameters",
-        "residual",
-        "dtype",
-        "verdict",
-        "sweep",
-        "relMSE seen",
-        "OOD factor",
-        "flatness",
-        "read-out (seen / worst unseen)",
+        *("run", "seed", "parameters", "residual", "verdict"),
+        *("sweep", "relMSE", "OOD", "flatness"),
     )
-    return Table(f"runs in {folder}", columns, [_row(row) for row in rows])
+    tables = [Table(f"runs in {folder}", columns, [_row(row) for row in rows])]
+    readouts = [cells for row in rows for cells in _readouts(row)]
+    if readouts:
+        headings = ("run", "read-out", "sweep", "seen", "worst unseen", "action alone")
+        tables.append(Table(f"read-out errors in {folder}", headings, readouts))
+    return tables
 
 
 def _row(row: dict[str, Any]) -> tuple[str, ...]:
     train, verify, sweep = (row["metrics"].get(key, {}) for key in ("train", "verify_equivariance", "sweep_group"))
     parameters = train.get("parameters")
-    readouts = [
-        f"{target.replace('_', ' ')} {number(entry['seen'])} / {number(entry['worst_unseen'])}"
-        for target, entry in sweep.get("readout", {}).items()
-    ]
+    residual = verify.get("trained", {}).get("relative_composed")
+    name = row["run"] if row["run"].startswith(str(row["preset"])) else f"{row['run']} ({row['preset']})"
     return (
-        row["run"],
-        str(row["preset"]),
+        name,
         str(row["seed"]),
         f"{parameters:,}" if parameters else "–",
-        number(verify.get("trained", {}).get("relative_composed")),
-        verify.get("dtype", "–"),
+        "–" if residual is None else f"{number(residual)} {_SHORT[verify['dtype']]}",
         verify.get("verdict", "–") if "rows" not in verify else ("all hold" if verify["passed"] else "fails"),
-        f"{sweep['group'].upper()}, {sweep['dtype']}" if "group" in sweep else "–",
+        _sweep(sweep),
         number(sweep.get("seen")),
         number(sweep.get("ood_factor"), 6),
-        number(sweep.get("flatness")),
-        "; ".join(readouts) or "–",
+        number(sweep.get("flatness"), 2),
     )
+
+
+def _sweep(sweep: dict[str, Any]) -> str:
+    return f"{sweep['group'].upper()} {_SHORT[sweep['dtype']]}" if "group" in sweep else "–"
+
+
+def _readouts(row: dict[str, Any]) -> list[tuple[str, ...]]:
+    sweep = row["metrics"].get("sweep_group", {})
+    return [
+        (
+            row["run"],
+            target.replace("_", " "),
+            _sweep(sweep),
+            *(number(entry[key]) for key in ("seen", "worst_unseen", "action_only")),
+        )
+        for target, entry in sweep.get("readout", {}).items()
+    ]

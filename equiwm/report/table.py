@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
 
+_NAME_WORDS = 3
+
+
 @dataclass(frozen=True)
 class Table:
     """Cells are finished text.
@@ -59,8 +62,10 @@ class Table:
             caption_justify="left",
             box=box.SIMPLE_HEAD,
         )
-        for column, left in zip(self.columns, self._left, strict=True):
-            table.add_column(escape(column), justify="left" if left else "right", overflow="fold", no_wrap=not left)
+        for index, (column, left) in enumerate(zip(self.columns, self._left, strict=True)):
+            # Figures and names stay in one piece; sentences wrap between words.
+            words = any(len(row[index].split()) > _NAME_WORDS for row in self.rows)
+            table.add_column(escape(column), justify="left" if left else "right", no_wrap=not words)
         for row in self.rows:
             table.add_row(*map(escape, row))
         return table
