@@ -10,7 +10,8 @@ import torch
 from equiwm.config import CloudConfig
 from equiwm.errors import DataError
 from equiwm.symmetry.groups import O3, SE3, SO3
-from equiwm.worlds.cloud import Cloud, as_finite, pose_error
+from equiwm.worlds.checks import as_finite
+from equiwm.worlds.cloud import Cloud, pose_error
 from equiwm.worlds.factory import build_world
 
 COLUMNS = ("observation", "action", "next_observation", "episode")

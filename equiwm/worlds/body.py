@@ -32,7 +32,7 @@ from equiwm.worlds.body_physics import (
     rotations,
     turn,
 )
-from equiwm.worlds.cloud import as_finite
+from equiwm.worlds.checks import as_finite
 from equiwm.worlds.world import Orientations, Progress, SymmetryResidual, Transitions, check_orientations
 
 POINTS = len(MARKS)

@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from equiwm.errors import DataError, MissingExtraError
 from equiwm.symmetry.groups import Elements
-from equiwm.worlds.cloud import as_finite
+from equiwm.worlds.checks import as_finite
 
 # Columns of a state: SI units; the orientation is a unit quaternion (w, x, y, z), the spin is in the body's frame.
 POSITION, ORIENTATION, PUSHER = slice(0, 3), slice(3, 7), slice(7, 10)

@@ -14,6 +14,7 @@ from equiwm.config import CloudConfig
 from equiwm.errors import DataError
 from equiwm.symmetry.groups import SE3, SO3, Elements
 from equiwm.symmetry.reps import Rep, vectors
+from equiwm.worlds.checks import as_finite
 from equiwm.worlds.world import Orientations, Progress, Sequences, SymmetryResidual, Transitions, check_orientations
 
 DRIFT, TORQUE, STRETCH = 0.15, 0.15, 0.08  # of an action of norm 1: lengths, radians and lengths a step
@@ -296,27 +297,6 @@ def pose_error(cloud: Tensor, goal: Tensor) -> tuple[Tensor, Tensor]:
     sign[..., 2] = torch.linalg.det(left @ right).sign()  # without it the best fit may be a reflection
     fits = SO3.elements((left * sign[..., None, :]) @ right)
     return fits.angle_deg, (means[1] - means[0])[..., 0, :].norm(dim=-1)
-
-
-def as_finite(value: object, shape: tuple[int, ...], what: str, *, single: bool = False) -> Tensor:
-    """`value`, a tensor or what numpy makes numbers of, as float64 (..., *shape) on the CPU; `single` for one alone.
-
-    Raises:
-        DataError: not numbers, numbers of another shape, or NaN or infinite ones; the message calls it `what`.
-    """
-    expected = f"a {what} has shape ({'' if single else '..., '}{', '.join(map(str, shape))})"
-    if not isinstance(value, Tensor):
-        try:
-            value = torch.from_numpy(np.array(value, dtype=np.float64))
-        except (TypeError, ValueError):
-            raise DataError(f"{expected}; got {value!r}, which is not an array of numbers.") from None
-    if (value.shape if single else value.shape[-len(shape) :]) != shape:
-        empty = " (empty)" if value.numel() == 0 else ""
-        raise DataError(f"{expected}; got {tuple(value.shape)}{empty}.")
-    bad = int((~value.isfinite()).sum())
-    if bad:
-        raise DataError(f"a {what} is finite numbers; got {bad} that are NaN or infinite.")
-    return value.cpu().double()
 
 
 def _generator(stream: int, seed: int) -> np.random.Generator:

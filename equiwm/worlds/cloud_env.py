@@ -13,7 +13,8 @@ from torch import Tensor
 
 from equiwm.config import CloudConfig
 from equiwm.errors import DataError, nearest
-from equiwm.worlds.cloud import Cloud, as_finite, pose_error
+from equiwm.worlds.checks import as_finite
+from equiwm.worlds.cloud import Cloud, pose_error
 from equiwm.worlds.world import Orientations
 
 SUCCESS_DEG, SUCCESS_DISTANCE = 15.0, 0.1  # largest angle and centroid distance of a pose that counts as reached

@@ -16,7 +16,7 @@ from equiwm.nn.linear import VNLinear
 from equiwm.nn.nonlinear import VNReLU
 from equiwm.symmetry.groups import SO2, SO3, Elements
 from equiwm.symmetry.reps import vectors
-from equiwm.worlds.cloud import as_finite
+from equiwm.worlds.checks import as_finite
 from equiwm.worlds.world import Orientations, Progress, Sequences, SymmetryResidual, Transitions, check_orientations
 
 STEP = 0.05

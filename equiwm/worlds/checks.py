@@ -1,0 +1,30 @@
+"""What a user hands to a world, as finite float64 numbers of the right shape, or a line that says what is wrong."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from equiwm.errors import DataError
+
+
+def as_finite(value: object, shape: tuple[int, ...], what: str, *, single: bool = False) -> Tensor:
+    """`value`, a tensor or what numpy makes numbers of, as float64 (..., *shape) on the CPU; `single` for one alone.
+
+    Raises:
+        DataError: not numbers, numbers of another shape, or NaN or infinite ones; the message calls it `what`.
+    """
+    expected = f"a {what} has shape ({'' if single else '..., '}{', '.join(map(str, shape))})"
+    if not isinstance(value, Tensor):
+        try:
+            value = torch.from_numpy(np.array(value, dtype=np.float64))
+        except (TypeError, ValueError):
+            raise DataError(f"{expected}; got {value!r}, which is not an array of numbers.") from None
+    if (value.shape if single else value.shape[-len(shape) :]) != shape:
+        empty = " (empty)" if value.numel() == 0 else ""
+        raise DataError(f"{expected}; got {tuple(value.shape)}{empty}.")
+    bad = int((~value.isfinite()).sum())
+    if bad:
+        raise DataError(f"a {what} is finite numbers; got {bad} that are NaN or infinite.")
+    return value.cpu().double()
