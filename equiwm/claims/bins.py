@@ -66,7 +66,7 @@ def _planar(group: Group, n: int, wedge: tuple[float, float]) -> list[OrbitBin]:
     angles = 360.0 * np.arange(n) / n
     bins = []
     for k, angle in enumerate(angles):
-        overlaps = min(angle, 360.0 - angle) < width or width + angle > 360.0
+        overlaps = angle < width or angle > 360.0 - width
         seen: Seen = "true" if k == 0 else "partial" if overlaps else "false"
         bins.append(_bin(group.rotation(angle), f"{angle:g}", seen, wedge))
     if group.reflections:
