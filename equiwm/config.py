@@ -150,7 +150,43 @@ class TrainingConfig:
     variance_weight: float = _field(0.04, "weight c of the variance hinge c mean_d relu(1 - std(z_d))")
 
 
-SECTIONS: dict[str, type] = {"model": ModelConfig, "training": TrainingConfig}
+@dataclass(frozen=True)
+class PlanningConfig:
+    """Receding-horizon control in closed loop. The defaults are the paper's in 2D; other worlds have their own."""
+
+    method: Literal["cem", "mppi"] = _field("cem", "cross-entropy method, or model-predictive path integral")
+    horizon: int = _field(20, "steps of a plan")
+    samples: int = _field(300, "plans drawn in an iteration")
+    iterations: int = _field(6, "refits of the distribution for one plan")
+    elites: int = _field(30, "cheapest plans that cem refits to")
+    sigma: float = _field(0.8, "initial standard deviation of every coordinate of an action")
+    temperature: float = _field(0.1, "of mppi's weights, in standard deviations of the costs")
+    steps: int = _field(30, "control steps of an episode")
+    replan: int = _field(6, "steps of a plan that are carried out before the next one")
+    shrink: bool = _field(False, "a plan ends with the episode at the latest; false is the paper's constant horizon")
+    goal: Literal["pose", "latent", "procrustes"] | None = _field(
+        None,
+        "what the plan is to reach: the goal's pose (forward models), its latent, or the rotation between the two "
+        "latents; null is pose where the model can express it, else latent",
+    )
+    running: float = _field(0.3, "weight of the way against the end of a plan")
+    position_weight: float = _field(5.0, "weight of the squared position against 1 - cos(angle) (goal pose)")
+    approach: float = _field(0.05, "weight of the squared distance between agent and block (goal pose)")
+    centroid: float = _field(0.5, "weight of the squared centroid distance beside a latent goal, in space; 0 is none")
+
+
+SECTIONS: dict[str, type] = {"model": ModelConfig, "training": TrainingConfig, "planning": PlanningConfig}
+
+_IN_SPACE = {
+    **{"horizon": 12, "samples": 256, "iterations": 5, "elites": 25, "sigma": 0.6},
+    **{"steps": 18, "replan": 6, "shrink": True, "running": 0.0},
+}
+WORLD_DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
+    "cloud": {"planning": _IN_SPACE},
+    "body": {"planning": _IN_SPACE},
+}
+"""Defaults of a section that depend on the world: the paper's settings of its closed loop in 3D, but for the plans'
+length (a cloud that need not stop can be reached late: with plans of constant length it is never reached)."""
 
 
 @dataclass(frozen=True)
@@ -163,6 +199,7 @@ class Config:
     world: WorldConfig
     model: ModelConfig
     training: TrainingConfig
+    planning: PlanningConfig
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for YAML: `parse(config.as_dict()) == config`."""
@@ -232,7 +269,7 @@ def _section(name: str, values: Any) -> Mapping[str, Any]:
 
 
 def parse(data: Mapping[str, Any]) -> Config:
-    """A `Config` from plain data with the keys preset, description, baseline, world, model, training.
+    """A `Config` from plain data with the keys preset, description, baseline, world, model, training, planning.
 
     Raises:
         ConfigError: an unknown key or section, a value of the wrong type, or values that contradict each other.
@@ -245,12 +282,16 @@ def parse(data: Mapping[str, Any]) -> Config:
     world_name = world.get("name", "pusht")
     if world_name not in WORLDS:
         raise ConfigError(f"unknown world '{world_name}': {nearest(str(world_name), WORLDS)}")
+    defaults = WORLD_DEFAULTS.get(world_name, {})
     config = Config(
         preset=_coerce(data.get("preset", "custom"), str, "preset"),
         description=_coerce(data.get("description", ""), str, "description"),
         baseline=_coerce(data.get("baseline"), str | None, "baseline"),
         world=_build(WORLDS[world_name], world, "world"),
-        **{name: _build(cls, _section(name, data.get(name)), name) for name, cls in SECTIONS.items()},
+        **{
+            name: _build(cls, {**defaults.get(name, {}), **_section(name, data.get(name))}, name)
+            for name, cls in SECTIONS.items()
+        },
     )
     _check(config)
     return config
@@ -258,12 +299,16 @@ def parse(data: Mapping[str, Any]) -> Config:
 
 def _check(config: Config) -> None:
     """Refuse values that are of the right type but make no run."""
-    training, model, world = config.training, config.model, config.world
+    training, model, world, planning = config.training, config.model, config.world, config.planning
     positive = {
         "training.transitions": training.transitions,
         "training.epochs": training.epochs,
         "model.latent": model.latent,
         "model.predictor_products": model.predictor_products,
+        **{
+            f"planning.{key}": getattr(planning, key)
+            for key in ("horizon", "samples", "iterations", "elites", "steps", "replan")
+        },
         "world.episode_steps": getattr(world, "episode_steps", 1),
         **{f"model.encoder_widths[{i}]": width for i, width in enumerate(model.encoder_widths)},
         **{f"model.predictor_widths[{i}]": width for i, width in enumerate(model.predictor_widths)},
@@ -291,6 +336,17 @@ def _check(config: Config) -> None:
             raise ConfigError(f"world.warmup: got {world.warmup}, expected at least 0 steps.")
         if not 0.0 <= world.breaking < float("inf"):
             raise ConfigError(f"world.breaking: got {world.breaking:g}, expected a finite strength of at least 0.")
+    if planning.elites > planning.samples:
+        raise ConfigError(
+            f"planning.elites: got {planning.elites}, expected 1 to planning.samples ({planning.samples})."
+        )
+    for key in ("sigma", "temperature"):
+        if not getattr(planning, key) > 0.0:
+            raise ConfigError(f"planning.{key}: got {getattr(planning, key):g}, expected a positive number.")
+    weights = {key: getattr(planning, key) for key in ("running", "position_weight", "approach", "centroid")}
+    for key, value in weights.items():
+        if value < 0.0:
+            raise ConfigError(f"planning.{key}: got {value:g}, expected at least 0.")
     low, high = world.wedge
     if not low < high <= low + 360.0:
         raise ConfigError(f"world.wedge: got [{low:g}, {high:g}], expected low < high <= low + 360 degrees.")
@@ -372,6 +428,18 @@ def _merged(section: str, old: Any, new: Any) -> dict[str, Any]:
     if section == "world" and new.get("name", old.get("name")) != old.get("name"):
         return dict(new)
     return {**old, **new}
+
+
+def override(config: Config, assignments: Sequence[str]) -> Config:
+    """A configuration with `section.key=value` assignments over it.
+
+    Raises:
+        ConfigError: an unknown section, key or value.
+    """
+    data = config.as_dict()
+    for assignment in assignments:
+        _assign(data, assignment)
+    return parse(data)
 
 
 def load(preset: str, file: Path | None = None, assignments: Sequence[str] = ()) -> Config:

@@ -50,6 +50,12 @@ class TrainingError(EquiwmError):
     exit_status = 1
 
 
+class ClosedLoopError(EquiwmError):
+    """Episodes of a closed loop that failed: the others are kept."""
+
+    exit_status = 1
+
+
 def nearest(given: str, known: Iterable[str]) -> str:
     """The end of an error message about an unknown name: the nearest known ones, else all of them."""
     known = sorted(known)

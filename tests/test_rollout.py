@@ -263,7 +263,7 @@ def test_a_diverged_model_is_drawn_and_tabulated(fields, tmp_path, capsys, monke
             next(loaded.model.parameters()).fill_(torch.finfo(loaded.dtype).max)
         return loaded
 
-    monkeypatch.setattr("equiwm.loading.load_run", poisoned)
+    monkeypatch.setattr("equiwm.cli.sides.load_run", poisoned)
     arguments = ["rollout", str(fields / "mlp-field-2d"), "--horizons", "8,24", "--sequences", "4", "--dtype", dtype]
     assert run([*arguments, "--out", str(tmp_path), "--expect-invariant"]) == 1
     assert "–" in capsys.readouterr().out

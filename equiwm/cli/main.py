@@ -11,6 +11,7 @@ from types import FrameType
 
 import typer
 
+from equiwm.cli.closed_loop import closed_loop
 from equiwm.cli.output import quiet_pipe
 from equiwm.cli.presets import presets
 from equiwm.cli.report import report
@@ -32,6 +33,7 @@ app.command("train")(train)
 app.command("verify-equivariance")(verify_equivariance)
 app.command("sweep-group")(sweep_group)
 app.command("rollout")(rollout)
+app.command("closed-loop")(closed_loop)
 app.command("report")(report)
 app.command("presets")(presets)
 

@@ -64,25 +64,16 @@ def rollout(
     Example: equiwm rollout runs/vn-field-3d --baseline runs/mlp-field-3d
     """
     steps = None if horizons is None else parse_horizons(horizons)
-    import torch
-
     from equiwm.audit.verdict import TOLERANCES
     from equiwm.claims.rollout import departure
     from equiwm.claims.rollout import rollout as measure_rollout
-    from equiwm.cli.output import print_json, print_tables, publish, say
+    from equiwm.cli.output import print_json, print_tables, say
     from equiwm.cli.progress import ProgressBars
-    from equiwm.devices import DTYPES, resolve_device
-    from equiwm.loading import LoadedRun, load_run, provenance
+    from equiwm.cli.sides import measure_sides
+    from equiwm.loading import LoadedRun
     from equiwm.report.figures import rollout_figure
     from equiwm.report.sections import rollout_tables
     from equiwm.results import RolloutResult
-
-    torch.set_num_threads(1)
-    place = resolve_device(device.value)
-    loaded = load_run(run, DTYPES[dtype.value], place)
-    other = load_run(baseline, DTYPES[dtype.value], place) if baseline else None
-    if loaded.notice:
-        say(loaded.notice)
 
     def measure(side: LoadedRun, progress: ProgressBars) -> RolloutResult:
         return measure_rollout(
@@ -93,15 +84,23 @@ def rollout(
             progress=lambda done, total: progress.count(str(side.run.path), done, total),
         )
 
-    with ProgressBars(quiet=quiet) as progress:
-        result = measure(loaded, progress)
-        beside = None if other is None else {**provenance(other), **measure(other, progress).as_dict()}
-    entry = publish(loaded.run, "rollout", f"{result.group}/{result.dtype}", result, baseline=beside, out=out)
-    figure = rollout_figure(entry, loaded.run.name, (out or loaded.run.path) / "figures")
+    measured = measure_sides(
+        run,
+        baseline,
+        measure,
+        section="rollout",
+        variant=lambda result: f"{result.group}/{result.dtype}",
+        dtype=dtype,
+        device=device,
+        out=out,
+        quiet=quiet,
+    )
+    result, name = measured.result, measured.loaded.run.name
+    figure = rollout_figure(measured.entry, name, measured.figures)
     if json:
-        print_json(entry)
+        print_json(measured.entry)
     else:
-        print_tables(rollout_tables(entry, loaded.run.name))
+        print_tables(rollout_tables(measured.entry, name))
         say(f"figure: {figure}")
     bound, off = TOLERANCES[result.dtype], departure(result)
     if expect_invariant and not off <= bound:

@@ -45,25 +45,15 @@ def sweep_group(
 
     Example: equiwm sweep-group runs/vn-2d --group so2 --baseline runs/mlp-2d
     """
-    import torch
-
     from equiwm.audit.verdict import TOLERANCES
     from equiwm.claims.sweep import sweep
-    from equiwm.cli.output import print_json, print_tables, publish, require_writable, say
+    from equiwm.cli.output import print_json, print_tables, say
     from equiwm.cli.progress import ProgressBars
-    from equiwm.devices import DTYPES, resolve_device
-    from equiwm.loading import LoadedRun, load_run, provenance
+    from equiwm.cli.sides import measure_sides
+    from equiwm.loading import LoadedRun
     from equiwm.report.figures import sweep_figure
     from equiwm.report.sections import sweep_tables
     from equiwm.results import SweepResult
-
-    torch.set_num_threads(1)
-    place = resolve_device(device.value)
-    loaded = load_run(run, DTYPES[dtype.value], place)
-    other = load_run(baseline, DTYPES[dtype.value], place) if baseline else None
-    require_writable(loaded.run, out)
-    if loaded.notice:
-        say(loaded.notice)
 
     def measure(side: LoadedRun, progress: ProgressBars) -> SweepResult:
         return sweep(
@@ -72,18 +62,26 @@ def sweep_group(
             bins=bins,
             transitions=transitions,
             seed=seed,
-            progress=lambda done, total: progress.count(side.run.name, done, total),
+            progress=lambda done, total: progress.count(str(side.run.path), done, total),
         )
 
-    with ProgressBars(quiet=quiet) as progress:
-        result = measure(loaded, progress)
-        beside = None if other is None else {**provenance(other), **measure(other, progress).as_dict()}
-    entry = publish(loaded.run, "sweep_group", f"{result.group}/{result.dtype}", result, baseline=beside, out=out)
-    figure = sweep_figure(entry, loaded.run.name, (out or loaded.run.path) / "figures")
+    measured = measure_sides(
+        run,
+        baseline,
+        measure,
+        section="sweep_group",
+        variant=lambda result: f"{result.group}/{result.dtype}",
+        dtype=dtype,
+        device=device,
+        out=out,
+        quiet=quiet,
+    )
+    result, name = measured.result, measured.loaded.run.name
+    figure = sweep_figure(measured.entry, name, measured.figures)
     if json:
-        print_json(entry)
+        print_json(measured.entry)
     else:
-        print_tables(sweep_tables(entry, loaded.run.name))
+        print_tables(sweep_tables(measured.entry, name))
         say(f"figure: {figure}")
     bound = TOLERANCES[result.dtype]
     if expect_invariant and not result.flatness <= bound:

@@ -128,7 +128,7 @@ class LatentGoal(Term):
 
 @dataclass(frozen=True, eq=False)
 class CentroidGoal(Term):
-    """Distance of the centroid from its goal in closed form, no model: C = weight |x_0 + drift sum_h a_h - x*|^2.
+    """Distance of the centroid from its goal in closed form, no model: C = weight |x_0 + sum_h drift_h a_h - x*|^2.
 
     For worlds whose centroid drifts with the action (paper, closed loop in 3D). It knows the drift alone; what else
     moves a centroid (the stretch of the cloud world, averaged over its points) it leaves out.
@@ -137,20 +137,21 @@ class CentroidGoal(Term):
         start: x_0, (T, d).
         goal: x*, (T, d).
         weight: of the term.
-        drift: lengths a step of an action of norm 1.
+        drift: lengths that an action of norm 1 moves it: of every step, or (H,) one for each.
         channel: of the action that drifts.
     """
 
     start: Tensor
     goal: Tensor
     weight: float = 0.5
-    drift: float = 0.15
+    drift: float | Tensor = 0.15
     channel: int = 0
 
     def score(self, trajectory: Tensor, actions: Tensor, tasks: slice) -> Tensor:
         dtype = trajectory.dtype
         away = (self.start[tasks] - self.goal[tasks]).to(actions)[:, None]
-        end = away + self.drift * actions[:, :, :, self.channel].sum(2)
+        drift = torch.as_tensor(self.drift).to(actions).expand(actions.shape[2])
+        end = away + (drift[:, None] * actions[:, :, :, self.channel]).sum(2)
         return (self.weight * end.square().sum(-1)).to(dtype)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from equiwm.files import atomic_writer, write_atomic
-from equiwm.report.sections import sweep_sides
+from equiwm.report.sides import sides_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,7 +47,7 @@ def sweep_frame(entry: Mapping[str, Any], name: str) -> pd.DataFrame:
         | {key: bin_[key] for key in ("label", "part", "from_wedge_deg", "seen", "relmse")}
         | {f"relmse_{part}": value for part, value in bin_["components"].items()}
         | {f"readout_{target}": value for target, value in bin_["readout"].items()}
-        for model, side in sweep_sides(entry, name).items()
+        for model, side in sides_of(entry, name).items()
         for bin_ in side["bins"]
     )
 
@@ -104,7 +104,7 @@ def rollout_frame(entry: Mapping[str, Any], name: str) -> pd.DataFrame:
     }
     frames = [
         pd.DataFrame({"model": model} | {column: side[key] for key, column in columns.items()})
-        for model, side in sweep_sides(entry, name).items()
+        for model, side in sides_of(entry, name).items()
     ]
     return pd.concat(frames, ignore_index=True)
 

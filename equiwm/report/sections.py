@@ -6,6 +6,8 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from equiwm.report.closed_loop import closed_loop_tables
+from equiwm.report.sides import sides_of
 from equiwm.report.table import Table, number
 
 
@@ -80,14 +82,6 @@ def _optimizer_table(entry: Mapping[str, Any], name: str) -> Table:
     return Table(title, columns, rows, tuple(f"failed: {line}" for line in entry["failed"]))
 
 
-def sweep_sides(entry: Mapping[str, Any], name: str) -> dict[str, Mapping[str, Any]]:
-    """The model's result, and its baseline's if there is one, by name of run; two of one name are told apart."""
-    if "baseline" not in entry:
-        return {name: entry}
-    beside = entry["baseline"]["name"]
-    return {name: entry, beside if beside != name else f"{beside} (baseline)": entry["baseline"]}
-
-
 def _is_random(bin_: Mapping[str, Any]) -> bool:
     return str(bin_["label"]).startswith("random ")
 
@@ -102,7 +96,7 @@ def _bin_cells(
 
 def sweep_tables(entry: Mapping[str, Any], name: str) -> list[Table]:
     """Section `sweep_group`: error in each bin, what it comes to, and the read-outs."""
-    sides = sweep_sides(entry, name)
+    sides = sides_of(entry, name)
     components = list(entry["bins"][0]["components"])
     named = [k for k, bin_ in enumerate(entry["bins"]) if not _is_random(bin_)]
     drawn = [k for k, bin_ in enumerate(entry["bins"]) if _is_random(bin_)]
@@ -174,7 +168,7 @@ def _excess_notes(sides: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
 
 def rollout_tables(entry: Mapping[str, Any], name: str) -> list[Table]:
     """Section `rollout`: one row a horizon, the model's table and its baseline's."""
-    return [_rollout_table(side, model) for model, side in sweep_sides(entry, name).items()]
+    return [_rollout_table(side, model) for model, side in sides_of(entry, name).items()]
 
 
 def _rollout_table(side: Mapping[str, Any], name: str) -> Table:
@@ -221,6 +215,7 @@ SECTIONS = {
     "verify_equivariance": verify_tables,
     "sweep_group": sweep_tables,
     "rollout": rollout_tables,
+    "closed_loop": closed_loop_tables,
 }
 """Section of metrics.json -> its tables. Sections of later versions are left out, not refused."""
 

@@ -19,6 +19,8 @@ STATE_SIZE = 19
 
 FORCE, TORQUE, PUSH_SPEED = 5.0, 2.0, 2.0  # of an action of norm 1: N, N m, and m/s the pusher is driven towards
 PUSHER_RADIUS = 0.15
+DAMPING = 1.5
+"""Drag of the body, N s/m and N m s, equal on all axes."""
 _TIMESTEP, _SUBSTEPS = 0.005, 20
 CONTROL_PERIOD = _TIMESTEP * _SUBSTEPS
 """Seconds of a control step."""
@@ -70,6 +72,9 @@ PARTS = _parts()
 Boxes, capsules and spheres only: MuJoCo's contacts of ellipsoids come from an iterative solver, good to 6e-6.
 """
 
+MASS = sum(part.mass for part in PARTS)
+"""kg"""
+
 MARKS = np.concatenate([part.rotation.apply(part.marks) + part.position for part in PARTS])
 """(12, 3) observed points of the body, in its frame."""
 
@@ -101,7 +106,7 @@ def _mjcf(cone: str) -> str:
       </option>
       <default><geom condim="3" friction="0.5 0.005 0.0001"/></default>
       <worldbody>
-        <body name="body"><joint type="free" damping="1.5"/>{geoms}</body>
+        <body name="body"><joint type="free" damping="{DAMPING}"/>{geoms}</body>
         <body name="pusher">
           <joint name="x" type="slide" axis="1 0 0"/>
           <joint name="y" type="slide" axis="0 1 0"/>

@@ -35,11 +35,13 @@ class CloudTasks:
 
     Attributes:
         start: (n, P, 3).
-        goal: (n, P, 3), reached from the start by some plan of `TASK_STEPS` actions in the unit ball.
+        goal: (n, P, 3), reached from the start by `plan`.
+        plan: (n, TASK_STEPS, 3) or (n, TASK_STEPS, 2, 3) actions in the unit ball.
     """
 
     start: Tensor
     goal: Tensor
+    plan: Tensor
 
     def __len__(self) -> int:
         return len(self.start)
@@ -235,10 +237,8 @@ class Cloud:
         directions = _generator(_TASK_DIRECTIONS, seed).normal(size=(n, *self.action_shape))
         norms = _generator(_TASK_NORMS, seed).uniform(*_TASK_NORM, (n, *self.action_shape[:-1], 1))
         plan = torch.from_numpy(norms * directions / np.linalg.norm(directions, axis=-1, keepdims=True))
-        goal = start
-        for _ in range(TASK_STEPS):
-            goal = self.step(goal, plan)
-        return CloudTasks(start, goal)
+        plan = plan[:, None].expand(-1, TASK_STEPS, *self.action_shape)
+        return CloudTasks(start, self.rollout(start, plan)[:, -1], plan)
 
     def readout_targets(self, observation: Tensor) -> Mapping[str, Tensor]:
         """`centred_cloud`: x_p - mean(x), (n, P, 3) of clouds (n, P, 3)."""
@@ -277,10 +277,26 @@ class Cloud:
         )
 
 
-def pose_error(cloud: Tensor, goal: Tensor) -> tuple[Tensor, Tensor]:
-    """How far a cloud is from its goal as a pose: the angle of the best rotation, and the centroids' distance.
+def rigid_fit(cloud: Tensor, goal: Tensor) -> Elements:
+    """The motion g = (R, t) of SE(3) that brings points nearest to others: argmin_g sum_p |R x_p + t - y_p|^2 (Kabsch).
 
-    The rotation is Kabsch's, argmin_R sum_p |R x~_p - y~_p|^2 over SO(3).
+    Args:
+        cloud: (..., P, 3) points x.
+        goal: (..., P, 3) the same points y where they should be.
+    """
+    cloud, goal = torch.broadcast_tensors(cloud, goal)
+    means = cloud.mean(-2, keepdim=True), goal.mean(-2, keepdim=True)
+    covariance = (goal - means[1]).transpose(-1, -2) @ (cloud - means[0])
+    left, _, right = torch.linalg.svd(covariance)
+    sign = torch.ones_like(covariance[..., 0])
+    sign[..., 2] = torch.linalg.det(left @ right).sign()  # without it the best fit may be a reflection
+    rotation = (left * sign[..., None, :]) @ right
+    shift = means[1] - means[0] @ rotation.transpose(-1, -2)
+    return SE3.elements(rotation, shift[..., 0, :])
+
+
+def pose_error(cloud: Tensor, goal: Tensor) -> tuple[Tensor, Tensor]:
+    """How far a cloud is from its goal as a pose: angle of the best rotation (`rigid_fit`), and centroids' distance.
 
     Args:
         cloud: (..., P, 3) points x.
@@ -289,14 +305,7 @@ def pose_error(cloud: Tensor, goal: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         (...) angle in degrees in [0, 180], and (...) distance.
     """
-    cloud, goal = torch.broadcast_tensors(cloud, goal)
-    means = cloud.mean(-2, keepdim=True), goal.mean(-2, keepdim=True)
-    covariance = (goal - means[1]).transpose(-1, -2) @ (cloud - means[0])
-    left, _, right = torch.linalg.svd(covariance)
-    sign = torch.ones_like(covariance[..., 0])
-    sign[..., 2] = torch.linalg.det(left @ right).sign()  # without it the best fit may be a reflection
-    fits = SO3.elements((left * sign[..., None, :]) @ right)
-    return fits.angle_deg, (means[1] - means[0])[..., 0, :].norm(dim=-1)
+    return rigid_fit(cloud, goal).angle_deg, (goal.mean(-2) - cloud.mean(-2)).norm(dim=-1)
 
 
 def _generator(stream: int, seed: int) -> np.random.Generator:

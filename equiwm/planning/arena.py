@@ -1,0 +1,140 @@
+"""What closed-loop control asks of a world: tasks, their turned copies, episodes that go on, and pose errors."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from equiwm.errors import DataError
+from equiwm.planning.costs import CentroidGoal, PoseGoal
+from equiwm.planning.frames import Frames
+from equiwm.symmetry.groups import Elements
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """When a pose counts as reached, and which pose of an episode is scored.
+
+    Attributes:
+        angle_deg: an angle between body and goal below this is reached.
+        distance: and a distance of their positions below this.
+        unit: of the distance.
+        degrees: degrees that a unit of distance counts for, where the poses of an episode are compared.
+        scored: the pose whose error stands for the episode: the `best` on the way, by angle + degrees * distance, or
+            the `final` one.
+    """
+
+    angle_deg: float
+    distance: float
+    unit: str
+    degrees: float
+    scored: Literal["best", "final"]
+
+
+@dataclass(frozen=True, eq=False)
+class Tasks:
+    """n tasks.
+
+    Attributes:
+        start: the simulator's states, n rows, which only the arena reads.
+        goal: (n, C, d) float64, what would be observed there.
+    """
+
+    start: Any
+    goal: Tensor
+
+    def __len__(self) -> int:
+        return len(self.goal)
+
+    def take(self, rows: list[int]) -> Tasks:
+        """The tasks of these indices, in this order, repeated where an index is."""
+        return Tasks(self.start[rows], self.goal[rows])
+
+
+class Simulation(ABC):
+    """n episodes side by side, each with a simulator of its own that goes on from step to step.
+
+    Attributes:
+        observation: (n, C, d) float64, what is observed now.
+        excluded: for each episode the first reason for which the symmetry does not cover it, or None.
+        stopped: (n,) bool, episodes whose world diverged: they stay as they were observed last.
+    """
+
+    def __init__(self, observation: Tensor) -> None:
+        self.observation = observation.clone()
+        self.excluded: list[str | None] = [None] * len(observation)
+        self.stopped = torch.zeros(len(observation), dtype=torch.bool)
+
+    def advance(self, actions: Tensor) -> None:
+        """One control step of every episode that has not stopped, by actions (n, A, d) float64."""
+        for k in torch.nonzero(~self.stopped)[:, 0].tolist():
+            try:
+                seen, reason = self.step(k, actions[k])
+            except DataError as error:
+                seen, reason = self.observation.new_full((), torch.nan), f"the world refused the action: {error}"
+            if bool(seen.isfinite().all()):
+                self.observation[k] = seen
+            else:
+                self.stopped[k] = True
+                reason = reason or "the world diverged"
+            self.excluded[k] = self.excluded[k] or reason
+
+    @abstractmethod
+    def step(self, k: int, action: Tensor) -> tuple[Tensor, str | None]:
+        """Advance episode k by the action (A, d).
+
+        Returns:
+            The observation (C, d), not finite where the world diverged, and why the symmetry does not cover this step
+            (a wall was touched), or None.
+        """
+
+
+class Arena(ABC):
+    """A world as a place to act in. Everything it gives turns with the scene: Q(g s) = R Q(s), errors are invariant."""
+
+    criterion: Criterion
+    parts: tuple[str, ...]
+    """What each point of `track` belongs to."""
+
+    @abstractmethod
+    def tasks(self, n: int, seed: int) -> Tasks:
+        """`n` tasks at orientations that training has seen; task k depends on neither `n` nor its neighbours."""
+
+    @abstractmethod
+    def turned(self, tasks: Tasks, g: Elements) -> Tasks:
+        """The tasks with start and goal moved by g, element k for task k."""
+
+    @abstractmethod
+    def begin(self, tasks: Tasks) -> Simulation:
+        """Episodes at the start of their tasks."""
+
+    @abstractmethod
+    def pose_error(self, observation: Tensor, goal: Tensor) -> tuple[Tensor, Tensor]:
+        """Angle in degrees and distance in the criterion's unit between body and goal: (..., C, d) twice -> (...)."""
+
+    @abstractmethod
+    def frames(self, observation: Tensor) -> Frames:
+        """Frames (n, d, d) read off observations (n, C, d)."""
+
+    @abstractmethod
+    def track(self, observation: Tensor) -> Tensor:
+        """Points (..., K, d) in the world's coordinates that show an observation (..., C, d) in a figure."""
+
+    def pose_term(self, goal: Tensor, *, running: float, approach: float, weight: float) -> PoseGoal | None:
+        """The cost of the goal's pose in state space; None in a world whose observations do not show it as vectors."""
+        return None
+
+    def centroid_term(self, observation: Tensor, goal: Tensor, *, weight: float, horizon: int) -> CentroidGoal | None:
+        """The cost of the body's centroid from the actions alone; None in a world that does not give it in closed form.
+
+        Args:
+            observation: (n, C, d), where the plan begins.
+            goal: (n, C, d).
+            weight: of the term.
+            horizon: steps of the plan.
+        """
+        return None

@@ -1,0 +1,114 @@
+"""What a plan is to reach, as a cost: by the model, by the true dynamics, or by the centroid alone."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from equiwm.config import PlanningConfig
+from equiwm.errors import ConfigError
+from equiwm.models.world_model import IdentityEncoder, WorldModel
+from equiwm.planning.arena import Arena
+from equiwm.planning.control import Goal
+from equiwm.planning.costs import LatentGoal, Objective, ProcrustesGoal, Term
+from equiwm.planning.rollouts import compile_rollout
+from equiwm.worlds.cloud import Cloud
+
+
+def goal_kind(config: PlanningConfig, model: WorldModel, arena: Arena) -> str:
+    """`pose`, `latent` or `procrustes`: the configured goal, or what the model can express where it is null.
+
+    Raises:
+        ConfigError: a pose goal for a model whose latent is not the state, or in a world whose state shows no pose.
+    """
+    is_state = isinstance(model.encoder, IdentityEncoder)
+    rep = model.observation_rep
+    has_pose = _pose_term(config, arena, torch.ones(1, rep.multiplicity, rep.d)) is not None
+    if config.goal == "pose" and not (is_state and has_pose):
+        lacks = "the state shows no pose" if is_state else f"the latent ({model.latent_rep}) is not the state"
+        raise ConfigError(f"goal pose: {lacks}, so the pose that a plan leads to is not known; ask for --goal latent.")
+    return config.goal or ("pose" if is_state and has_pose else "latent")
+
+
+def _pose_term(config: PlanningConfig, arena: Arena, goal: Tensor) -> Term | None:
+    return arena.pose_term(goal, running=config.running, approach=config.approach, weight=config.position_weight)
+
+
+def _terms(kind: str, config: PlanningConfig, latent: Tensor) -> list[Term]:
+    if kind == "procrustes":
+        return [ProcrustesGoal(latent)]
+    return [LatentGoal(latent, running=config.running)]
+
+
+def model_goal(config: PlanningConfig, kind: str, model: WorldModel, arena: Arena) -> Goal:
+    """The cost of what the model predicts, and beside a latent goal the centroid's, where the world gives it.
+
+    Args:
+        config: weights of the terms.
+        kind: of the goal (`goal_kind`).
+        model: in the dtype and on the device to evaluate in.
+        arena: the world.
+    """
+    rollout = compile_rollout(model)
+    parameter = next(model.parameters())
+
+    @torch.no_grad()
+    def goal(observation: Tensor, wanted: Tensor, horizon: int) -> Objective:
+        latent, aim = (model.encode(part.to(parameter)) for part in (observation, wanted))
+        if kind == "pose":
+            pose = _pose_term(config, arena, wanted)
+            assert pose is not None  # goal_kind has refused the others
+            return Objective([pose], rollout, latent)
+        return Objective(
+            [*_terms(kind, config, aim), *_centroid(config, arena, observation, wanted, horizon)], rollout, latent
+        )
+
+    return goal
+
+
+def _centroid(config: PlanningConfig, arena: Arena, observation: Tensor, wanted: Tensor, horizon: int) -> list[Term]:
+    if not config.centroid:
+        return []
+    term = arena.centroid_term(observation, wanted, weight=config.centroid, horizon=horizon)
+    return [] if term is None else [term]
+
+
+def centroid_goal(config: PlanningConfig, arena: Arena) -> Goal:
+    """The cost of the centroid alone, in closed form: what control comes to without a world model.
+
+    Raises:
+        ConfigError: when it is called in a world that gives no centroid in closed form.
+    """
+
+    def goal(observation: Tensor, wanted: Tensor, horizon: int) -> Objective:
+        term = arena.centroid_term(observation, wanted, weight=config.centroid or 1.0, horizon=horizon)
+        if term is None:
+            raise ConfigError("this world does not give its centroid in closed form.")
+        return Objective([term])
+
+    return goal
+
+
+class _TrueClouds:
+    """The rollout of the cloud world itself: its latent is the centred cloud."""
+
+    def __init__(self, world: Cloud) -> None:
+        self._world = world
+
+    def __call__(self, latent: Tensor, actions: Tensor) -> Tensor:
+        clouds = latent.unflatten(-1, (-1, 3))[:, None]
+        plans = actions[..., 0, :] if len(self._world.action_shape) == 1 else actions
+        points = self._world.rollout(clouds, plans)[:, :, 1:]
+        return (points - points.mean(-2, keepdim=True)).permute(0, 2, 3, 4, 1)
+
+
+def dynamics_goal(config: PlanningConfig, kind: str, arena: Arena, world: Cloud) -> Goal:
+    """The same cost, of the true clouds in place of latents: what control comes to with a perfect model."""
+    rollout = _TrueClouds(world)
+
+    def goal(observation: Tensor, wanted: Tensor, horizon: int) -> Objective:
+        centred, aim = ((part - part.mean(-2, keepdim=True)).flatten(1) for part in (observation, wanted))
+        terms = [*_terms(kind, config, aim), *_centroid(config, arena, observation, wanted, horizon)]
+        return Objective(terms, rollout, centred)
+
+    return goal
