@@ -146,7 +146,7 @@ def paths_figure(frame: pd.DataFrame, task: int, folder: Path, file: str) -> Pat
 
     models, labels = list(dict.fromkeys(frame["model"])), list(dict.fromkeys(frame["orientation"]))
     with context(STYLE):
-        figure = Figure(figsize=(4.7 * len(models), 4.9), layout="constrained")
+        figure = Figure(figsize=(4.7 * len(models), 4.9), layout="compressed")
         FigureCanvasAgg(figure)
         panels = figure.subplots(1, len(models), sharex=True, sharey=True, squeeze=False)[0]
         for panel, model in zip(panels, models, strict=True):
@@ -165,7 +165,7 @@ def paths_figure(frame: pd.DataFrame, task: int, folder: Path, file: str) -> Pat
             panel.set_aspect("equal")
             panel.set_title(model, fontsize=10)
             panel.tick_params(labelsize=8)
-        figure.suptitle(f"task {task} at every orientation, turned back", fontsize=10)
+        figure.suptitle(f"task {task} at every orientation, turned back (goal: grey)", fontsize=10)
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize=8)
         return save(figure, frame, folder, file)
 
