@@ -35,11 +35,13 @@ class CloudTasks:
 
     Attributes:
         start: (n, P, 3).
-        goal: (n, P, 3), reached from the start by some plan of `TASK_STEPS` actions in the unit ball.
+        goal: (n, P, 3), the start after `action` was held for `TASK_STEPS` steps.
+        action: (n, 3) or (n, 2, 3), each vector in the unit ball.
     """
 
     start: Tensor
     goal: Tensor
+    action: Tensor
 
     def __len__(self) -> int:
         return len(self.start)
@@ -234,11 +236,11 @@ class Cloud:
         start = self.sample_scenes(n, seed, orientations)
         directions = _generator(_TASK_DIRECTIONS, seed).normal(size=(n, *self.action_shape))
         norms = _generator(_TASK_NORMS, seed).uniform(*_TASK_NORM, (n, *self.action_shape[:-1], 1))
-        plan = torch.from_numpy(norms * directions / np.linalg.norm(directions, axis=-1, keepdims=True))
+        held = torch.from_numpy(norms * directions / np.linalg.norm(directions, axis=-1, keepdims=True))
         goal = start
         for _ in range(TASK_STEPS):
-            goal = self.step(goal, plan)
-        return CloudTasks(start, goal)
+            goal = self.step(goal, held)
+        return CloudTasks(start, goal, held)
 
     def readout_targets(self, observation: Tensor) -> Mapping[str, Tensor]:
         """`centred_cloud`: x_p - mean(x), (n, P, 3) of clouds (n, P, 3)."""
