@@ -37,9 +37,7 @@ class Fit:
         seed: seed of the order of the data.
     """
 
-    def __init__(
-        self, config: TrainingConfig, model: WorldModel, data: Transitions | Sequences, *, seed: int
-    ) -> None:
+    def __init__(self, config: TrainingConfig, model: WorldModel, data: Transitions | Sequences, *, seed: int) -> None:
         self.config, self.model, self.data = config, model, data
         self.target = copy.deepcopy(model.encoder).requires_grad_(False)
         self.objective: JEPA | Forward = (
