@@ -279,7 +279,7 @@ def test_too_few_sequences_are_refused(monkeypatch):
     monkeypatch.setattr(world, "sequences", lambda *args, **options: short)
     with pytest.raises(DataError, match=r"training\.horizon: only 39 of 40 sequences of 3 steps"):
         training_data(config.training, world, seed=0)
-    with pytest.raises(DataError, match="'mine' gives no sequences; expected training.horizon=1"):
+    with pytest.raises(DataError, match=r"'mine' gives no sequences; expected training\.horizon=1"):
         training_data(config.training, SimpleNamespace(name="mine"), seed=0)
 
 
