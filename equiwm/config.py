@@ -144,8 +144,13 @@ class TrainingConfig:
     lr: float | None = _field(None, "learning rate; null is the optimiser's own default")
     weight_decay: float | None = _field(None, "weight decay; null is the optimiser's own: 0.01 for adamw, else 0")
     schedule: Literal["constant", "cosine"] = _field("constant", "learning rate over the training")
-    epochs: int = _field(60, "passes over the training transitions")
-    batch: int = _field(128, "batch size")
+    horizon: int = _field(
+        1,
+        "steps H over which the loss rolls the model out; above 1 the data are transitions / H sequences of H steps, "
+        "1 is the paper's",
+    )
+    epochs: int = _field(60, "passes over the training data")
+    batch: int = _field(128, "batch size, in transitions, or in sequences where training.horizon is above 1")
     ema: float = _field(0.99, "decay of the EMA target encoder, per step")
     variance_weight: float = _field(0.04, "weight c of the variance hinge c mean_d relu(1 - std(z_d))")
 
@@ -302,6 +307,7 @@ def _check(config: Config) -> None:
     training, model, world, planning = config.training, config.model, config.world, config.planning
     positive = {
         "training.transitions": training.transitions,
+        "training.horizon": training.horizon,
         "training.epochs": training.epochs,
         "model.latent": model.latent,
         "model.predictor_products": model.predictor_products,
@@ -318,10 +324,15 @@ def _check(config: Config) -> None:
             raise ConfigError(f"{key}: got {value}, expected at least 1.")
     if isinstance(world, CloudConfig) and world.points < 4:
         raise ConfigError(f"world.points: got {world.points}, expected at least 4: fewer span no frame in space.")
-    if not 2 <= training.batch <= training.transitions:
+    if training.transitions % training.horizon:
         raise ConfigError(
-            f"training.batch: got {training.batch}, expected 2 to training.transitions ({training.transitions})."
+            f"training.horizon: got {training.horizon}, expected a divisor of training.transitions "
+            f"({training.transitions}), which make whole sequences."
         )
+    rows = training.transitions // training.horizon
+    if not 2 <= training.batch <= rows:
+        most = "training.transitions" + (" / training.horizon" if training.horizon > 1 else "")
+        raise ConfigError(f"training.batch: got {training.batch}, expected 2 to {most} ({rows}).")
     if not 0.0 <= training.ema < 1.0:
         raise ConfigError(f"training.ema: got {training.ema:g}, expected a decay in [0, 1).")
     if training.lr is not None and not training.lr > 0.0:

@@ -184,6 +184,41 @@ def test_orientations(world):
         assert (angles.max() > 150.0) == (largest == 180.0)
 
 
+def test_sequences_are_chained_steps_of_the_simulator(world):
+    data = world.sequences(5, 6, seed=3)
+    assert data.observations.shape == (5, 7, CHANNELS, 3)
+    assert data.actions.shape == (5, 6, 3, 3)
+    assert data.observations.dtype == data.actions.dtype == torch.float64
+    assert data.excluded == {}
+    moved = world.step(data.observations[:, :-1], data.actions)
+    assert torch.allclose(moved, data.observations[:, 1:], rtol=0, atol=1e-11)
+    seen: list[tuple[int, int]] = []
+    again = Body().sequences(70, 6, seed=3, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(64, 70), (70, 70)]
+    assert torch.equal(again.observations[:5], data.observations)
+    assert torch.equal(again.actions[:5], data.actions)
+    assert again.episode.tolist() == list(range(70))
+    assert not torch.equal(world.sequences(5, 6, seed=4).observations, data.observations)
+    starts = {tuple(row) for row in world.transitions(80, seed=3).observation[:, 0].tolist()}
+    assert not starts & {tuple(row) for row in data.observations[:, 0, 0].tolist()}
+
+
+@pytest.mark.parametrize("cone", ["elliptic", "pyramidal"])
+def test_sequences_of_two_orientations_are_the_same_but_turned(cone):
+    world = Body(BodyConfig(cone=cone))
+    seen, unseen = (world.sequences(24, 8, seed=0, orientations=name) for name in ("seen", "unseen"))
+    upright = world.observe(at_rest())[:POINTS]
+    assert pose_error(upright, unseen.observations[:, 0, :POINTS])[0].max() > 150.0
+    fit = torch.linalg.lstsq(*(part.actions.flatten(1, 2) for part in (seen, unseen))).solution  # a @ R^T = a'
+    g = SO3.elements(fit.transpose(-1, -2))
+    assert torch.allclose(world.action_rep.transform(seen.actions, g[:, None]), unseen.actions, atol=1e-12)
+    start = world.observation_rep.transform(seen.observations[:, 0], g)
+    assert torch.allclose(start, unseen.observations[:, 0], rtol=0, atol=1e-12)
+    turned = world.observation_rep.transform(seen.observations, g[:, None])
+    apart = (turned - unseen.observations).abs().amax((1, 2, 3))
+    assert (apart.max() < 1e-10) == (cone == "elliptic")
+
+
 def test_symmetry_residual_is_rounding_through_contact(world):
     residual = world.symmetry_residual(60, 20, seed=0)
     assert (residual.unit, residual.steps) == ("m", 20)
@@ -245,6 +280,10 @@ def test_the_factory_builds_it():
         (lambda world: world.transitions(0, seed=0), "n = 0"),
         (lambda world: world.transitions(5, seed=-1), "seed"),
         (lambda world: world.transitions(5, seed=0, orientations="wedge"), "orientations"),
+        (lambda world: world.sequences(0, 3, seed=0), "0 sequences of 3 steps"),
+        (lambda world: world.sequences(3, 0, seed=0), "3 sequences of 0 steps"),
+        (lambda world: world.sequences(3, 3, seed=-1), "seed"),
+        (lambda world: world.sequences(3, 3, seed=0, orientations="wedge"), "orientations"),
         (lambda world: world.tasks(0, seed=0), "n = 0"),
         (lambda world: world.explore(0, seed=0), "n = 0"),
         (lambda world: world.symmetry_residual(0), "0 rollouts"),

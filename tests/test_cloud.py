@@ -11,7 +11,7 @@ from equiwm.config import CloudConfig
 from equiwm.errors import DataError
 from equiwm.symmetry.groups import O3, SE3, SO3
 from equiwm.worlds.checks import as_finite
-from equiwm.worlds.cloud import Cloud, pose_error
+from equiwm.worlds.cloud import TASK_STEPS, Cloud, pose_error
 from equiwm.worlds.factory import build_world
 
 COLUMNS = ("observation", "action", "next_observation", "episode")
@@ -180,6 +180,9 @@ def test_tasks_are_reachable_and_turn_the_cloud(world):
     assert angle.max() < 110.0
     assert angle.max() - angle.min() > 40.0
     assert 0.4 < distance.min() < distance.max() < 2.5
+    held = tasks.action[:, None].expand(-1, TASK_STEPS, *world.action_shape)
+    assert torch.equal(world.rollout(tasks.start, held)[:, -1], tasks.goal)
+    assert (tasks.action.norm(dim=-1) <= 1.0).all()
 
 
 def test_readout_target_is_the_centred_cloud(world):

@@ -38,6 +38,7 @@ TERMS = {
     "latent on the way": lambda d, g: LatentGoal(_latent(1, d, g), weight=2.0, running=0.3),
     "centroid": lambda d, g: CentroidGoal(_point(1, g), _point(2, g)),
     "procrustes": lambda d, g: ProcrustesGoal(_latent(1, d, g)),
+    "procrustes on the way": lambda d, g: ProcrustesGoal(_latent(1, d, g), shape=2.0, running=0.3),
     "shape alone": lambda d, g: ProcrustesGoal(_latent(1, d, g), turn=0.0),
 }
 GROUPS = {"se2": SE2, "se3": SE3}
@@ -114,6 +115,14 @@ def test_procrustes_reads_off_the_rotation_that_is_left(group):
     }
     assert torch.allclose(given["turn"], 1.0 - torch.cos(torch.deg2rad(g.angle_deg)), atol=1e-12)
     assert given["shape"].abs().max() < 1e-12
+
+
+@pytest.mark.parametrize("kind", [LatentGoal, ProcrustesGoal])
+def test_running_weights_the_goal_at_every_step(kind):
+    trajectory, goal = _trajectory(3, SO3.identity(TASKS)), _latent(1, 3, SO3.identity(TASKS))
+    steps = [kind(goal).score(trajectory[:, h : h + 1], goal, slice(None)) for h in range(STEPS)]
+    expected = steps[-1] + 0.3 * torch.stack(steps).mean(0)
+    assert torch.allclose(kind(goal, running=0.3).score(trajectory, goal, slice(None)), expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("group", [SO2, SO3], ids=str)

@@ -28,6 +28,7 @@ from equiwm.worlds.field import Field
 TINY = ("training.transitions=256", "training.epochs=12", "training.batch=64", "world.warmup=16")
 FIELDS = ("vn-field-2d", "mlp-field-2d", "vn-field-3d", "mlp-field-3d")
 HORIZONS = (1, 4, 16)
+CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
@@ -214,9 +215,19 @@ def test_wrong_questions(fields):
     nothing_unseen = replace(loaded, world=Field(FieldConfig(coverage=360.0)))
     with pytest.raises(DataError, match="none is unseen"):
         rollout(nothing_unseen)
-    without = replace(loaded, world=SimpleNamespace(name="body", group=loaded.world.group))
-    with pytest.raises(DataError, match="'body' gives no sequences"):
+    without = replace(loaded, world=SimpleNamespace(name="mine", group=loaded.world.group))
+    with pytest.raises(DataError, match="'mine' gives no sequences"):
         rollout(without)
+
+
+def test_a_body_is_flat_through_contact(tmp_path):
+    pytest.importorskip("mujoco")
+    settings = ("training.transitions=256", "training.epochs=4", "training.batch=64")
+    train_run(prepare_run(load("vn-body", None, settings), tmp_path, "run", seed=0, resume=False), device=CPU)
+    result = rollout(load_run(tmp_path / "run", torch.float64), horizons=(1, 8), sequences=32)
+    assert result.sequences == [32, 32]
+    assert max(result.relative_residual) < 1e-13
+    assert result.ood_factor == pytest.approx([1.0, 1.0], abs=1e-9)
 
 
 # --- the command

@@ -12,6 +12,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from torch import Tensor
 
 from equiwm.cli.main import run as command_line
 from equiwm.config import load
-from equiwm.errors import EquiwmError, RunError, TrainingError
+from equiwm.errors import ConfigError, DataError, EquiwmError, RunError, TrainingError
 from equiwm.loading import load_run, read_tensors
 from equiwm.models.factory import build_model
 from equiwm.models.world_model import WorldModel
@@ -29,10 +30,11 @@ from equiwm.symmetry.groups import O2
 from equiwm.symmetry.reps import vectors
 from equiwm.training.fit import Fit
 from equiwm.training.muon import StackedMuon
-from equiwm.training.objective import JEPA, Forward, variance_hinge
+from equiwm.training.objective import JEPA, Forward, columns, variance_hinge
 from equiwm.training.optimizers import DEFAULT_LR, build_optimizer
-from equiwm.training.run import check_run, prepare_run, train_run, weights_moved
-from equiwm.worlds.world import Transitions
+from equiwm.training.run import check_run, prepare_run, train_run, training_data, weights_moved
+from equiwm.worlds.factory import build_world
+from equiwm.worlds.world import Sequences, Transitions
 
 OPTIMIZERS = sorted(DEFAULT_LR)
 OBSERVATION, ACTION = vectors(4, 2), vectors(1, 2)
@@ -48,6 +50,17 @@ def fake_data(n: int = 100, *, dtype: torch.dtype = torch.float32, seed: int = 0
     return Transitions(*tensors, episode=torch.arange(n) // 10)
 
 
+def fake_sequences(n: int = 25, horizon: int = 4, *, dtype: torch.dtype = torch.float32) -> Sequences:
+    """Sequences of the same linear map."""
+    first, rng = fake_data(n, dtype=torch.float64), np.random.default_rng(1)
+    actions = torch.from_numpy(rng.normal(size=(n, horizon, 2)))
+    observations, gain = [first.observation], 0.1 * torch.arange(1.0, 5.0, dtype=torch.float64)[:, None]
+    for action in actions.unbind(1):
+        observations.append(0.9 * observations[-1] + gain * action[:, None])
+    data = Sequences(torch.stack(observations, 1), actions, episode=torch.arange(n))
+    return data.to(dtype, "cpu")
+
+
 def small_model(preset: str = "vn-2d", *, seed: int = 0, dtype: torch.dtype = torch.float32) -> WorldModel:
     config = load(preset).model
     widths = {"encoder_widths": (8,), "predictor_widths": (8,), "latent": 8}
@@ -57,6 +70,13 @@ def small_model(preset: str = "vn-2d", *, seed: int = 0, dtype: torch.dtype = to
 def fit_of(preset: str = "vn-2d", *, seed: int = 0, n: int = 100, **training) -> Fit:
     config = replace(load(preset).training, **{"transitions": n, "batch": 32, "epochs": 4, **training})
     return Fit(config, small_model(preset, seed=seed), fake_data(n), seed=seed)
+
+
+def rolled_fit_of(preset: str = "vn-2d", *, n: int = 100, horizon: int = 4, **training) -> Fit:
+    config = replace(
+        load(preset).training, **{"transitions": n, "horizon": horizon, "batch": 8, "epochs": 4, **training}
+    )
+    return Fit(config, small_model(preset), fake_sequences(n // horizon, horizon), seed=0)
 
 
 def weights(fit: Fit) -> list[Tensor]:
@@ -141,6 +161,139 @@ def test_a_channel_that_never_moves_is_refused():
     still[:, 2] = data.observation[:, 2]
     with pytest.raises(ValueError, match=r"channels \[2\] never move"):
         Forward(replace(data, next_observation=still))
+
+
+# Objectives over several steps
+
+
+def by_hand(model: WorldModel, data: Sequences) -> list[Tensor]:
+    """z_1 ... z_H, each from the one before it."""
+    with torch.no_grad():
+        latents = [model.encode(data.observations[:, 0])]
+        for step in range(data.horizon):
+            latents.append(model.predict(latents[-1], data.actions[:, step]))
+    return latents
+
+
+def test_jepa_over_several_steps_is_its_equation():
+    model, target = small_model(dtype=torch.float64), small_model(seed=1, dtype=torch.float64).encoder
+    data = fake_sequences(20, 3, dtype=torch.float64)
+    loss = JEPA(target, 0.04)(model, *columns(data))
+    start, *latents = by_hand(model, data)
+    errors = [(z - target(data.observations[:, h + 1]).detach()).square().mean() for h, z in enumerate(latents)]
+    expected, hinge = float(torch.stack(errors).mean()), float(variance_hinge(start))
+    assert float(loss.prediction.detach()) == pytest.approx(expected, rel=1e-12)
+    assert float(loss.total.detach()) == pytest.approx(expected + 0.04 * hinge, rel=1e-12)
+
+
+def test_forward_over_several_steps_is_its_equation():
+    data, model = fake_sequences(20, 3, dtype=torch.float64), small_model("vn-2d-forward", dtype=torch.float64)
+    loss = Forward(data)(model, *columns(data))
+    start, *states = by_hand(model, data)
+    expected = 0.0
+    for step, state in enumerate(states, 1):
+        error = (state.unflatten(1, (4, 2)) - data.observations[:, step]).square().sum(-1).mean(0)
+        moved = (start.unflatten(1, (4, 2)) - data.observations[:, step]).square().sum(-1).mean(0)
+        expected += float((error / moved).mean()) / 3
+    assert float(loss.total.detach()) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("preset", ["vn-2d", "vn-2d-forward"])
+def test_one_step_of_a_sequence_is_a_transition(preset):
+    sequences, model = fake_sequences(20, 1, dtype=torch.float64), small_model(preset, dtype=torch.float64)
+    start, action, following = columns(sequences)
+    transitions = Transitions(start, action[:, 0], following[:, 0], episode=sequences.episode)
+    losses = [
+        (JEPA(model.encoder, 0.04) if preset == "vn-2d" else Forward(data))(model, *columns(data)).total
+        for data in (sequences, transitions)
+    ]
+    assert torch.equal(*losses)
+
+
+def test_the_gradient_runs_through_every_step():
+    """The last step's error alone is felt by the encoder and, through the latents on the way, by the first action."""
+    model, data = small_model(), fake_sequences(20)
+    start, actions, following = columns(data)
+    actions = actions.clone().requires_grad_()
+    target = small_model(seed=1).encoder.requires_grad_(False)
+    loss = JEPA(target, 0.0)(model, start, actions, following).prediction
+    (gradient,) = torch.autograd.grad(loss, actions, retain_graph=True)
+    assert (gradient.square().sum((0, 2)) > 0).all()
+    last = (model.unroll(model.encode(start), actions)[:, -1] - target(following[:, -1])).square().mean()
+    for parameter in model.encoder.parameters():
+        assert torch.autograd.grad(last, parameter, retain_graph=True)[0].abs().sum() > 0
+    assert torch.autograd.grad(last, actions)[0][:, 0].abs().sum() > 0
+
+
+@pytest.mark.parametrize("preset", ["vn-2d", "mlp-2d-forward"])
+def test_several_steps_are_learnt(preset):
+    fit = rolled_fit_of(preset, n=1024, batch=64, epochs=30)
+    start, actions, following = fit._columns
+
+    def error() -> float:
+        with torch.no_grad():
+            truth = fit.model.encode(following.flatten(0, 1)).unflatten(0, following.shape[:2])
+            moved = truth - fit.model.encode(start)[:, None]
+            return float((fit.model.rollout(start, actions) - truth).square().sum() / moved.square().sum())
+
+    before = error()
+    finish(fit)
+    assert error() < 0.3 * before
+
+
+def test_a_state_over_several_steps_goes_on_to_the_same_weights(tmp_path):
+    straight, first, resumed = (rolled_fit_of("mlp-2d", schedule="cosine") for _ in range(3))
+    rows = [straight.run_epoch() for _ in range(4)]
+    first.run_epoch()
+    torch.save(first.state_dict(), tmp_path / "state.pt")
+    resumed.load_state_dict(read_tensors(tmp_path / "state.pt"))
+    assert [resumed.run_epoch() for _ in range(3)] == rows[1:]
+    assert identical(weights(resumed), weights(straight))
+
+
+SEVERAL = ["training.transitions=120", "training.horizon=3", "training.epochs=2", "training.batch=16"]
+
+
+@pytest.mark.parametrize("preset", ["vn-2d", "mlp-2d-forward", "vn-3d-goal", "mlp-3d-goal", "vn-field-3d", "vn-body"])
+def test_every_world_trains_over_several_steps(tmp_path, preset):
+    if preset == "vn-body":
+        pytest.importorskip("mujoco")
+    config = load(preset, None, SEVERAL)
+    run = prepare_run(config, tmp_path, "straight", seed=0, resume=False)
+    result = train_run(run, device=CPU)
+    assert result.transitions == 120
+    data = training_data(config.training, build_world(config.world), seed=0)
+    assert isinstance(data, Sequences)
+    assert (len(data), data.horizon, data.transitions) == (40, 3, 120)
+    stopped = prepare_run(config, tmp_path, "stopped", seed=0, resume=False)
+    with pytest.raises(KeyboardInterrupt):
+        train_run(stopped, device=CPU, progress=StopAfter(1))
+    train_run(prepare_run(config, tmp_path, "stopped", seed=0, resume=True), device=CPU)
+    assert_same_run(stopped, run)
+
+
+def test_too_few_sequences_are_refused(monkeypatch):
+    config = load("vn-2d", None, SEVERAL)
+    world = build_world(config.world)
+    short = world.sequences(39, 3, seed=0)
+    monkeypatch.setattr(world, "sequences", lambda *args, **options: short)
+    with pytest.raises(DataError, match=r"training\.horizon: only 39 of 40 sequences of 3 steps"):
+        training_data(config.training, world, seed=0)
+    with pytest.raises(DataError, match=r"'mine' gives no sequences; expected training\.horizon=1"):
+        training_data(config.training, SimpleNamespace(name="mine"), seed=0)
+
+
+@pytest.mark.parametrize(
+    ("assignments", "message"),
+    [
+        (["training.horizon=0"], r"training\.horizon: got 0, expected at least 1"),
+        (["training.horizon=7"], r"training\.horizon: got 7, expected a divisor of training\.transitions \(120\)"),
+        (["training.horizon=60"], r"training\.batch: got 16, expected 2 to training\.transitions / .* \(2\)"),
+    ],
+)
+def test_horizons_that_make_no_training_are_refused(assignments, message):
+    with pytest.raises(ConfigError, match=message):
+        load("vn-2d", None, [*SEVERAL, *assignments])
 
 
 # Optimisers

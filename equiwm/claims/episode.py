@@ -21,7 +21,7 @@ from equiwm.planning.goals import centroid_goal, dynamics_goal, goal_kind, model
 from equiwm.planning.variants import parse_variant
 from equiwm.symmetry.groups import Elements
 from equiwm.symmetry.reps import Rep
-from equiwm.worlds.cloud import Cloud
+from equiwm.worlds.cloud import TASK_STEPS, Cloud
 
 Line = Literal["model", "centroid", "dynamics", "replay"]
 """What drives the episodes: the planner with the model, with the centroid's closed form alone, with the true dynamics,
@@ -80,9 +80,9 @@ def _goal(stage: Stage, line: Line, config: PlanningConfig) -> Goal:
 
 
 def _replay(world: Cloud, task: int, seed: int, g: Elements, steps: int) -> Policy:
-    plan = world.tasks(task + 1, seed=seed).plan[[task] * len(g)]
-    turned = world.action_rep.transform(plan, g[:, None])
-    return ReplayPolicy(turned.reshape(*turned.shape[:2], -1, 3), steps)
+    held = world.tasks(task + 1, seed=seed).action[[task] * len(g)]
+    turned = world.action_rep.transform(held, g).reshape(len(g), 1, -1, 3)
+    return ReplayPolicy(turned.expand(-1, TASK_STEPS, -1, -1), steps)
 
 
 def orbit_cell(params: dict[str, Any]) -> dict[str, Any]:

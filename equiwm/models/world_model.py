@@ -87,7 +87,11 @@ class WorldModel(nn.Module):
         """
         if actions.shape[1] < 1:
             raise RepError("a rollout needs at least one action: actions have shape (B, H, ...) with H >= 1.")
-        latent, latents = self.encode(observation), []
+        return self.unroll(self.encode(observation), actions)
+
+    def unroll(self, latent: Tensor, actions: Tensor) -> Tensor:
+        """z_h = f(z_{h-1}, a_h) from the latents z_0: (B, D), (B, H, d) or (B, H, C, d), H >= 1 -> (B, H, D)."""
+        latents = []
         for action in actions.unbind(1):
             latent = self.predict(latent, action)
             latents.append(latent)

@@ -162,9 +162,10 @@ class ProcrustesGoal(Term):
     With the latent's vectors z_c and those of the goal z*_c, all without a centroid to remove,
 
         R* = argmin_{R in SO(d)} sum_c |R z_c - z*_c|^2
-        C  = turn (1 - cos angle(R*)) + shape sum_c |R* z_c - z*_c|^2 / sum_c |z*_c|^2
+        c(z) = turn (1 - cos angle(R*)) + shape sum_c |R* z_c - z*_c|^2 / sum_c |z*_c|^2
+        C = c(z_H) + running mean_h c(z_h)
 
-    at the last step. For an equivariant encoder E(g x) = rho(g) E(x), R* is the rotation that still separates the
+    For an equivariant encoder E(g x) = rho(g) E(x), R* is the rotation that still separates the
     body from its goal, and the remainder is what no rotation explains. `turn=0, shape=1` is the minimal squared
     distance over rotations by itself: it asks for the goal's shape in any orientation. cos angle = 1 - (d - tr R*) / 2.
 
@@ -172,17 +173,19 @@ class ProcrustesGoal(Term):
         latent: z*, (T, D).
         turn: weight of the rotation.
         shape: weight of the remainder.
+        running: weight of the latents on the way.
     """
 
     latent: Tensor
     turn: float = 1.0
     shape: float = 1.0
+    running: float = 0.0
 
     def score(self, trajectory: Tensor, actions: Tensor, tasks: slice) -> Tensor:
         # float64: a rotation near the identity is 1 - cos(angle), which float32 loses below 0.02 degrees.
-        final, goal = trajectory[:, -1].double(), self.latent[tasks].double()
-        z = final.permute(0, 3, 1, 2)
-        aim = goal.unflatten(-1, z.shape[-2:])[:, None].to(z)
+        seen = trajectory if self.running else trajectory[:, -1:]
+        z = seen.double().permute(0, 1, 4, 2, 3)  # (t, H, N, C, d)
+        aim = self.latent[tasks].to(z).unflatten(-1, z.shape[-2:])[:, None, None]
         covariance = aim.transpose(-1, -2) @ z
         left, values, right = torch.linalg.svd(covariance)
         # Without the sign the best fit may be a reflection.
@@ -191,5 +194,6 @@ class ProcrustesGoal(Term):
         trace = torch.einsum("...ik,...k,...ki->...", left, sign, right)
         size = aim.square().sum((-2, -1))
         rest = z.square().sum((-2, -1)) + size - 2.0 * (values * sign).sum(-1)
-        cost = self.turn * 0.5 * (z.shape[-1] - trace) + self.shape * rest / size
+        left_over = self.turn * 0.5 * (z.shape[-1] - trace) + self.shape * rest / size
+        cost = left_over[:, -1] + self.running * left_over.mean(1) if self.running else left_over[:, -1]
         return cost.to(trajectory.dtype)

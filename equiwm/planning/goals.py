@@ -36,7 +36,7 @@ def _pose_term(config: PlanningConfig, arena: Arena, goal: Tensor) -> Term | Non
 
 def _terms(kind: str, config: PlanningConfig, latent: Tensor) -> list[Term]:
     if kind == "procrustes":
-        return [ProcrustesGoal(latent)]
+        return [ProcrustesGoal(latent, running=config.running)]
     return [LatentGoal(latent, running=config.running)]
 
 

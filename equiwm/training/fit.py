@@ -14,9 +14,9 @@ from equiwm.audit.spread import latent_spread
 from equiwm.config import TrainingConfig
 from equiwm.errors import TrainingError
 from equiwm.models.world_model import WorldModel
-from equiwm.training.objective import JEPA, Forward
+from equiwm.training.objective import JEPA, Forward, columns
 from equiwm.training.optimizers import build_optimizer
-from equiwm.worlds.world import Transitions
+from equiwm.worlds.world import Sequences, Transitions
 
 COLLAPSED = 1e-3
 """A latent standard deviation below this ends a training: the variance hinge pulls towards 1."""
@@ -33,11 +33,11 @@ class Fit:
     Args:
         config: objective, optimiser and their settings.
         model: the model to train, in place, on the device of `data`.
-        data: training transitions in the dtype of the model.
+        data: training transitions, or sequences to roll the model out over, in the dtype of the model.
         seed: seed of the order of the data.
     """
 
-    def __init__(self, config: TrainingConfig, model: WorldModel, data: Transitions, *, seed: int) -> None:
+    def __init__(self, config: TrainingConfig, model: WorldModel, data: Transitions | Sequences, *, seed: int) -> None:
         self.config, self.model, self.data = config, model, data
         self.target = copy.deepcopy(model.encoder).requires_grad_(False)
         self.objective: JEPA | Forward = (
@@ -46,7 +46,8 @@ class Fit:
         self.optimizers = build_optimizer(config.optimizer, model, lr=config.lr, weight_decay=config.weight_decay)
         self.generator = torch.Generator().manual_seed(seed)
         self.epoch = 0
-        self._spread_data = data.observation[:: max(1, len(data) // _SPREAD_SAMPLES)]
+        self._columns = columns(data)
+        self._spread_data = self._columns[0][:: max(1, len(data) // _SPREAD_SAMPLES)]
 
     @property
     def done(self) -> bool:
@@ -54,7 +55,7 @@ class Fit:
         return self.epoch >= self.config.epochs
 
     def _batches(self) -> Iterator[Tensor]:
-        order = torch.randperm(len(self.data), generator=self.generator).to(self.data.observation.device)
+        order = torch.randperm(len(self.data), generator=self.generator).to(self._spread_data.device)
         # A batch of one has no standard deviation.
         return (batch for batch in order.split(self.config.batch) if len(batch) > 1)
 
@@ -81,9 +82,7 @@ class Fit:
         batches = list(self._batches())
         for index, rows in enumerate(batches):
             self.optimizers.set_lr_scale(self._schedule((self.epoch + index / len(batches)) / self.config.epochs))
-            loss = self.objective(
-                self.model, self.data.observation[rows], self.data.action[rows], self.data.next_observation[rows]
-            )
+            loss = self.objective(self.model, *(column[rows] for column in self._columns))
             self.optimizers.zero_grad()
             loss.total.backward()
             self.optimizers.step()

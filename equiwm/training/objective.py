@@ -1,4 +1,8 @@
-"""Training objectives. Both see a model only through `encode` and `predict`, so they fit every architecture."""
+"""Training objectives. Both see a model only through `encode` and `predict`, so they fit every architecture.
+
+Both are losses over H steps: the model is rolled out from E(x_0) with the true actions, z_h = f(z_{h-1}, a_h), and
+every z_h is held against what was observed. The paper's is H = 1.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from equiwm.models.world_model import WorldModel
-from equiwm.worlds.world import Transitions
+from equiwm.worlds.world import Sequences, Transitions
 
 
 @dataclass(frozen=True)
@@ -20,13 +24,29 @@ class Loss:
     variance: Tensor
 
 
+def columns(data: Transitions | Sequences) -> tuple[Tensor, Tensor, Tensor]:
+    """What an objective is given of each transition or sequence: its start, its actions and what followed.
+
+    Returns:
+        Observations (n, C, d) with, of transitions, actions (n, ...) and next observations (n, C, d); of sequences,
+        actions (n, H, ...) and the H observations that followed, (n, H, C, d).
+    """
+    if isinstance(data, Transitions):
+        return data.observation, data.action, data.next_observation
+    return data.observations[:, 0], data.actions, data.observations[:, 1:]
+
+
 def variance_hinge(latent: Tensor) -> Tensor:
     """mean_d relu(1 - std_batch(z_d)): what keeps a latent from collapsing (VICReg; paper, section 3)."""
     return torch.relu(1.0 - latent.std(0)).mean()
 
 
 class JEPA:
-    """mean |f(E(x), a) - sg(E_ema(x'))|^2 + c mean_d relu(1 - std_batch(E(x)_d)) (paper, section 3).
+    """mean_h |z_h - sg(E_ema(x_h))|^2 + c mean_d relu(1 - std_batch(E(x_0)_d)), z_0 = E(x_0), z_h = f(z_{h-1}, a_h).
+
+    With H = 1 it is the paper's (section 3), mean |f(E(x), a) - sg(E_ema(x'))|^2 and the hinge. With H > 1 the
+    gradient runs back through all steps, so that a predictor is trained on the latents that it makes itself, as a
+    planner uses it.
 
     Args:
         target: the EMA copy of the encoder; no gradient reaches it.
@@ -37,33 +57,40 @@ class JEPA:
         self.target, self.variance_weight = target, variance_weight
 
     def __call__(self, model: WorldModel, observation: Tensor, action: Tensor, next_observation: Tensor) -> Loss:
+        """The loss on a batch of `columns`."""
         latent = model.encode(observation)
+        several = next_observation.dim() > observation.dim()
         with torch.no_grad():
-            target = self.target(next_observation)
-        prediction = (model.predict(latent, action) - target).square().mean()
+            target = self.target(next_observation.flatten(0, 1) if several else next_observation)
+        predicted = model.unroll(latent, action).flatten(0, 1) if several else model.predict(latent, action)
+        prediction = (predicted - target).square().mean()
         variance = variance_hinge(latent)
         return Loss(prediction + self.variance_weight * variance, prediction, variance)
 
 
 class Forward:
-    """Next-state error weighted per channel: mean_c |f(x, a)_c - x'_c|^2 / E|x'_c - x_c|^2.
+    """State error weighted per channel and step: mean_{h,c} |z_h,c - x_h,c|^2 / E|x_h,c - x_0,c|^2, with z_0 = x_0.
 
-    A channel that hardly moves (the block) then counts as much as one that moves a lot (the agent). The weight
-    of a vector is one number, so the weighted loss is invariant under rotations.
+    A channel that hardly moves (the block) then counts as much as one that moves a lot (the agent), and a near step
+    as much as a far one. The weight of a vector is one number, so the weighted loss is invariant under rotations.
 
     Args:
-        data: the training transitions, from which the weights are taken.
+        data: the training data, from which the weights are taken.
     """
 
-    def __init__(self, data: Transitions) -> None:
-        moved = (data.next_observation - data.observation).square().sum(-1).mean(0)  # (C,)
+    def __init__(self, data: Transitions | Sequences) -> None:
+        first, _, following = columns(data)
+        several = following.dim() > first.dim()
+        moved = (following - (first[:, None] if several else first)).square().sum(-1).mean(0)  # (C,) or (H, C)
         if bool((moved <= 0).any()):
-            still = [int(channel) for channel in torch.nonzero(moved <= 0)]
+            still = sorted({int(place[-1]) for place in torch.nonzero(moved <= 0)})
             raise ValueError(f"channels {still} never move in the training data: their weight would be infinite.")
-        self.weight = (1.0 / moved)[:, None]
+        self.weight = (1.0 / moved)[..., None]
 
     def __call__(self, model: WorldModel, observation: Tensor, action: Tensor, next_observation: Tensor) -> Loss:
-        predicted = model(observation, action).reshape(next_observation.shape)
+        """The loss on a batch of `columns`."""
+        several = next_observation.dim() > observation.dim()
+        predicted = (model.rollout if several else model)(observation, action).reshape(next_observation.shape)
         error = (predicted - next_observation).square()
         loss = (error * self.weight).sum(-1).mean()
         return Loss(loss, loss, torch.zeros_like(loss))

@@ -10,8 +10,8 @@ from typing import Protocol
 import torch
 
 from equiwm.audit.spread import latent_spread
-from equiwm.config import Config
-from equiwm.errors import ConfigError, RunError
+from equiwm.config import Config, TrainingConfig
+from equiwm.errors import ConfigError, DataError, RunError
 from equiwm.files import atomic_writer
 from equiwm.loading import checkpoint_state, read_tensors
 from equiwm.models.factory import build_model
@@ -19,8 +19,9 @@ from equiwm.models.world_model import WorldModel
 from equiwm.results import TrainResult
 from equiwm.runs import Run, check_name
 from equiwm.training.fit import Fit
+from equiwm.training.objective import columns
 from equiwm.worlds.factory import build_world
-from equiwm.worlds.world import Transitions, World
+from equiwm.worlds.world import Progress, Sequences, SequenceWorld, Transitions, World
 
 
 class TrainingProgress(Protocol):
@@ -51,6 +52,28 @@ def weights_moved(model: WorldModel, initial: WorldModel) -> float:
     moved = sum(float((now.detach().cpu().double() - was.detach().cpu().double()).square().sum()) for now, was in pairs)
     size = sum(float(was.detach().cpu().double().square().sum()) for _, was in pairs)
     return (moved / size) ** 0.5 if size else 0.0
+
+
+def training_data(
+    config: TrainingConfig, world: World, *, seed: int, progress: Progress | None = None
+) -> Transitions | Sequences:
+    """The data of a training: `config.transitions` transitions, or as many in sequences of `config.horizon` steps.
+
+    Raises:
+        DataError: too few sequences of that length stay inside the world's guard.
+    """
+    if config.horizon == 1:
+        return world.transitions(config.transitions, seed=seed, progress=progress)
+    if not isinstance(world, SequenceWorld):
+        raise DataError(f"the world '{world.name}' gives no sequences; expected training.horizon=1.")
+    n = config.transitions // config.horizon
+    data = world.sequences(n, config.horizon, seed=seed, progress=progress)
+    if len(data) < n:
+        raise DataError(
+            f"training.horizon: only {len(data)} of {n} sequences of {config.horizon} steps stay inside the guard of "
+            f"'{world.name}'; expected a smaller one."
+        )
+    return data
 
 
 def check_run(config: Config, folder: Path, name: str, *, seed: int, resume: bool) -> None:
@@ -104,7 +127,7 @@ def train_run(run: Run, *, device: torch.device, progress: TrainingProgress | No
         started = time.perf_counter()
         config, seed = run.config, run.header.seed
         world = build_world(config.world)
-        data = world.transitions(config.training.transitions, seed=seed, progress=progress.data)
+        data = training_data(config.training, world, seed=seed, progress=progress.data)
         model = build_model(config.model, world.observation_rep, world.action_rep, seed=seed).to(device)
         fit = Fit(config.training, model, data.to(torch.float32, device), seed=seed)
         before = 0.0
@@ -133,15 +156,21 @@ def train_run(run: Run, *, device: torch.device, progress: TrainingProgress | No
 
 
 def _result(
-    run: Run, world: World, model: WorldModel, data: Transitions, seed: int, seconds: float, steps_seconds: float
+    run: Run,
+    world: World,
+    model: WorldModel,
+    data: Transitions | Sequences,
+    seed: int,
+    seconds: float,
+    steps_seconds: float,
 ) -> TrainResult:
     history = run.history()
     initial = build_model(run.config.model, world.observation_rep, world.action_rep, seed=seed)
     with torch.no_grad():
-        spread = latent_spread(model.encode(data.observation.to(next(model.parameters()))))
+        spread = latent_spread(model.encode(columns(data)[0].to(next(model.parameters()))))
     return TrainResult(
         parameters=model.parameter_count,
-        transitions=len(data),
+        transitions=data.transitions if isinstance(data, Sequences) else len(data),
         excluded=dict(data.excluded),
         seconds=seconds,
         steps_seconds=steps_seconds,

@@ -33,7 +33,7 @@ from equiwm.worlds.body_physics import (
     turn,
 )
 from equiwm.worlds.checks import as_finite
-from equiwm.worlds.world import Orientations, Progress, SymmetryResidual, Transitions, check_orientations
+from equiwm.worlds.world import Orientations, Progress, Sequences, SymmetryResidual, Transitions, check_orientations
 
 POINTS = len(MARKS)
 VELOCITY_MARKS = (1, 5, 9)
@@ -41,7 +41,7 @@ VELOCITY_MARKS = (1, 5, 9)
 CHANNELS = POINTS + 1 + len(VELOCITY_MARKS) + 1
 _FIT_TOLERANCE = 1e-3  # m and m/s by which an observation may miss the nearest motion of the body
 _BATCH = 64  # episodes simulated between two reports of progress
-_EXPLORATION, _TASKS, _RESIDUAL = range(3)  # streams of random numbers that never meet, whatever the seeds
+_EXPLORATION, _TASKS, _RESIDUAL, _SEQUENCES = range(4)  # streams of random numbers that never meet, whatever the seeds
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,10 +211,10 @@ class Body:
         Raises:
             DataError: an argument that is not what is said above.
         """
-        return self._episodes(_generators(_EXPLORATION, seed, range(n)), orientations, self.config.episode_steps)
+        draws = _generators(_EXPLORATION, seed, range(n))
+        return self._episodes(draws, self._orientations(draws, orientations), self.config.episode_steps)
 
-    def _episodes(self, draws: list[np.random.Generator], orientations: Orientations, steps: int) -> BodyRollouts:
-        frames = self._orientations(draws, orientations)
+    def _episodes(self, draws: list[np.random.Generator], frames: Elements, steps: int) -> BodyRollouts:
         starts = _scenes(draws, frames)
         states, actions = np.empty((len(draws), steps + 1, STATE_SIZE)), np.empty((len(draws), steps, 3, 3))
         touched = np.empty((len(draws), steps), dtype=bool)
@@ -250,7 +250,7 @@ class Body:
         parts: list[BodyRollouts] = []
         for first in range(0, episodes, _BATCH):
             draws = _generators(_EXPLORATION, seed, range(first, min(first + _BATCH, episodes)))
-            parts.append(self._episodes(draws, orientations, steps))
+            parts.append(self._episodes(draws, self._orientations(draws, orientations), steps))
             if progress is not None:
                 progress(min(n, (first + _BATCH) * steps), n)
         seen = self.observe(np.concatenate([part.states for part in parts]))
@@ -261,6 +261,43 @@ class Body:
             seen[:, 1:].flatten(0, 1)[:n],
             episode=torch.arange(episodes).repeat_interleave(steps)[:n],
         )
+
+    def sequences(
+        self,
+        n: int,
+        horizon: int,
+        *,
+        seed: int,
+        orientations: Orientations = "seen",
+        progress: Progress | None = None,
+    ) -> Sequences:
+        """`n` sequences of `horizon` steps, explored as by `explore` from scenes of their own; nothing is excluded.
+
+        At `all` and `unseen` they are the starts and actions of `seen`, turned as a whole, and what the simulator
+        makes of them. The first m of them are those of `sequences(m, horizon)`.
+
+        Raises:
+            DataError: `n` or `horizon` below 1, a negative seed or unknown orientations.
+        """
+        if n < 1 or horizon < 1:
+            raise DataError(f"sequences: got {n} sequences of {horizon} steps; expected at least 1.")
+        check_orientations(orientations)
+        parts: list[BodyRollouts] = []
+        for first in range(0, n, _BATCH):
+            draws = _generators(_SEQUENCES, seed, range(first, min(first + _BATCH, n)))
+            wedge, haar = self._draw_orientations(draws)
+            runs = self._episodes(draws, wedge, horizon)
+            if orientations != "seen":
+                # Replayed, not explored anew: exploration looks at the state, and where the world breaks its
+                # symmetry (pyramidal cones) it would choose other actions.
+                g = haar @ wedge.inverse()
+                plans = self.action_rep.transform(torch.from_numpy(runs.actions), g[:, None])
+                runs = self.rollout(turn(runs.states[:, 0], g), plans.numpy())
+            parts.append(runs)
+            if progress is not None:
+                progress(min(n, first + _BATCH), n)
+        states, actions = (np.concatenate([getattr(part, name) for part in parts]) for name in ("states", "actions"))
+        return Sequences(self.observe(states), torch.from_numpy(actions), episode=torch.arange(n))
 
     def tasks(self, n: int, *, seed: int, orientations: Orientations = "seen") -> BodyTasks:
         """`n` tasks from the scenes of `explore`: turn the body by 20 to 60 degrees, move it by 0.3 to 1 m.
@@ -306,7 +343,7 @@ class Body:
             raise DataError(f"symmetry_residual: got {rollouts} rollouts of {steps} steps; expected >= 1.")
         draws = _generators(_RESIDUAL, seed, range(rollouts))
         g = SE3.sample(rollouts, np.random.default_rng([_RESIDUAL, seed]))
-        runs = self._episodes(draws, "all", steps)
+        runs = self._episodes(draws, self._orientations(draws, "all"), steps)
         plans = self.action_rep.transform(torch.from_numpy(runs.actions), g[:, None])
         copies = self.rollout(turn(runs.states[:, 0], g), plans.numpy())
         difference = self.observe(turn(runs.states, g[:, None])) - self.observe(copies.states)
@@ -324,11 +361,15 @@ class Body:
     def _orientations(self, draws: list[np.random.Generator], orientations: Orientations) -> Elements:
         """One scene orientation from each generator."""
         check_orientations(orientations)
+        wedge, haar = self._draw_orientations(draws)
+        return wedge if orientations == "seen" else haar
+
+    def _draw_orientations(self, draws: list[np.random.Generator]) -> tuple[Elements, Elements]:
+        """Two orientations from each generator: in the wedge, and by Haar's measure."""
         uniform, quaternion = [rng.random() for rng in draws], [rng.normal(size=4) for rng in draws]
-        if orientations == "seen":
-            low, high = self.config.wedge
-            return SO3.rotation(low + (high - low) * np.array(uniform))
-        return SO3.elements(torch.from_numpy(Rotation.from_quat(quaternion).as_matrix()))
+        low, high = self.config.wedge
+        haar = SO3.elements(torch.from_numpy(Rotation.from_quat(quaternion).as_matrix()))
+        return SO3.rotation(low + (high - low) * np.array(uniform)), haar
 
 
 def _motion_of_velocities() -> np.ndarray:

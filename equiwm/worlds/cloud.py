@@ -35,13 +35,13 @@ class CloudTasks:
 
     Attributes:
         start: (n, P, 3).
-        goal: (n, P, 3), reached from the start by `plan`.
-        plan: (n, TASK_STEPS, 3) or (n, TASK_STEPS, 2, 3) actions in the unit ball.
+        goal: (n, P, 3), the start after `action` was held for `TASK_STEPS` steps.
+        action: (n, 3) or (n, 2, 3), each vector in the unit ball.
     """
 
     start: Tensor
     goal: Tensor
-    plan: Tensor
+    action: Tensor
 
     def __len__(self) -> int:
         return len(self.start)
@@ -236,9 +236,9 @@ class Cloud:
         start = self.sample_scenes(n, seed, orientations)
         directions = _generator(_TASK_DIRECTIONS, seed).normal(size=(n, *self.action_shape))
         norms = _generator(_TASK_NORMS, seed).uniform(*_TASK_NORM, (n, *self.action_shape[:-1], 1))
-        plan = torch.from_numpy(norms * directions / np.linalg.norm(directions, axis=-1, keepdims=True))
-        plan = plan[:, None].expand(-1, TASK_STEPS, *self.action_shape)
-        return CloudTasks(start, self.rollout(start, plan)[:, -1], plan)
+        held = torch.from_numpy(norms * directions / np.linalg.norm(directions, axis=-1, keepdims=True))
+        plan = held[:, None].expand(-1, TASK_STEPS, *self.action_shape)
+        return CloudTasks(start, self.rollout(start, plan)[:, -1], held)
 
     def readout_targets(self, observation: Tensor) -> Mapping[str, Tensor]:
         """`centred_cloud`: x_p - mean(x), (n, P, 3) of clouds (n, P, 3)."""

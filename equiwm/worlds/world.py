@@ -112,6 +112,11 @@ class Sequences:
         """H."""
         return self.actions.shape[1]
 
+    @property
+    def transitions(self) -> int:
+        """n H, the transitions they are made of."""
+        return len(self) * self.horizon
+
     def to(self, dtype: torch.dtype, device: torch.device | str) -> Sequences:
         """Cast and move the tensors (once, where they are used)."""
         return replace(
