@@ -25,6 +25,7 @@ _STACKED_PARAMETERS = 250_000
 _AT_ONCE = 8
 """Members in one stack: more gain nothing, and their activations leave the cache."""
 _REPORT_EVERY = 100
+_ROWS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
@@ -205,5 +206,7 @@ def _fit(
         optimizer.step()
         if (step + 1) % _REPORT_EVERY == 0 or step + 1 == settings.steps:
             report(step + 1)
-    with torch.no_grad():
-        return losses(network, state, action, target, scale, settings.penalty)
+    with torch.no_grad():  # in parts: the activations of all data at once may not fit the memory
+        parts = zip(*(whole.split(_ROWS_AT_ONCE, 1) for whole in (state, action, target)), strict=True)
+        sums = [losses(network, *part, scale, settings.penalty) * part[0].shape[1] for part in parts]
+        return torch.stack(sums).sum(0) / samples
