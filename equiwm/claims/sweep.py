@@ -10,7 +10,7 @@ from equiwm.claims.bins import OrbitBin, orbit_bins
 from equiwm.claims.excess import symmetry_excess
 from equiwm.claims.probe import PROBE_SEED, fitting_group, held_out
 from equiwm.claims.readout import Readout, action_only_error, fit_readout, pooled_error
-from equiwm.config import FieldConfig
+from equiwm.config import FieldConfig, is_broken
 from equiwm.loading import LoadedRun
 from equiwm.models.world_model import WorldModel
 from equiwm.results import Bin, ReadoutResult, SweepResult, SymmetryExcess
@@ -107,7 +107,7 @@ def sweep(
 
     One held-out test set is turned into each bin, which is legitimate because the world carries the group. Under a
     larger group (O(2) in an SO(2) world) that is the question, so the world is stepped afresh from the turned
-    scenes, and `symmetry_excess` says whether it and the model agree. So is a velocity field that is broken.
+    scenes, and `symmetry_excess` says whether it and the model agree. So is a world that is broken.
 
     Args:
         loaded: the run, in the dtype to evaluate in.
@@ -124,7 +124,7 @@ def sweep(
     world = loaded.world
     larger = chosen not in world.group
     settings = loaded.config.world
-    broken = isinstance(settings, FieldConfig) and settings.breaking > 0.0
+    broken = is_broken(settings)
     ball = settings.ball if isinstance(settings, FieldConfig) else None
     data = held_out(loaded, transitions, seed)
     if larger or broken:
