@@ -15,7 +15,7 @@ from equiwm.loading import LoadedRun
 from equiwm.models.world_model import WorldModel
 from equiwm.results import Bin, ReadoutResult, SweepResult, SymmetryExcess
 from equiwm.symmetry.groups import Group
-from equiwm.worlds.world import Progress, Transitions
+from equiwm.worlds.world import Progress, Transitions, World
 
 DEFAULT_BINS = {2: 36, 3: 64}
 """Angles round the circle; random elements in space."""
@@ -43,33 +43,40 @@ def component_relmse(loaded: LoadedRun, data: Transitions) -> dict[str, float]:
 
 
 class Readouts:
-    """The read-outs of a run: fitted once on its training transitions, evaluated on any others."""
+    """The read-outs of a model: fitted once on its training transitions, evaluated on any others.
 
-    def __init__(self, loaded: LoadedRun) -> None:
-        self.loaded = loaded
-        n = loaded.config.training.transitions
-        data = loaded.world.transitions(n, seed=loaded.seed).to(loaded.dtype, loaded.device)
+    Args:
+        model: the trained model.
+        world: its world, which names the targets.
+        train: its training transitions, in its dtype and on its device.
+    """
+
+    def __init__(self, model: WorldModel, world: World, train: Transitions) -> None:
+        self.model, self.world, self.train = model, world, train
         with torch.no_grad():
-            latents = loaded.model(data.observation, data.action)
-        self.train = data
+            latents = model(train.observation, train.action)
         self.fitted: dict[str, Readout] = {
-            name: fit_readout(
-                latents, target, data.episode, rep=loaded.model.latent_rep, commutant=loaded.model.equivariant
-            )
-            for name, target in loaded.world.readout_targets(data.next_observation).items()
+            name: fit_readout(latents, target, train.episode, rep=model.latent_rep, commutant=model.equivariant)
+            for name, target in world.readout_targets(train.next_observation).items()
         }
+
+    @classmethod
+    def of_run(cls, loaded: LoadedRun) -> Readouts:
+        """Those of a run, on the transitions it was trained on."""
+        train = loaded.world.transitions(loaded.config.training.transitions, seed=loaded.seed)
+        return cls(loaded.model, loaded.world, train.to(loaded.dtype, loaded.device))
 
     def errors(self, data: Transitions) -> dict[str, float]:
         """Pooled read-out error of each target on given transitions."""
-        world = self.loaded.world
+        world = self.world
         with torch.no_grad():
-            latents = self.loaded.model(data.observation, data.action)
+            latents = self.model(data.observation, data.action)
         now, then = world.readout_targets(data.observation), world.readout_targets(data.next_observation)
         return {name: pooled_error(fit(latents), then[name], now[name]) for name, fit in self.fitted.items()}
 
     def action_only(self, data: Transitions) -> dict[str, float]:
         """Error of the read-out of each target's change from the action alone."""
-        world = self.loaded.world
+        world = self.world
         change, test_change = (
             {
                 name: target - world.readout_targets(part.observation)[name]
@@ -131,7 +138,7 @@ def sweep(
         # A world that is stepped afresh starts from what an observation shows, so the straight set does as well.
         data = replace(data, next_observation=world.step(data.observation, data.action))
     entries = orbit_bins(chosen, bins or DEFAULT_BINS[chosen.d], seed, settings.wedge, ball=ball)
-    readouts = Readouts(loaded)
+    readouts = Readouts.of_run(loaded)
     measured = []
     for entry in entries:
         turned = _turned(loaded, data, entry, resample=larger or broken)
