@@ -72,9 +72,10 @@ class FieldConfig:
     dimension: Literal[2, 3] = _field(2, "dimension d of the space")
     breaking: float = _field(0.0, "strength g of a term - g <s_c, e> e along a fixed axis e, which breaks the symmetry")
     coverage: float | None = _field(
-        None, "orientations seen in training: degrees of an arc (d = 2), radius of a ball (d = 3); null is 180 or 90"
+        None,
+        "orientations seen in training: degrees of an arc (d = 2), radius of a ball (d = 3), of which 0 is the wedge "
+        "[0, 90) about z; null is 180 or 90",
     )
-
     warmup: int = _field(
         0, "steps: a transition starts 0 to so many after its scene, as a rollout meets it; 0 is the paper's data"
     )
@@ -86,12 +87,14 @@ class FieldConfig:
 
     @property
     def ball(self) -> float | None:
-        """Radius in degrees of the ball of rotations that training sees; None in the plane."""
-        return self.covered if self.dimension == 3 else None
+        """Radius in degrees of the ball of rotations that training sees; None in the plane, and for a wedge about z."""
+        return self.covered or None if self.dimension == 3 else None
 
     @property
     def wedge(self) -> tuple[float, float]:
         """The rotations of the plane, or about z, that training sees: [0, covered), or [-covered, covered]."""
+        if self.covered == 0.0:
+            return (0.0, 90.0)
         return (0.0 if self.dimension == 2 else -self.covered, self.covered)
 
 
@@ -298,7 +301,8 @@ def _check(config: Config) -> None:
         raise ConfigError("training.weight_decay and training.variance_weight: expected at least 0.")
     if isinstance(world, FieldConfig):
         largest = 360 if world.dimension == 2 else 180
-        if not 0.0 < world.covered <= largest:
+        wedge_about_z = world.dimension == 3 and world.covered == 0.0
+        if not (0.0 < world.covered <= largest or wedge_about_z):
             raise ConfigError(f"world.coverage: got {world.covered:g}, expected degrees above 0, at most {largest}.")
         if world.warmup < 0:
             raise ConfigError(f"world.warmup: got {world.warmup}, expected at least 0 steps.")

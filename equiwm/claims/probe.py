@@ -42,7 +42,7 @@ def fitting_group(loaded: LoadedRun, name: str | None) -> Group:
 
 def held_out(loaded: LoadedRun, n: int, seed: int) -> Transitions:
     """`n` transitions from the training wedge, float64, never those of a training whatever the seeds."""
-    return loaded.world.transitions(n, seed=_apart(seed))
+    return loaded.world.transitions(n, seed=held_out_seed(seed))
 
 
 def held_out_pair(world: World, n: int, seed: int, unseen: Orientations = "unseen") -> tuple[Transitions, Transitions]:
@@ -83,7 +83,7 @@ def held_out_pairs(
             if progress:
                 progress(before + done, whole)
 
-        return world.sequences(n, horizon, seed=_apart(seed), orientations=orientations, progress=count)
+        return world.sequences(n, horizon, seed=held_out_seed(seed), orientations=orientations, progress=count)
 
     seen, unseen = draw("seen", 0), draw("unseen", n)
     pair = (
@@ -95,6 +95,6 @@ def held_out_pairs(
     return replace(pair[0], excluded=excluded), pair[1]
 
 
-def _apart(seed: int) -> int:
-    """A seed far from every training's."""
+def held_out_seed(seed: int) -> int:
+    """A seed of data far from every training's."""
     return int(np.random.SeedSequence((seed, _HELD_OUT)).generate_state(1, np.uint64)[0] >> 1)

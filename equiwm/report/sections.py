@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from equiwm.report.ablation.view import ablation_tables
 from equiwm.report.table import Table, number
 
 
@@ -222,6 +223,7 @@ SECTIONS = {
     "verify_equivariance": verify_tables,
     "sweep_group": sweep_tables,
     "rollout": rollout_tables,
+    "ablate": ablation_tables,
 }
 """Section of metrics.json -> its tables. Sections of later versions are left out, not refused."""
 
@@ -238,7 +240,7 @@ def section_tables(metrics: Mapping[str, Any], name: str) -> list[Table]:
             for variant, content in entry.get("variants", {"": entry}).items():
                 try:
                     tables += build(content, name)
-                except (KeyError, TypeError, ValueError, AttributeError):
+                except (ImportError, KeyError, TypeError, ValueError, AttributeError):
                     stale = f"{section} {variant}".strip()
                     tables.append(Table(f"{name}: {stale} was written by another version; run it again", ("",), []))
     return tables

@@ -68,12 +68,12 @@ class Kind:
         worlds: worlds that it can run on, the default first.
         settings: scope -> everything that the result depends on (sizes, steps, sweeps), plain data for config.yaml.
         cells: scope -> the grid in canonical order, arms of one dimension together. Where seeds are trained as one
-            program the stack is the cell. A key names dimension, arm, cell and seeds: `dim=2,mlp,coverage=90,seeds=0-4`.
+            program the stack is the cell. A key names dimension, arm, cell and seeds: `dim=2,mlp,width=64,seeds=0-4`.
         compute: importable; a cell's parameters -> `{"rows": [row, ...]}` in order of seed, and, if networks of
             a stack diverged, `"failed": ["seed 3: the loss is not finite", ...]` in place of their rows. Nothing that
             depends on the clock.
-        answer: rows (in canonical order; those of failed cells are missing) -> the question's answer in one sentence
-            with the numbers it rests on, also when they say otherwise.
+        answer: rows in canonical order -> the question's answer in one sentence with the numbers it rests on, also
+            when they say otherwise. It is asked only when no cell failed; networks that diverged have no row.
         work: a cell's parameters -> how long it takes relative to the others, for the order in which cells are
             handed out and the estimate of the time left.
     """
