@@ -59,8 +59,8 @@ def held_out_pair(world: World, n: int, seed: int, unseen: Orientations = "unsee
     Raises:
         DataError: no orientation is unseen.
     """
-    seen = world.transitions(n, seed=_apart(seed))
-    return seen, world.transitions(n, seed=_apart(seed), orientations=unseen)
+    seen = world.transitions(n, seed=held_out_seed(seed))
+    return seen, world.transitions(n, seed=held_out_seed(seed), orientations=unseen)
 
 
 def held_out_pairs(
