@@ -57,7 +57,7 @@ def compute(params: Mapping[str, Any]) -> dict[str, Any]:
         "epochs": sized(config, n, epochs=params["epochs"]),
     }
     measured: dict[int, dict[str, Any]] = {}  # where both come to the same training, it is one
-    rows = []
+    rows: list[dict[str, Any]] = []
     for schedule, of_size in schedules.items():
         updates = updates_of(of_size)
         if updates not in measured:
@@ -107,11 +107,12 @@ def answer(rows: Sequence[Row]) -> str:
             else f"no number of them takes the MLP to what the VN has from {least}"
         )
         seeds = len({row["seed"] for row in fixed})
+        seeds, what = len({row["seed"] for row in fixed}), quality_words(fixed[0])
+        ends = {arm: f"{median(ood, arm, least):.3g} and {median(ood, arm, most):.3g}" for arm in ARMS}
         sentences.append(
-            f"{dim}D, medians of {seeds} seeds at fixed updates: across the group the VN's {quality_words(fixed[0])} is "
-            f"{median(ood, 'vn', least):.3g} from {least} transitions of the wedge and {median(ood, 'vn', most):.3g} from "
-            f"{most}, the MLP's {median(ood, 'mlp', least):.3g} and {median(ood, 'mlp', most):.3g}, so {reach}; inside "
-            f"the wedge the MLP is the better one at {len(inside)} of {len(sizes)} sizes; its OOD factor goes from "
+            f"{dim}D, medians of {seeds} seeds at fixed updates: across the group the {what} from {least} and from "
+            f"{most} transitions of the wedge is {ends['vn']} (VN), {ends['mlp']} (MLP), so {reach}; inside the wedge "
+            f"the MLP is the better one at {len(inside)} of {len(sizes)} sizes; its OOD factor goes from "
             f"{factors[0]:.3g} to {factors[-1]:.3g}, the VN's is 1 to within {flat:.0e}"
         )
     return "; ".join(sentences) + "."
