@@ -46,6 +46,9 @@ class CloudConfig:
         "coupled", "one vector drives force and torque (the paper's), or each has its own"
     )
     points: int = _field(24, "points of a cloud, always in the same order")
+    breaking: float = _field(
+        0.0, "strength g of a term - g <e_z, x~_p> e_z, which breaks the symmetry: each step flattens the cloud along z"
+    )
     wedge: tuple[float, float] = _field((0.0, 90.0), "scene orientations about z seen in training, degrees [low, high)")
 
 
@@ -104,6 +107,16 @@ WORLDS: dict[str, type[WorldConfig]] = {
 }
 
 
+def is_broken(world: WorldConfig) -> bool:
+    """Whether a world's dynamics does not commute with its group.
+
+    An outcome that is turned with its scene is then none of this world's: test sets are stepped afresh.
+    """
+    if isinstance(world, BodyConfig):
+        return world.cone == "pyramidal"
+    return isinstance(world, CloudConfig | FieldConfig) and world.breaking > 0.0
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """Encoder E, predictor f and the latent between them."""
@@ -112,7 +125,7 @@ class ModelConfig:
         "vn",
         "equivariant: vn (vectors), vn_cloud (points in a fixed order), vn_set (points without order), e3nn (the "
         "paper's in 3D), frame (an MLP averaged over frames); ordinary: mlp, mlp_centred (translations taken off); "
-        "identity (a forward model: the latent is the state)",
+        "identity (a forward model: the latent is the state, points centred)",
     )
     predictor: Literal["vn", "vn_cross", "frame", "mlp"] = _field(
         "vn",
@@ -293,8 +306,8 @@ def _check(config: Config) -> None:
             raise ConfigError(f"world.coverage: got {world.covered:g}, expected degrees above 0, at most {largest}.")
         if world.warmup < 0:
             raise ConfigError(f"world.warmup: got {world.warmup}, expected at least 0 steps.")
-        if not 0.0 <= world.breaking < float("inf"):
-            raise ConfigError(f"world.breaking: got {world.breaking:g}, expected a finite strength of at least 0.")
+    if isinstance(world, CloudConfig | FieldConfig) and world.breaking < 0.0:
+        raise ConfigError(f"world.breaking: got {world.breaking:g}, expected a strength of at least 0.")
     low, high = world.wedge
     if not low < high <= low + 360.0:
         raise ConfigError(f"world.wedge: got [{low:g}, {high:g}], expected low < high <= low + 360 degrees.")

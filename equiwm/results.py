@@ -292,6 +292,7 @@ class OptimizerRow(Result):
 
     Attributes:
         optimizer: its name.
+        initial: relative composed residual at initialisation, float32.
         float32: relative composed residual after training.
         float64: the same weights, probed in float64.
         max_abs: largest absolute composed residual, float32.
@@ -305,6 +306,7 @@ class OptimizerRow(Result):
     """
 
     optimizer: str
+    initial: float
     float32: float
     float64: float
     max_abs: float

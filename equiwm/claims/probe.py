@@ -10,7 +10,7 @@ import torch
 from equiwm.errors import DataError, GroupError
 from equiwm.loading import LoadedRun
 from equiwm.symmetry.groups import Group
-from equiwm.worlds.world import Orientations, Progress, Sequences, SequenceWorld, Transitions
+from equiwm.worlds.world import Orientations, Progress, Sequences, SequenceWorld, Transitions, World
 
 _HELD_OUT = 0x7E57
 PROBE_SEED = 1000
@@ -43,6 +43,24 @@ def fitting_group(loaded: LoadedRun, name: str | None) -> Group:
 def held_out(loaded: LoadedRun, n: int, seed: int) -> Transitions:
     """`n` transitions from the training wedge, float64, never those of a training whatever the seeds."""
     return loaded.world.transitions(n, seed=held_out_seed(seed))
+
+
+def held_out_pair(world: World, n: int, seed: int, unseen: Orientations = "unseen") -> tuple[Transitions, Transitions]:
+    """`n` transitions at seen orientations and the same ones at others, float64, never those of a training.
+
+    Scenes and actions are turned, each pair by an element of its own; the outcome is the world's own at both.
+
+    Args:
+        world: the world.
+        n: transitions of each set.
+        seed: seed of both.
+        unseen: where the second set lies; `all` where training has seen every orientation.
+
+    Raises:
+        DataError: no orientation is unseen.
+    """
+    seen = world.transitions(n, seed=held_out_seed(seed))
+    return seen, world.transitions(n, seed=held_out_seed(seed), orientations=unseen)
 
 
 def held_out_pairs(

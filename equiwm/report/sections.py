@@ -67,6 +67,7 @@ def verify_tables(entry: Mapping[str, Any], name: str) -> list[Table]:
 
 def _optimizer_table(entry: Mapping[str, Any], name: str) -> Table:
     keys = {
+        "initial": "initial",
         "float32": "residual float32",
         "float64": "residual float64",
         "loss_ratio": "loss last / first",

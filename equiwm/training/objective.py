@@ -46,24 +46,28 @@ class JEPA:
 
 
 class Forward:
-    """Next-state error weighted per channel: mean_c |f(x, a)_c - x'_c|^2 / E|x'_c - x_c|^2.
+    """Next-state error weighted per channel: mean_c |f(x, a)_c - E(x')_c|^2 / E|E(x')_c - E(x)_c|^2.
+
+    E is the identity, which takes points off their mean.
 
     A channel that hardly moves (the block) then counts as much as one that moves a lot (the agent). The weight
     of a vector is one number, so the weighted loss is invariant under rotations.
 
     Args:
+        encoder: E, an `IdentityEncoder`.
         data: the training transitions, from which the weights are taken.
     """
 
-    def __init__(self, data: Transitions) -> None:
-        moved = (data.next_observation - data.observation).square().sum(-1).mean(0)  # (C,)
+    def __init__(self, encoder: nn.Module, data: Transitions) -> None:
+        change = encoder(data.next_observation) - encoder(data.observation)
+        moved = change.unflatten(-1, (-1, data.observation.shape[-1])).square().sum(-1).mean(0)  # (C,)
         if bool((moved <= 0).any()):
             still = [int(channel) for channel in torch.nonzero(moved <= 0)]
             raise ValueError(f"channels {still} never move in the training data: their weight would be infinite.")
         self.weight = (1.0 / moved)[:, None]
 
     def __call__(self, model: WorldModel, observation: Tensor, action: Tensor, next_observation: Tensor) -> Loss:
-        predicted = model(observation, action).reshape(next_observation.shape)
-        error = (predicted - next_observation).square()
+        error = (model(observation, action) - model.encode(next_observation)).square()
+        error = error.reshape(next_observation.shape)
         loss = (error * self.weight).sum(-1).mean()
         return Loss(loss, loss, torch.zeros_like(loss))

@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 from equiwm.grid import Cell, CellFunction
 
-WorldName = Literal["field", "cloud", "pusht"]
+WorldName = Literal["field", "cloud", "pusht", "paper"]
 
-DIMENSIONS: dict[WorldName, tuple[int, ...]] = {"field": (2, 3), "cloud": (3,), "pusht": (2,)}
-"""Dimensions d that each world has."""
+DIMENSIONS: dict[WorldName, tuple[int, ...]] = {"field": (2, 3), "cloud": (3,), "pusht": (2,), "paper": (2, 3)}
+"""Dimensions d that each world has; `paper` stands for PushT in the plane and clouds in space."""
 
 Row = Mapping[str, Any]
 """One network of one seed: a row of `rows.csv`. Missing and non-finite numbers are None."""
