@@ -75,7 +75,7 @@ def train_alone(
 def test_a_member_is_what_it_is_alone(kind, batch, layout, monkeypatch):
     monkeypatch.setattr(stacked, "_AT_ONCE", 2 if layout == "stacks of two and one" else 8)
     monkeypatch.setattr(stacked, "_STACKED_PARAMETERS", 0 if layout == "one by one" else 10**6)
-    settings = Regression(steps=40, batch=batch, penalty=0.1)
+    settings = Regression(steps=40, batch=batch, weight_decay=0.1, penalty=0.1)
     together, alone = members(kind), members(kind)
     losses = fit_stack(together, *data(), settings, SEEDS)
     for index, model in enumerate(alone):
