@@ -29,7 +29,8 @@ class Regressor(nn.Module):
         if network.in_rep != state_rep + action_rep or network.out_rep != state_rep:
             raise RepError(
                 f"a regressor of states {state_rep} under actions {action_rep} needs a network "
-                f"{state_rep + action_rep} -> {state_rep}; got {network.in_rep} -> {network.out_rep}."
+                f"{state_rep + action_rep} -> {state_rep} (d = {state_rep.d}); got {network.in_rep} -> "
+                f"{network.out_rep} (d = {network.out_rep.d})."
             )
         self.network, self.state_rep, self.action_rep = network, state_rep, action_rep
 
@@ -70,8 +71,8 @@ class SoftRegressor(nn.Module):
         super().__init__()
         if (hard.state_rep, hard.action_rep) != (free.state_rep, free.action_rep):
             raise RepError(
-                f"both paths have to map the same states and actions; got {hard.state_rep}, {hard.action_rep} and "
-                f"{free.state_rep}, {free.action_rep}."
+                f"both paths have to map the same states and actions; got {hard.state_rep}, {hard.action_rep} (d = "
+                f"{hard.state_rep.d}) and {free.state_rep}, {free.action_rep} (d = {free.state_rep.d})."
             )
         self.hard, self.free = hard, free
         self.state_rep, self.action_rep = hard.state_rep, hard.action_rep

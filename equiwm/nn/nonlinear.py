@@ -54,7 +54,7 @@ class _AwayFrom(torch.autograd.Function):
 
 
 def _away_from(v: Tensor, q: Tensor, eps: float) -> Tensor:
-    """What `_AwayFrom` computes, for autograd and `torch.func` to differentiate: to any order and in both modes."""
+    """What `_AwayFrom` computes, left to autograd and `torch.func`, which differentiate it to any order."""
     # relu and not clamp: its derivative at 0 is 0, as that of `_AwayFrom`.
     c = -torch.relu(-_inner(v, q)) * (_inner(q, q) + eps).reciprocal()
     return torch.addcmul(v, c.unsqueeze(-2), q, value=-1.0)

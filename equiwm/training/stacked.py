@@ -57,7 +57,8 @@ class StackedLinear(nn.Module):
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
         super().__init__()
-        self.weight = nn.Parameter(weight)
+        # The gradient of x W^T is laid out as W^T: in the layout of W it would be copied at every step.
+        self.weight = nn.Parameter(weight.mT.contiguous().mT)
         self.bias = None if bias is None else nn.Parameter(bias)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -80,6 +81,9 @@ def stack(models: Sequence[nn.Module]) -> nn.Module:
     Raises:
         ValueError: a model with parameters elsewhere, or models of different architectures.
     """
+    shapes = [{name: parameter.shape for name, parameter in model.named_parameters()} for model in models]
+    if any(other != shapes[0] for other in shapes):
+        raise ValueError("the models of a stack are of one architecture; their parameters differ in name or shape.")
     stacked = copy.deepcopy(models[0])
     for name, layer in models[0].named_modules():
         if isinstance(layer, VNLinear | nn.Linear):
@@ -89,9 +93,9 @@ def stack(models: Sequence[nn.Module]) -> nn.Module:
             }
             parent, _, attribute = name.rpartition(".")
             setattr(stacked.get_submodule(parent), attribute, StackedLinear(**stacks))
-    for name, parameter in stacked.named_parameters():
-        if any(parameter.shape != (len(models), *model.get_parameter(name).shape) for model in models):
-            raise ValueError(f"cannot stack {name}: its layer is neither VNLinear nor nn.Linear, or the shapes differ.")
+    left = [name for name, parameter in stacked.named_parameters() if parameter.shape == shapes[0][name]]
+    if left:
+        raise ValueError(f"cannot stack {', '.join(left)}: weights of a layer that is neither VNLinear nor nn.Linear.")
     return stacked
 
 
@@ -153,7 +157,7 @@ def fit_stack(
         The loss of each member on all its data at the end, (S,).
 
     Raises:
-        ValueError: as many models, seeds and sets of data as there are not.
+        ValueError: unequal numbers of models, seeds and sets of data, or models that `stack` refuses.
         TrainingError: a loss that is not finite; the message names the seeds.
     """
     if not len(models) == len(seeds) == len(state) == len(action) == len(target):
@@ -162,12 +166,13 @@ def fit_stack(
     parameters = sum(parameter.numel() for parameter in models[0].parameters())
     at_once = _AT_ONCE if parameters <= _STACKED_PARAMETERS else 1
     final = []
-    for members in torch.arange(len(models)).split(at_once):
-        chosen, rows = [models[index] for index in members], slice(int(members[0]), int(members[-1]) + 1)
+    for start in range(0, len(models), at_once):
+        rows = slice(start, start + at_once)
+        chosen = models[rows]
         # A model takes a leading axis as it is: a stack of one is the model itself.
         network = chosen[0] if len(chosen) == 1 else stack(chosen)
 
-        def report(steps: int, before: int = rows.start, count: int = len(chosen)) -> None:
+        def report(steps: int, before: int = start, count: int = len(chosen)) -> None:
             if progress is not None:
                 progress(before * settings.steps + count * steps, len(models) * settings.steps)
 
@@ -193,20 +198,32 @@ def _fit(
     samples = state.shape[1]
     batch = samples if settings.batch is None else min(settings.batch, samples)
     orders = [batches(samples, batch, seed) for seed in seeds]
-    members = torch.arange(len(seeds))[:, None]
+    # One gather a step and not three, from rows of all members.
+    rows = torch.cat([state, action.unflatten(-1, (-1, state.shape[-1])), target], -2).flatten(0, 1)
+    first = samples * torch.arange(len(seeds))[:, None]
+    channels = (state.shape[-2], rows.shape[-2] - 2 * state.shape[-2], state.shape[-2])
     scale = target.square().flatten(1).mean(1)
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
-    part = (state, action, target)
+    now_state, now_action, now_target = state, action, target
     for step in range(settings.steps):
         if batch < samples:
-            chosen = torch.stack([next(order) for order in orders])
-            part = (state[members, chosen], action[members, chosen], target[members, chosen])
+            chosen = first + torch.stack([next(order) for order in orders])
+            picked = rows.index_select(0, chosen.flatten()).unflatten(0, chosen.shape)
+            now_state, now_action, now_target = picked.split(channels, -2)
         optimizer.zero_grad(set_to_none=True)
-        losses(network, *part, scale, settings.penalty).sum().backward()
+        losses(network, now_state, now_action, now_target, scale, settings.penalty).sum().backward()
         optimizer.step()
         if (step + 1) % _REPORT_EVERY == 0 or step + 1 == settings.steps:
             report(step + 1)
+    optimizer.zero_grad(set_to_none=True)
     with torch.no_grad():  # in parts: the activations of all data at once may not fit the memory
-        parts = zip(*(whole.split(_ROWS_AT_ONCE, 1) for whole in (state, action, target)), strict=True)
-        sums = [losses(network, *part, scale, settings.penalty) * part[0].shape[1] for part in parts]
+        sums = [
+            losses(network, now_state, now_action, now_target, scale, settings.penalty) * now_state.shape[1]
+            for now_state, now_action, now_target in zip(
+                state.split(_ROWS_AT_ONCE, 1),
+                action.split(_ROWS_AT_ONCE, 1),
+                target.split(_ROWS_AT_ONCE, 1),
+                strict=True,
+            )
+        ]
         return torch.stack(sums).sum(0) / samples

@@ -9,6 +9,7 @@ from typing import Any
 from equiwm.claims.ablation.field_cells import WEDGE, field_cell, field_cell_of, field_work
 from equiwm.claims.ablation.kind import Kind, Row, Scope
 from equiwm.claims.ablation.rows import select, summary
+from equiwm.claims.ablation.turned_worlds import world_cell, world_cells, world_settings
 from equiwm.grid import Cell
 from equiwm.models.regressors import RegressorKind
 
@@ -17,9 +18,10 @@ APART = 1e4
 """How many times the VN's residual every MLP's has to be for the answer to be no."""
 
 
-def settings(scope: Scope) -> dict[str, Any]:
-    """Paper, section "Bitter Lesson": coverage of the augmentation, 256 scenes, 1,200 epochs of one batch.
+def field_settings(scope: Scope) -> dict[str, Any]:
+    """Of the velocity field: coverage of the augmentation, 256 scenes, 1,200 epochs of one batch.
 
+    Source: paper, section "Bitter Lesson".
     Augmentation turns each scene anew 300 times, so that a network meets each turn four times.
     """
     coverage = {2: [90, 180, 360], 3: [90, 180]} if scope.quick else {2: [90, 135, 180, 270, 360], 3: [90, 135, 180]}
@@ -32,9 +34,9 @@ def settings(scope: Scope) -> dict[str, Any]:
     }
 
 
-def cells(scope: Scope) -> list[Cell]:
+def field_cells(scope: Scope) -> list[Cell]:
     """For each dimension the VN and the MLP on the wedge alone, then the MLP at each coverage."""
-    given = settings(scope)
+    given = field_settings(scope)
     common = {"scenes": given["scenes"], "batch": given["scenes"], "steps": given["epochs"], "test": given["test"]}
     found = []
     for dim in scope.dims:
@@ -58,9 +60,24 @@ def cells(scope: Scope) -> list[Cell]:
     return found
 
 
-def compute(params: dict[str, Any]) -> Mapping[str, Any]:
-    """A cell of the velocity field."""
-    return field_cell(params)
+def settings(scope: Scope) -> dict[str, Any]:
+    """Those of the velocity field, or of the simulators."""
+    return field_settings(scope) if scope.world == "field" else world_settings(scope)
+
+
+def cells(scope: Scope) -> list[Cell]:
+    """Those of the velocity field, or of the simulators."""
+    return field_cells(scope) if scope.world == "field" else world_cells(scope)
+
+
+def compute(params: dict[str, Any]) -> dict[str, Any]:
+    """A cell of the velocity field, or of a simulator."""
+    return world_cell(params) if "world" in params else field_cell(params)
+
+
+def work(params: Mapping[str, Any]) -> float:
+    """All cells of a simulator take as many updates, twice as long for an MLP under Muon."""
+    return field_work(params) if "world" not in params else 1.0 + (params["arm"] == "mlp")
 
 
 def answer(rows: Sequence[Row]) -> str:
@@ -88,10 +105,10 @@ def answer(rows: Sequence[Row]) -> str:
 KIND = Kind(
     name="augmentation",
     question="Does data augmentation replace the architecture?",
-    worlds=("field",),
+    worlds=("field", "cloud", "pusht"),
     settings=settings,
     cells=cells,
     compute=compute,
     answer=answer,
-    work=field_work,
+    work=work,
 )

@@ -12,6 +12,8 @@ from equiwm.report.table import Table
 
 _NAMES = {"vn": "VN", "mlp": "MLP"}
 _WHOLE = "Where the coverage is the whole group there is no unseen orientation: OOD is then other turns over the group."
+_BALL = "Seen is the wedge about z whatever the augmentation covers, OOD the whole group."
+_LATENT = "relMSE is in each model's own latent: it shows flatness and is not compared between models."
 
 
 def _coverage(row: Mapping[str, Any]) -> str:
@@ -20,11 +22,11 @@ def _coverage(row: Mapping[str, Any]) -> str:
 
 def tables(entry: Mapping[str, Any], name: str) -> list[Table]:
     """One table a dimension, a row for each network and coverage."""
-    found = []
-    for dim in entry["dims"]:
-        rows = [{**row, "label": f"{_NAMES[row['arm']]}, coverage {_coverage(row)}"} for row in entry["rows"]]
-        found.append(cell_table(f"{name}: {entry['world']} in {dim}D", "training", rows, dim, notes=(_WHOLE,)))
-    return found
+    rows = [{**row, "label": f"{_NAMES[row['arm']]}, coverage {_coverage(row)}"} for row in entry["rows"]]
+    notes = (_BALL if entry["world"] == "cloud" else _WHOLE, *[_LATENT] * (entry["world"] != "field"))
+    return [
+        cell_table(f"{name}: {entry['world']} in {dim}D", "training", rows, dim, notes=notes) for dim in entry["dims"]
+    ]
 
 
 def figure(entry: Mapping[str, Any], name: str, folder: Path) -> Path:
