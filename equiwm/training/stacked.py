@@ -217,13 +217,9 @@ def _fit(
             report(step + 1)
     optimizer.zero_grad(set_to_none=True)
     with torch.no_grad():  # in parts: the activations of all data at once may not fit the memory
-        sums = [
-            losses(network, now_state, now_action, now_target, scale, settings.penalty) * now_state.shape[1]
-            for now_state, now_action, now_target in zip(
-                state.split(_ROWS_AT_ONCE, 1),
-                action.split(_ROWS_AT_ONCE, 1),
-                target.split(_ROWS_AT_ONCE, 1),
-                strict=True,
-            )
-        ]
+        sums = []
+        for start in range(0, samples, _ROWS_AT_ONCE):
+            some = slice(start, start + _ROWS_AT_ONCE)
+            part = losses(network, state[:, some], action[:, some], target[:, some], scale, settings.penalty)
+            sums.append(part * len(state[0, some]))
         return torch.stack(sums).sum(0) / samples
