@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from equiwm.errors import ConfigError, MissingExtraError
 
-CONNECT_SECONDS = 10
+CONNECT_SECONDS = 5
 """How long a scheduler has to answer."""
 
 

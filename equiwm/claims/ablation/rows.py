@@ -23,10 +23,18 @@ def values(rows: Sequence[Row], column: str) -> list[float]:
     return [row[column] for row in rows if row.get(column) is not None]
 
 
+def summary(rows: Sequence[Row], column: str, **where: Any) -> MedianRange:
+    """Median, smallest and largest of a column over the selected rows.
+
+    Raises:
+        ValueError: there is no such row, or none has the number.
+    """
+    return median_and_range(values(select(rows, **where), column))
+
+
 def over_seeds(rows: Sequence[Row], column: str, **where: Any) -> MedianRange | None:
-    """Median, smallest and largest of a column over the selected rows; None where there is none."""
-    found = values(select(rows, **where), column)
-    return median_and_range(found) if found else None
+    """`summary`, or None where there is nothing to summarise."""
+    return summary(rows, column, **where) if values(select(rows, **where), column) else None
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
