@@ -55,7 +55,6 @@ def cells(scope: Scope) -> list[Cell]:
                 "dim": dim,
                 "arm": arm,
                 "seed": seed,
-                "breaking": g,
                 "config": sized(
                     arm_config(scope.world, dim, network, [*changes, f"world.breaking={g}"]),
                     n,
@@ -74,7 +73,7 @@ def cells(scope: Scope) -> list[Cell]:
 def compute(params: Mapping[str, Any]) -> dict[str, Any]:
     """Train in the broken world; both test sets are its own outcomes, the unseen one stepped afresh."""
     config, seed = parse(params["config"]), params["seed"]
-    g, n = params["breaking"], config.training.transitions
+    g, n = params["config"]["world"]["breaking"], config.training.transitions
     row = {"arm": params["arm"], "cell": f"breaking={g:g},transitions={n}", "dim": params["dim"], "seed": seed}
     try:
         columns = train_and_measure(config, seed=seed)

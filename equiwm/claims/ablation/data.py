@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from equiwm.claims.ablation.kind import Kind, Row, Scope
-from equiwm.claims.ablation.readouts import quality, quality_words
+from equiwm.claims.ablation.readouts import quality_columns
 from equiwm.claims.ablation.rows import over_seeds, select
 from equiwm.claims.ablation.world_models import ARMS, arm_config, sized, train_and_measure, updates_of
 from equiwm.config import parse
@@ -87,7 +87,7 @@ def answer(rows: Sequence[Row]) -> str:
     for dim in sorted({row["dim"] for row in rows}):
         fixed = select(rows, dim=dim, fixed="updates")
         sizes = sorted({row["transitions"] for row in fixed})
-        seen, ood = quality(fixed[0])
+        what, (seen, ood, _) = next(iter(quality_columns(fixed[0]).items()))
 
         def median(column: str, arm: str, n: int, part: Sequence[Row] = fixed) -> float:
             found = over_seeds(part, column, arm=arm, transitions=n)
@@ -104,7 +104,6 @@ def answer(rows: Sequence[Row]) -> str:
             else f"no number of them takes the MLP to what the VN has from {least}"
         )
         seeds = len({row["seed"] for row in fixed})
-        seeds, what = len({row["seed"] for row in fixed}), quality_words(fixed[0])
         ends = {arm: f"{median(ood, arm, least):.3g} and {median(ood, arm, most):.3g}" for arm in ARMS}
         sentences.append(
             f"{dim}D, medians of {seeds} seeds at fixed updates: across the group the {what} from {least} and from "

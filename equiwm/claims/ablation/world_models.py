@@ -100,6 +100,7 @@ def model_columns(
     train: Transitions,
     *,
     unseen: Orientations = "unseen",
+    transitions: int = TEST_TRANSITIONS,
     elements: int = ELEMENTS,
 ) -> dict[str, Any]:
     """What a row says of a trained world model, on held-out transitions that are the same for every seed.
@@ -114,9 +115,10 @@ def model_columns(
         world: its world.
         train: the transitions it was trained on.
         unseen: where the other orientations lie; `all` where training has seen every one.
+        transitions: held-out transitions.
         elements: group elements of the residual.
     """
-    parts = [*held_out_pair(world, TEST_TRANSITIONS, PROBE_SEED, unseen), train]
+    parts = [*held_out_pair(world, transitions, PROBE_SEED, unseen), train]
     seen, ood, train = (part.to(torch.float32, "cpu") for part in parts)
     few = seen.take(SAMPLES)
     residual = equivariance_residual(
