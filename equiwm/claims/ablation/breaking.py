@@ -18,6 +18,7 @@ from equiwm.claims.ablation.kind import Kind, Row, Scope
 from equiwm.claims.ablation.planes import PlaneCell, winners
 from equiwm.claims.ablation.world_models import Arm, arm_config, sized, train_and_measure
 from equiwm.config import parse
+from equiwm.errors import TrainingError
 from equiwm.grid import Cell
 
 STRENGTHS, QUICK_STRENGTHS = (0.0, 0.1, 0.2, 0.4, 0.8), (0.0, 0.2, 0.8)
@@ -71,18 +72,14 @@ def cells(scope: Scope) -> list[Cell]:
 
 def compute(params: Mapping[str, Any]) -> dict[str, Any]:
     """Train in the broken world; both test sets are its own outcomes, the unseen one stepped afresh."""
-    config = parse(params["config"])
-    g, n = config.world.breaking, config.training.transitions  # type: ignore[union-attr]
-    row = {
-        "arm": params["arm"],
-        "cell": f"breaking={g:g},transitions={n}",
-        "dim": params["dim"],
-        "seed": params["seed"],
-        **train_and_measure(config, seed=params["seed"]),
-        "breaking": g,
-        "transitions": n,
-    }
-    return {"rows": [row]}
+    config, seed = parse(params["config"]), params["seed"]
+    g, n = params["config"]["world"]["breaking"], config.training.transitions
+    row = {"arm": params["arm"], "cell": f"breaking={g:g},transitions={n}", "dim": params["dim"], "seed": seed}
+    try:
+        columns = train_and_measure(config, seed=seed)
+    except TrainingError as error:
+        return {"rows": [], "failed": [f"seed {seed}: {error}"]}
+    return {"rows": [{**row, **columns, "breaking": g, "transitions": n}]}
 
 
 def work(params: Mapping[str, Any]) -> float:

@@ -1,25 +1,23 @@
-"""The read-outs in a row of a world model, and which of its columns compare models. No torch here."""
+"""The columns of a world model's row that compare models. No torch here."""
 
 from __future__ import annotations
 
 from equiwm.claims.ablation.kind import Row
 
 
-def targets(row: Row) -> list[str]:
-    """Names of the read-outs that a row holds; none of a forward model's."""
-    return [key.removeprefix("readout_").removesuffix("_action") for key in row if key.endswith("_action")]
+def quality_columns(row: Row) -> dict[str, tuple[str, str, str | None]]:
+    """What compares models, by name: its columns at seen and at other orientations, and from the action alone.
 
-
-def quality(row: Row) -> tuple[str, str]:
-    """The columns that compare models, at seen and at other orientations.
-
-    The state's own relMSE where that is what the model predicts, else the error of the first read-out.
+    Every read-out of a latent model; the state's own relMSE of a forward model, which predicts nothing else.
     """
-    found = targets(row)
-    return (f"readout_{found[0]}", f"readout_{found[0]}_ood") if found else ("seen_relmse", "ood_relmse")
-
-
-def quality_words(row: Row) -> str:
-    """What `quality` measures."""
-    found = targets(row)
-    return f"read-out error of the {found[0].replace('_', ' ')}" if found else "relMSE of the next state"
+    targets = [key.removeprefix("readout_").removesuffix("_action") for key in row if key.endswith("_action")]
+    if not targets:
+        return {"relMSE of the next state": ("seen_relmse", "ood_relmse", None)}
+    return {
+        f"read-out, {target.replace('_', ' ')}": (
+            f"readout_{target}",
+            f"readout_{target}_ood",
+            f"readout_{target}_action",
+        )
+        for target in targets
+    }

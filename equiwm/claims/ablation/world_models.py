@@ -101,6 +101,7 @@ def model_columns(
     *,
     unseen: Orientations = "unseen",
     transitions: int = TEST_TRANSITIONS,
+    elements: int = ELEMENTS,
 ) -> dict[str, Any]:
     """What a row says of a trained world model, on held-out transitions that are the same for every seed.
 
@@ -115,6 +116,7 @@ def model_columns(
         train: the transitions it was trained on.
         unseen: where the other orientations lie; `all` where training has seen every one.
         transitions: held-out transitions.
+        elements: group elements of the residual.
     """
     parts = [*held_out_pair(world, transitions, PROBE_SEED, unseen), train]
     seen, ood, train = (part.to(torch.float32, "cpu") for part in parts)
@@ -123,7 +125,7 @@ def model_columns(
         model,
         [model.observation_rep, model.action_rep],
         model.latent_rep,
-        world.group.sample(ELEMENTS, PROBE_SEED),
+        world.group.sample(elements, PROBE_SEED),
         [few.observation, few.action],
     )
     with torch.no_grad():
