@@ -46,6 +46,9 @@ class CloudConfig:
         "coupled", "one vector drives force and torque (the paper's), or each has its own"
     )
     points: int = _field(24, "points of a cloud, always in the same order")
+    breaking: float = _field(
+        0.0, "strength g of a term - g <e_z, x~_p> e_z, which breaks the symmetry: each step flattens the cloud along z"
+    )
     wedge: tuple[float, float] = _field((0.0, 90.0), "scene orientations about z seen in training, degrees [low, high)")
 
 
@@ -69,9 +72,10 @@ class FieldConfig:
     dimension: Literal[2, 3] = _field(2, "dimension d of the space")
     breaking: float = _field(0.0, "strength g of a term - g <s_c, e> e along a fixed axis e, which breaks the symmetry")
     coverage: float | None = _field(
-        None, "orientations seen in training: degrees of an arc (d = 2), radius of a ball (d = 3); null is 180 or 90"
+        None,
+        "orientations seen in training: degrees of an arc (d = 2), radius of a ball (d = 3), of which 0 is the wedge "
+        "[0, 90) about z; null is 180 or 90",
     )
-
     warmup: int = _field(
         0, "steps: a transition starts 0 to so many after its scene, as a rollout meets it; 0 is the paper's data"
     )
@@ -83,12 +87,14 @@ class FieldConfig:
 
     @property
     def ball(self) -> float | None:
-        """Radius in degrees of the ball of rotations that training sees; None in the plane."""
-        return self.covered if self.dimension == 3 else None
+        """Radius in degrees of the ball of rotations that training sees; None in the plane, and for a wedge about z."""
+        return self.covered or None if self.dimension == 3 else None
 
     @property
     def wedge(self) -> tuple[float, float]:
         """The rotations of the plane, or about z, that training sees: [0, covered), or [-covered, covered]."""
+        if self.covered == 0.0:
+            return (0.0, 90.0)
         return (0.0 if self.dimension == 2 else -self.covered, self.covered)
 
 
@@ -101,6 +107,16 @@ WORLDS: dict[str, type[WorldConfig]] = {
 }
 
 
+def is_broken(world: WorldConfig) -> bool:
+    """Whether a world's dynamics does not commute with its group.
+
+    An outcome that is turned with its scene is then none of this world's: test sets are stepped afresh.
+    """
+    if isinstance(world, BodyConfig):
+        return world.cone == "pyramidal"
+    return isinstance(world, CloudConfig | FieldConfig) and world.breaking > 0.0
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """Encoder E, predictor f and the latent between them."""
@@ -109,7 +125,7 @@ class ModelConfig:
         "vn",
         "equivariant: vn (vectors), vn_cloud (points in a fixed order), vn_set (points without order), e3nn (the "
         "paper's in 3D), frame (an MLP averaged over frames); ordinary: mlp, mlp_centred (translations taken off); "
-        "identity (a forward model: the latent is the state)",
+        "identity (a forward model: the latent is the state, points centred)",
     )
     predictor: Literal["vn", "vn_cross", "frame", "mlp"] = _field(
         "vn",
@@ -341,12 +357,13 @@ def _check(config: Config) -> None:
         raise ConfigError("training.weight_decay and training.variance_weight: expected at least 0.")
     if isinstance(world, FieldConfig):
         largest = 360 if world.dimension == 2 else 180
-        if not 0.0 < world.covered <= largest:
+        wedge_about_z = world.dimension == 3 and world.covered == 0.0
+        if not (0.0 < world.covered <= largest or wedge_about_z):
             raise ConfigError(f"world.coverage: got {world.covered:g}, expected degrees above 0, at most {largest}.")
         if world.warmup < 0:
             raise ConfigError(f"world.warmup: got {world.warmup}, expected at least 0 steps.")
-        if not 0.0 <= world.breaking < float("inf"):
-            raise ConfigError(f"world.breaking: got {world.breaking:g}, expected a finite strength of at least 0.")
+    if isinstance(world, CloudConfig | FieldConfig) and world.breaking < 0.0:
+        raise ConfigError(f"world.breaking: got {world.breaking:g}, expected a strength of at least 0.")
     if planning.elites > planning.samples:
         raise ConfigError(
             f"planning.elites: got {planning.elites}, expected 1 to planning.samples ({planning.samples})."

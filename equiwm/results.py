@@ -292,6 +292,7 @@ class OptimizerRow(Result):
 
     Attributes:
         optimizer: its name.
+        initial: relative composed residual at initialisation, float32.
         float32: relative composed residual after training.
         float64: the same weights, probed in float64.
         max_abs: largest absolute composed residual, float32.
@@ -305,6 +306,7 @@ class OptimizerRow(Result):
     """
 
     optimizer: str
+    initial: float
     float32: float
     float64: float
     max_abs: float
@@ -497,3 +499,30 @@ class ClosedLoopResult(Result):
     passed: bool
     parameters: int
     seed: int
+
+
+@dataclass(frozen=True)
+class AblationResult(Result):
+    """Section `ablate` of a study.
+
+    Attributes:
+        kind: the stress test.
+        world: the world it ran on.
+        question: what it asks.
+        answer: what its rows say, in one sentence.
+        dims: dimensions.
+        seeds: seeds.
+        quick: whether it is the small version.
+        rows: one a cell, arm and seed, as in `rows.csv`.
+        failed: cells that ended in an error and networks that diverged, each with its message.
+    """
+
+    kind: str
+    world: str
+    question: str
+    answer: str
+    dims: list[int]
+    seeds: list[int]
+    quick: bool
+    rows: list[dict[str, Any]]
+    failed: list[str]

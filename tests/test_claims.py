@@ -291,7 +291,7 @@ def test_action_only_is_what_the_action_explains():
 @pytest.mark.parametrize("preset", PRESETS)
 def test_readouts_of_a_run(loaded, sweeps, preset):
     run, result = loaded[preset, torch.float64], sweeps[preset, torch.float64]
-    readouts, data = Readouts(run), held_out(run, 100, 1000)
+    readouts, data = Readouts.of_run(run), held_out(run, 100, 1000)
     assert set(result.readout) == {"block_position", "block_direction"}
     for name, entry in result.readout.items():
         assert entry.commutant == (run.config.model.predictor == "vn")
@@ -304,7 +304,7 @@ def test_readouts_of_a_run(loaded, sweeps, preset):
 def test_readouts_are_fitted_on_the_training_transitions(loaded):
     run = loaded["vn-2d", torch.float64]
     expected = run.world.transitions(200, seed=0)
-    assert torch.equal(Readouts(run).train.observation, expected.observation)
+    assert torch.equal(Readouts.of_run(run).train.observation, expected.observation)
 
 
 # Held-out data

@@ -251,3 +251,33 @@ def test_wrong_input_is_refused_in_one_line(wrong, message):
     with pytest.raises(DataError, match=message) as caught:
         wrong(Cloud())
     assert "\n" not in str(caught.value)
+
+
+def test_breaking_is_its_definition():
+    exact, broken = Cloud(), Cloud(CloudConfig(breaking=0.3))
+    data = exact.transitions(32, seed=0)
+    expected = data.next_observation.clone()
+    expected[..., 2] -= 0.3 * (data.observation - data.observation.mean(-2, keepdim=True))[..., 2]
+    assert torch.allclose(broken.transitions(32, seed=0).next_observation, expected, atol=1e-14)
+
+
+def test_a_broken_world_is_not_equivariant_and_keeps_the_turns_about_its_vertical():
+    worlds = {strength: Cloud(CloudConfig(breaking=strength)) for strength in (0.0, 0.1, 0.4)}
+    exact, weak, strong = (world.symmetry_residual(50, 4, seed=3).worst["free"] for world in worlds.values())
+    assert exact < 1e-11
+    assert strong > weak > 0.1
+    data, broken = worlds[0.4].transitions(32, seed=0), worlds[0.4]
+    for element, kept in ((SE3.rotation(70.0, "z"), True), (SE3.rotation(70.0, "x"), False)):
+        turned = data.transform(element, broken.observation_rep, broken.action_rep)
+        error = (broken.step(turned.observation, turned.action) - turned.next_observation).abs().max()
+        assert (float(error) < 1e-12) == kept
+
+
+def test_unseen_transitions_are_the_seen_ones_turned_with_the_world_s_own_outcome():
+    for strength, rigid in ((0.0, True), (0.4, False)):
+        world = Cloud(CloudConfig(breaking=strength))
+        seen, unseen = (world.transitions(16, seed=2, orientations=kind) for kind in ("seen", "unseen"))
+        assert torch.allclose(seen.action.norm(dim=-1), unseen.action.norm(dim=-1), atol=1e-12)
+        steps = [(part.next_observation - part.observation).norm(dim=-1) for part in (seen, unseen)]
+        assert torch.allclose(*steps, atol=1e-12) == rigid
+        assert torch.equal(world.step(unseen.observation, unseen.action), unseen.next_observation)

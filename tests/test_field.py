@@ -153,6 +153,36 @@ def test_spatial_orientations_fill_the_ball_and_its_complement():
             assert kstest(found, reference).pvalue > 1e-3
 
 
+def test_no_coverage_in_space_is_the_wedge_about_z():
+    world = field(3, coverage=0.0)
+    turns = world._turns(20_000, 5, "seen").linear
+    angles = torch.rad2deg(torch.atan2(turns[:, 1, 0], turns[:, 0, 0])).numpy()
+    assert kstest(angles, "uniform", (0.0, 90.0)).pvalue > 1e-3
+    assert float((turns[:, 2, 2] - 1.0).abs().max()) < 1e-12
+    haar = np.rad2deg(Rotation.random(20_000, rng=np.random.default_rng(0)).magnitude())
+    assert kstest(orientations_of(world, "unseen"), haar).pvalue > 1e-3
+    assert (world.config.ball, world.config.wedge) == (None, (0.0, 90.0))
+
+
+@BOTH
+def test_augmented_copies_are_the_scenes_turned_anew(d):
+    world = field(d, coverage=120.0)
+    state, action = world.augmented(50, 3, seed=4)
+    data = world.transitions(50, seed=4)
+    assert torch.equal(state[:50], data.observation)
+    assert torch.equal(action[:50], data.action)
+
+    def gram(rows):
+        vectors = torch.cat([state[rows], action[rows, None]], 1)
+        return vectors @ vectors.mT
+
+    first, second = slice(0, 50), slice(50, 100)
+    torch.testing.assert_close(gram(first), gram(second))
+    assert float((state[first] - state[second]).abs().amax((1, 2)).min()) > 0
+    with pytest.raises(DataError, match="augmented"):
+        world.augmented(50, 0, seed=4)
+
+
 @pytest.mark.parametrize(("low", "high"), [(0.0, np.pi), (0.0, 0.7), (1.2, np.pi)])
 def test_haar_angles_invert_their_distribution(low, high):
     uniform = np.linspace(0.0, 1.0, 101)

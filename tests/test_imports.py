@@ -25,6 +25,7 @@ LEVELS = {
     "results": 1,
     "stats": 1,
     "grid": 1,
+    "cluster": 1,
     "symmetry": 1,
     "nn": 2,
     "audit": 2,
@@ -42,7 +43,7 @@ LEVELS = {
 }
 """Room -> level, as in the design. A new room has to be given its place here."""
 
-ROOMS_WITHOUT_TORCH = ("errors", "config", "files", "runs", "results", "stats", "grid", "report")
+ROOMS_WITHOUT_TORCH = ("errors", "config", "files", "runs", "results", "stats", "grid", "cluster", "report")
 MODULES = sorted(
     ".".join(("equiwm", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
     for path in ROOT.rglob("*.py")

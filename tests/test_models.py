@@ -240,7 +240,8 @@ def test_encoder_and_predictor_meet_in_one_latent(into):
 def test_latents_hold_no_points():
     points = Rep.parse("4xp", 2)
     with pytest.raises(RepError, match=r"no points.*4xp"):
-        WorldModel(IdentityEncoder(points), identity_predictor(points, points), ACTION)
+        WorldModel(identity_predictor(points, points), identity_predictor(points, points), ACTION)
+    assert IdentityEncoder(points).out_rep == vectors(4, 2)
 
 
 def test_encoders_refuse_what_is_no_vector():

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from equiwm.audit.residual import Residual, check_equivariance
 from equiwm.errors import RepError
+from equiwm.nn import nonlinear
 from equiwm.nn.layer import Layer, Sequential, to_channels_last, to_flat
 from equiwm.nn.linear import ComplexVNLinear, DenseLinear, VNLinear
 from equiwm.nn.nonlinear import DenseReLU, VNReLU
@@ -228,6 +229,66 @@ def test_vn_relu_of_zero_is_zero_with_finite_gradient():
     assert torch.equal(layer(x), torch.zeros(1, 3, 5, dtype=torch.float64))
     assert x.grad is not None
     assert bool(x.grad.isfinite().all())
+
+
+# VNReLU under torch.func
+
+
+RELUS = [name for name in LAYERS if name.startswith("VNReLU")]
+
+
+@pytest.mark.parametrize("name", RELUS)
+def test_vn_relu_under_vmap_is_a_loop(name):
+    """Over samples with shared weights, and over weights: outputs, and gradients by the derivative written by hand."""
+    layer = build(LAYERS[name])
+    x = torch.randn(6, 4, layer.in_rep.d, 5, dtype=torch.float64)
+    weights = {key: torch.randn(6, *value.shape, dtype=torch.float64) for key, value in layer.named_parameters()}
+
+    def loss(weights: dict[str, Tensor], x: Tensor) -> Tensor:
+        return torch.func.functional_call(layer, weights, (x,)).sin().sum()
+
+    shared = {key: value.detach() for key, value in layer.named_parameters()}
+    mapped = torch.func.vmap(lambda x: torch.func.functional_call(layer, shared, (x,)))(x)
+    assert torch.allclose(mapped, torch.stack([layer(row) for row in x]), rtol=0, atol=1e-14)
+    gradients = torch.func.vmap(torch.func.grad(loss))(weights, x)
+    for index, row in enumerate(x):
+        own = {key: value[index].clone().requires_grad_() for key, value in weights.items()}
+        loss(own, row).backward()
+        for key, value in own.items():
+            scale = float(value.grad.abs().max())
+            assert torch.allclose(gradients[key][index], value.grad, rtol=0, atol=1e-13 * scale)
+
+
+def test_vn_relu_under_vmap_has_right_derivatives_of_both_orders():
+    layer = build(LAYERS["VNReLU-complex"])
+    x = torch.randn(3, 4, 2, 5, dtype=torch.float64)
+
+    def mapped(real: Tensor, imaginary: Tensor) -> Tensor:
+        weights = {"direction.real": real, "direction.imaginary": imaginary}
+        return torch.func.vmap(lambda x: torch.func.functional_call(layer, weights, (x,)).sum(0))(x)
+
+    weights = tuple(parameter.detach().clone().requires_grad_() for parameter in layer.parameters())
+    assert torch.autograd.gradcheck(mapped, weights)
+    assert torch.autograd.gradgradcheck(mapped, weights)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_both_forms_of_vn_relu_are_equal_to_the_bit(dtype):
+    """Without and under torch.func, zeros included: what a stack trains and what a single model does agree."""
+    v, q = torch.randn(2, 64, 3, 5, dtype=dtype)
+    v[0], q[1] = 0.0, 0.0
+    v[2], q[2] = torch.eye(3, 5), torch.eye(3, 5).flip(0)  # <V, q> = 0, neither of them 0
+    inputs = [(v.clone().requires_grad_(), q.clone().requires_grad_()) for _ in range(2)]
+    outputs = [
+        form(*pair, VNReLU.eps)
+        for form, pair in zip((nonlinear._AwayFrom.apply, nonlinear._away_from), inputs, strict=True)
+    ]
+    assert torch.equal(*outputs)
+    for output in outputs:
+        output.sin().sum().backward()
+    for by_hand, by_autograd in zip(*inputs, strict=True):
+        bound = 1e3 * torch.finfo(dtype).eps * float(by_hand.grad.abs().max())
+        assert torch.allclose(by_hand.grad, by_autograd.grad, rtol=0, atol=bound)
 
 
 def test_layouts_are_inverse_and_keep_vectors_together():

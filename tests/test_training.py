@@ -23,11 +23,12 @@ from equiwm.cli.main import run as command_line
 from equiwm.config import load
 from equiwm.errors import ConfigError, DataError, EquiwmError, RunError, TrainingError
 from equiwm.loading import load_run, read_tensors
+from equiwm.models.cross import CrossVNPredictor
 from equiwm.models.factory import build_model
-from equiwm.models.world_model import WorldModel
+from equiwm.models.world_model import IdentityEncoder, WorldModel
 from equiwm.runs import Run
-from equiwm.symmetry.groups import O2
-from equiwm.symmetry.reps import vectors
+from equiwm.symmetry.groups import O2, SE3
+from equiwm.symmetry.reps import Rep, vectors
 from equiwm.training.fit import Fit
 from equiwm.training.muon import StackedMuon
 from equiwm.training.objective import JEPA, Forward, columns, variance_hinge
@@ -128,7 +129,7 @@ def test_the_variance_hinge():
 
 def test_forward_is_its_equation():
     data, model = fake_data(50, dtype=torch.float64), small_model("vn-2d-forward", dtype=torch.float64)
-    loss = Forward(data)(model, data.observation, data.action, data.next_observation)
+    loss = Forward(model.encoder, data)(model, data.observation, data.action, data.next_observation)
     predicted = model(data.observation, data.action).detach().unflatten(1, (4, 2))
     expected = 0.0
     for channel in range(4):
@@ -143,7 +144,7 @@ def test_predicting_no_change_has_forward_loss_one():
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.zero_()
-    loss = Forward(data)(model, data.observation, data.action, data.next_observation)
+    loss = Forward(model.encoder, data)(model, data.observation, data.action, data.next_observation)
     assert float(loss.total.detach()) == pytest.approx(1.0, rel=1e-12)
 
 
@@ -151,8 +152,9 @@ def test_predicting_no_change_has_forward_loss_one():
 def test_forward_weights_do_not_turn_with_the_data(preset):
     data = fake_data(50, dtype=torch.float64)
     turned = data.transform(O2.sample(1, 3)[0], OBSERVATION, ACTION)
-    assert Forward(data).weight.shape == (4, 1)
-    assert torch.allclose(Forward(data).weight, Forward(turned).weight, rtol=1e-12)
+    encoder = IdentityEncoder(OBSERVATION)
+    assert Forward(encoder, data).weight.shape == (4, 1)
+    assert torch.allclose(Forward(encoder, data).weight, Forward(encoder, turned).weight, rtol=1e-12)
 
 
 def test_a_channel_that_never_moves_is_refused():
@@ -160,7 +162,20 @@ def test_a_channel_that_never_moves_is_refused():
     still = data.next_observation.clone()
     still[:, 2] = data.observation[:, 2]
     with pytest.raises(ValueError, match=r"channels \[2\] never move"):
-        Forward(replace(data, next_observation=still))
+        Forward(IdentityEncoder(OBSERVATION), replace(data, next_observation=still))
+
+
+def test_the_forward_loss_of_points_does_not_see_where_they_are():
+    rep = Rep.parse("5xp", 3)
+    model = WorldModel(IdentityEncoder(rep), CrossVNPredictor(rep.linear_part, vectors(1, 3), (4,), 2), vectors(1, 3))
+    draw = torch.randn(3, 20, 5, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    data = Transitions(draw[0], draw[1, :, 0], draw[2], torch.arange(20))
+    moved = data.transform(SE3.elements(torch.eye(3), torch.tensor([3.0, -2.0, 1.0])), rep, vectors(1, 3))
+    losses = [
+        Forward(model.encoder, part)(model.double(), part.observation, part.action, part.next_observation).total
+        for part in (data, replace(moved, next_observation=data.next_observation))
+    ]
+    assert torch.allclose(losses[0], losses[1], rtol=1e-12)
 
 
 # Objectives over several steps
@@ -188,7 +203,7 @@ def test_jepa_over_several_steps_is_its_equation():
 
 def test_forward_over_several_steps_is_its_equation():
     data, model = fake_sequences(20, 3, dtype=torch.float64), small_model("vn-2d-forward", dtype=torch.float64)
-    loss = Forward(data)(model, *columns(data))
+    loss = Forward(model.encoder, data)(model, *columns(data))
     start, *states = by_hand(model, data)
     expected = 0.0
     for step, state in enumerate(states, 1):
@@ -204,7 +219,7 @@ def test_one_step_of_a_sequence_is_a_transition(preset):
     start, action, following = columns(sequences)
     transitions = Transitions(start, action[:, 0], following[:, 0], episode=sequences.episode)
     losses = [
-        (JEPA(model.encoder, 0.04) if preset == "vn-2d" else Forward(data))(model, *columns(data)).total
+        (JEPA(model.encoder, 0.04) if preset == "vn-2d" else Forward(model.encoder, data))(model, *columns(data)).total
         for data in (sequences, transitions)
     ]
     assert torch.equal(*losses)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 
 from equiwm.claims.orbit import parse_orbit
-from equiwm.claims.probe import apart
+from equiwm.claims.probe import held_out_seed
 from equiwm.config import PlanningConfig
 from equiwm.devices import DTYPES
 from equiwm.errors import ConfigError
@@ -106,11 +106,11 @@ def orbit_cell(params: dict[str, Any]) -> dict[str, Any]:
         orbit = parse_orbit(params["orbit"], world, seed).elements
         g = Elements(torch.cat([g.linear, orbit.linear]), torch.cat([g.translation, orbit.translation]))
     task = params["task"]
-    tasks = arena.turned(arena.tasks(task + 1, apart(seed)).take([task] * len(g)), g)
+    tasks = arena.turned(arena.tasks(task + 1, held_out_seed(seed)).take([task] * len(g)), g)
     policy: Policy
     if params["line"] == "replay":
         assert isinstance(world, Cloud)
-        policy = _replay(world, task, apart(seed), g, config.steps)
+        policy = _replay(world, task, held_out_seed(seed), g, config.steps)
     else:
         # One seed for the task, whichever way it is turned: paired.
         seeds = [[seed, task]] * len(g)

@@ -35,20 +35,24 @@ def parse_optimizers(text: str) -> list[OptimizerName]:
     return [known[name] for name in dict.fromkeys(asked)]
 
 
-def optimizer_cell(params: dict[str, Any]) -> dict[str, Any]:
-    """Train one configuration under one optimiser and probe it in float32 and float64; gives an `OptimizerRow`."""
-    config = parse(params["config"])
-    folder, name = Path(params["folder"]), config.training.optimizer
-    # A cell that was interrupted left its own run, which goes on from its last epoch.
-    run = prepare_run(config, folder, name, seed=params["train_seed"], resume=True)
+def train_under(config: Config, folder: Path, seed: int) -> Run:
+    """The complete run of a configuration, named after its optimiser; one that was interrupted goes on."""
+    run = prepare_run(config, folder, config.training.optimizer, seed=seed, resume=True)
     if run.state != "complete":
         train_run(run, device=torch.device("cpu"))
+    return run
+
+
+def probe_run(run: Run, *, group: str | None, samples: int, tolerance: float | None, seed: int) -> OptimizerRow:
+    """Residuals of a run at initialisation and as trained, in float32 and float64; the arguments are `verify`'s."""
     trained = run.metrics()["train"]
-    probe = {key: params[key] for key in ("group", "samples", "tolerance", "seed")}
-    single = verify(load_run(run.path, torch.float32), **probe)
-    double = verify(load_run(run.path, torch.float64), **probe)
+    single, double = (
+        verify(load_run(run.path, dtype), group=group, samples=samples, tolerance=tolerance, seed=seed)
+        for dtype in (torch.float32, torch.float64)
+    )
     return OptimizerRow(
-        optimizer=name,
+        optimizer=run.config.training.optimizer,
+        initial=single.init.composed,
         float32=single.trained.composed,
         float64=double.trained.composed,
         max_abs=single.trained.max_abs,
@@ -59,7 +63,14 @@ def optimizer_cell(params: dict[str, Any]) -> dict[str, Any]:
         control=single.control.composed,
         verdict=single.verdict if single.verdict == double.verdict else f"{single.verdict} / {double.verdict}",
         passed=single.passed and double.passed,
-    ).as_dict()
+    )
+
+
+def optimizer_cell(params: dict[str, Any]) -> dict[str, Any]:
+    """Train one configuration under one optimiser and probe it; gives an `OptimizerRow`."""
+    run = train_under(parse(params["config"]), Path(params["folder"]), params["train_seed"])
+    probe = {key: params[key] for key in ("group", "samples", "tolerance", "seed")}
+    return probe_run(run, **probe).as_dict()
 
 
 def optimizer_study(
@@ -99,7 +110,7 @@ def optimizer_study(
     names = parse_optimizers(optimizers)
     loaded = load_run(path)
     chosen = fitting_group(loaded, group)
-    configs = {name: _under(loaded.config, name) for name in names}
+    configs = {name: under(loaded.config, name) for name in names}
     study_config = {
         **loaded.config.as_dict(),
         "study": {
@@ -147,7 +158,7 @@ def optimizer_study(
     return study, OptimizerStudy(group=chosen.name, samples=samples, rows=rows, failed=failed, passed=passed, seed=seed)
 
 
-def _under(config: Config, optimizer: OptimizerName) -> Config:
+def under(config: Config, optimizer: OptimizerName) -> Config:
     """The configuration with another optimiser at that one's own learning rate."""
     lr = config.training.lr if optimizer == config.training.optimizer else None
     return replace(config, training=replace(config.training, optimizer=optimizer, lr=lr))

@@ -10,7 +10,7 @@ import torch
 from equiwm.errors import DataError, GroupError
 from equiwm.loading import LoadedRun
 from equiwm.symmetry.groups import Group
-from equiwm.worlds.world import Orientations, Progress, Sequences, SequenceWorld, Transitions
+from equiwm.worlds.world import Orientations, Progress, Sequences, SequenceWorld, Transitions, World
 
 _HELD_OUT = 0x7E57
 PROBE_SEED = 1000
@@ -42,7 +42,25 @@ def fitting_group(loaded: LoadedRun, name: str | None) -> Group:
 
 def held_out(loaded: LoadedRun, n: int, seed: int) -> Transitions:
     """`n` transitions from the training wedge, float64, never those of a training whatever the seeds."""
-    return loaded.world.transitions(n, seed=apart(seed))
+    return loaded.world.transitions(n, seed=held_out_seed(seed))
+
+
+def held_out_pair(world: World, n: int, seed: int, unseen: Orientations = "unseen") -> tuple[Transitions, Transitions]:
+    """`n` transitions at seen orientations and the same ones at others, float64, never those of a training.
+
+    Scenes and actions are turned, each pair by an element of its own; the outcome is the world's own at both.
+
+    Args:
+        world: the world.
+        n: transitions of each set.
+        seed: seed of both.
+        unseen: where the second set lies; `all` where training has seen every orientation.
+
+    Raises:
+        DataError: no orientation is unseen.
+    """
+    seen = world.transitions(n, seed=held_out_seed(seed))
+    return seen, world.transitions(n, seed=held_out_seed(seed), orientations=unseen)
 
 
 def held_out_pairs(
@@ -65,7 +83,7 @@ def held_out_pairs(
             if progress:
                 progress(before + done, whole)
 
-        return world.sequences(n, horizon, seed=apart(seed), orientations=orientations, progress=count)
+        return world.sequences(n, horizon, seed=held_out_seed(seed), orientations=orientations, progress=count)
 
     seen, unseen = draw("seen", 0), draw("unseen", n)
     pair = (
@@ -77,6 +95,6 @@ def held_out_pairs(
     return replace(pair[0], excluded=excluded), pair[1]
 
 
-def apart(seed: int) -> int:
-    """A seed for data that no training sees, whatever its seed."""
+def held_out_seed(seed: int) -> int:
+    """A seed of data far from every training's."""
     return int(np.random.SeedSequence((seed, _HELD_OUT)).generate_state(1, np.uint64)[0] >> 1)

@@ -10,12 +10,12 @@ from equiwm.claims.bins import OrbitBin, orbit_bins
 from equiwm.claims.excess import symmetry_excess
 from equiwm.claims.probe import PROBE_SEED, fitting_group, held_out
 from equiwm.claims.readout import Readout, action_only_error, fit_readout, pooled_error
-from equiwm.config import FieldConfig
+from equiwm.config import FieldConfig, is_broken
 from equiwm.loading import LoadedRun
 from equiwm.models.world_model import WorldModel
 from equiwm.results import Bin, ReadoutResult, SweepResult, SymmetryExcess
 from equiwm.symmetry.groups import Group
-from equiwm.worlds.world import Progress, Transitions
+from equiwm.worlds.world import Progress, Transitions, World
 
 DEFAULT_BINS = {2: 36, 3: 64}
 """Angles round the circle; random elements in space."""
@@ -43,33 +43,40 @@ def component_relmse(loaded: LoadedRun, data: Transitions) -> dict[str, float]:
 
 
 class Readouts:
-    """The read-outs of a run: fitted once on its training transitions, evaluated on any others."""
+    """The read-outs of a model: fitted once on its training transitions, evaluated on any others.
 
-    def __init__(self, loaded: LoadedRun) -> None:
-        self.loaded = loaded
-        n = loaded.config.training.transitions
-        data = loaded.world.transitions(n, seed=loaded.seed).to(loaded.dtype, loaded.device)
+    Args:
+        model: the trained model.
+        world: its world, which names the targets.
+        train: its training transitions, in its dtype and on its device.
+    """
+
+    def __init__(self, model: WorldModel, world: World, train: Transitions) -> None:
+        self.model, self.world, self.train = model, world, train
         with torch.no_grad():
-            latents = loaded.model(data.observation, data.action)
-        self.train = data
+            latents = model(train.observation, train.action)
         self.fitted: dict[str, Readout] = {
-            name: fit_readout(
-                latents, target, data.episode, rep=loaded.model.latent_rep, commutant=loaded.model.equivariant
-            )
-            for name, target in loaded.world.readout_targets(data.next_observation).items()
+            name: fit_readout(latents, target, train.episode, rep=model.latent_rep, commutant=model.equivariant)
+            for name, target in world.readout_targets(train.next_observation).items()
         }
+
+    @classmethod
+    def of_run(cls, loaded: LoadedRun) -> Readouts:
+        """Those of a run, on the transitions it was trained on."""
+        train = loaded.world.transitions(loaded.config.training.transitions, seed=loaded.seed)
+        return cls(loaded.model, loaded.world, train.to(loaded.dtype, loaded.device))
 
     def errors(self, data: Transitions) -> dict[str, float]:
         """Pooled read-out error of each target on given transitions."""
-        world = self.loaded.world
+        world = self.world
         with torch.no_grad():
-            latents = self.loaded.model(data.observation, data.action)
+            latents = self.model(data.observation, data.action)
         now, then = world.readout_targets(data.observation), world.readout_targets(data.next_observation)
         return {name: pooled_error(fit(latents), then[name], now[name]) for name, fit in self.fitted.items()}
 
     def action_only(self, data: Transitions) -> dict[str, float]:
         """Error of the read-out of each target's change from the action alone."""
-        world = self.loaded.world
+        world = self.world
         change, test_change = (
             {
                 name: target - world.readout_targets(part.observation)[name]
@@ -107,7 +114,7 @@ def sweep(
 
     One held-out test set is turned into each bin, which is legitimate because the world carries the group. Under a
     larger group (O(2) in an SO(2) world) that is the question, so the world is stepped afresh from the turned
-    scenes, and `symmetry_excess` says whether it and the model agree. So is a velocity field that is broken.
+    scenes, and `symmetry_excess` says whether it and the model agree. So is a world that is broken.
 
     Args:
         loaded: the run, in the dtype to evaluate in.
@@ -124,14 +131,14 @@ def sweep(
     world = loaded.world
     larger = chosen not in world.group
     settings = loaded.config.world
-    broken = isinstance(settings, FieldConfig) and settings.breaking > 0.0
+    broken = is_broken(settings)
     ball = settings.ball if isinstance(settings, FieldConfig) else None
     data = held_out(loaded, transitions, seed)
     if larger or broken:
         # A world that is stepped afresh starts from what an observation shows, so the straight set does as well.
         data = replace(data, next_observation=world.step(data.observation, data.action))
     entries = orbit_bins(chosen, bins or DEFAULT_BINS[chosen.d], seed, settings.wedge, ball=ball)
-    readouts = Readouts(loaded)
+    readouts = Readouts.of_run(loaded)
     measured = []
     for entry in entries:
         turned = _turned(loaded, data, entry, resample=larger or broken)

@@ -11,6 +11,7 @@ from types import FrameType
 
 import typer
 
+from equiwm.cli.ablate import ablate
 from equiwm.cli.closed_loop import closed_loop
 from equiwm.cli.output import quiet_pipe
 from equiwm.cli.presets import presets
@@ -34,6 +35,7 @@ app.command("verify-equivariance")(verify_equivariance)
 app.command("sweep-group")(sweep_group)
 app.command("rollout")(rollout)
 app.command("closed-loop")(closed_loop)
+app.command("ablate")(ablate)
 app.command("report")(report)
 app.command("presets")(presets)
 
@@ -111,7 +113,7 @@ def main() -> None:
         sys.unraisablehook = _on_unraisable
     status = run(sys.argv[1:])
     if status == 130:
-        print("A training that was interrupted goes on with --resume.", file=sys.stderr)
+        print("A training or a study that was interrupted goes on with --resume.", file=sys.stderr)
     with quiet_pipe(sys.stdout):
         sys.stdout.flush()
     sys.exit(status)

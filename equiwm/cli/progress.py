@@ -2,10 +2,37 @@
 
 from __future__ import annotations
 
+import time
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+
+def seconds_left(elapsed: float, before: float, share: float) -> float | None:
+    """Time that the rest of some work takes at the pace so far; None before there is a pace.
+
+    Args:
+        elapsed: seconds since the start.
+        before: share of the work in [0, 1] that was done at the start.
+        share: share that is done now.
+    """
+    return elapsed * (1.0 - share) / (share - before) if share > before else None
+
+
+class _TimeLeft(TimeRemainingColumn):
+    """Time left by the pace of the bar, or, where steps differ in length, until the moment in the field `end`."""
+
+    def render(self, task: Task) -> Text:
+        if "end" not in task.fields:
+            return super().render(task)
+        end = task.fields["end"]
+        left = None if end is None else end - time.monotonic()
+        if left is None or left < 0:  # overdue: there is no honest figure until the next cell is done
+            return Text("-:--:--", style="progress.remaining")
+        minutes, seconds = divmod(round(left), 60)
+        return Text(f"{minutes // 60}:{minutes % 60:02}:{seconds:02}", style="progress.remaining")
 
 
 class ProgressBars:
@@ -20,13 +47,14 @@ class ProgressBars:
             TextColumn("{task.description}"),
             BarColumn(bar_width=30),
             MofNCompleteColumn(),
-            TimeRemainingColumn(),
+            _TimeLeft(),
             TextColumn("{task.fields[note]}"),
             console=console,
             transient=True,
             disable=quiet or not console.is_terminal,
         )
         self._tasks: dict[str, TaskID] = {}
+        self._grid_start: tuple[float, float] | None = None
 
     def __enter__(self) -> ProgressBars:
         self._bars.start()
@@ -50,3 +78,11 @@ class ProgressBars:
     def epoch(self, done: int, total: int, loss: float) -> None:
         """Epochs trained."""
         self.count("training", done, total, f"loss {loss:.4g}")
+
+    def grid(self, done: int, total: int, share: float) -> None:
+        """Cells of a grid, some longer than others: `share` of the whole work is done. The first call is the start."""
+        now = time.monotonic()
+        self._grid_start = self._grid_start or (now, share)
+        self.count("cells", done, total)
+        left = seconds_left(now - self._grid_start[0], self._grid_start[1], share)
+        self._bars.update(self._tasks["cells"], end=None if left is None else now + left)

@@ -19,7 +19,7 @@ from equiwm.symmetry.reps import Rep, vectors
 
 def _latent_rep(config: ModelConfig, observation_rep: Rep) -> Rep:
     if config.encoder == "identity":
-        return observation_rep
+        return observation_rep.linear_part
     d = observation_rep.d
     if config.latent % d:
         raise ConfigError(f"model.latent: got {config.latent}, expected a multiple of d = {d} (latents are vectors).")

@@ -6,18 +6,22 @@ import torch
 from torch import Tensor, nn
 
 from equiwm.errors import RepError
+from equiwm.models.clouds import centred
 from equiwm.nn.layer import Layer
 from equiwm.symmetry.reps import Rep
 
 
 class IdentityEncoder(Layer):
-    """E(x) = x, flattened: the latent is the state itself, and the model a forward model. (B, C, d) -> (B, C d)."""
+    """E(x) = x, flattened: the latent is the state itself, and the model a forward model. (B, C, d) -> (B, C d).
+
+    Points are centred on their mean, E(x) = x~, since latents hold no points: what is left out is where the cloud is.
+    """
 
     def __init__(self, observation_rep: Rep) -> None:
-        super().__init__(observation_rep, observation_rep, "flat")
+        super().__init__(observation_rep, observation_rep.linear_part, "flat")
 
     def forward(self, observation: Tensor) -> Tensor:
-        return observation.flatten(-2)
+        return centred(observation, self.in_rep).flatten(-2)
 
 
 class WorldModel(nn.Module):

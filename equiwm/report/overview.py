@@ -75,7 +75,7 @@ _SHORT = {"float32": "f32", "float64": "f64"}
 
 
 def overview_tables(rows: list[dict[str, Any]], folder: Path) -> list[Table]:
-    """Training, last residual and last sweep of every run, a row each; then the read-outs, a row a target.
+    """Training, last residual and last sweep of every run, a row each; then read-outs, a row a target, and ablations.
 
     A dash stands for what was not measured.
     """
@@ -88,6 +88,10 @@ def overview_tables(rows: list[dict[str, Any]], folder: Path) -> list[Table]:
     if readouts:
         headings = ("run", "read-out", "sweep", "seen", "worst unseen", "action alone")
         tables.append(Table(f"read-out errors in {folder}", headings, readouts))
+    ablations = [(row["run"], row["metrics"]["ablate"]) for row in rows if "ablate" in row["metrics"]]
+    if ablations:
+        answers = [(name, entry["question"], entry["answer"]) for name, entry in ablations]
+        tables.append(Table(f"ablations in {folder}", ("study", "question", "answer"), answers))
     return tables
 
 
@@ -95,7 +99,8 @@ def _row(row: dict[str, Any]) -> tuple[str, ...]:
     train, verify, sweep = (row["metrics"].get(key, {}) for key in ("train", "verify_equivariance", "sweep_group"))
     parameters = train.get("parameters")
     residual = verify.get("trained", {}).get("relative_composed")
-    name = row["run"] if row["run"].startswith(str(row["preset"])) else f"{row['run']} ({row['preset']})"
+    named = row["preset"] is None or row["run"].startswith(str(row["preset"]))
+    name = row["run"] if named else f"{row['run']} ({row['preset']})"
     return (
         name,
         str(row["seed"]),

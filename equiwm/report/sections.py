@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from equiwm.report.ablation.view import ablation_tables
 from equiwm.report.closed_loop import closed_loop_tables
 from equiwm.report.sides import sides_of
 from equiwm.report.table import Table, number
@@ -68,6 +69,7 @@ def verify_tables(entry: Mapping[str, Any], name: str) -> list[Table]:
 
 def _optimizer_table(entry: Mapping[str, Any], name: str) -> Table:
     keys = {
+        "initial": "initial",
         "float32": "residual float32",
         "float64": "residual float64",
         "loss_ratio": "loss last / first",
@@ -216,6 +218,7 @@ SECTIONS = {
     "sweep_group": sweep_tables,
     "rollout": rollout_tables,
     "closed_loop": closed_loop_tables,
+    "ablate": ablation_tables,
 }
 """Section of metrics.json -> its tables. Sections of later versions are left out, not refused."""
 
@@ -232,7 +235,7 @@ def section_tables(metrics: Mapping[str, Any], name: str) -> list[Table]:
             for variant, content in entry.get("variants", {"": entry}).items():
                 try:
                     tables += build(content, name)
-                except (KeyError, TypeError, ValueError, AttributeError):
+                except (ImportError, KeyError, TypeError, ValueError, AttributeError):
                     stale = f"{section} {variant}".strip()
                     tables.append(Table(f"{name}: {stale} was written by another version; run it again", ("",), []))
     return tables

@@ -41,7 +41,7 @@ class Fit:
         self.config, self.model, self.data = config, model, data
         self.target = copy.deepcopy(model.encoder).requires_grad_(False)
         self.objective: JEPA | Forward = (
-            JEPA(self.target, config.variance_weight) if config.objective == "jepa" else Forward(data)
+            JEPA(self.target, config.variance_weight) if config.objective == "jepa" else Forward(model.encoder, data)
         )
         self.optimizers = build_optimizer(config.optimizer, model, lr=config.lr, weight_decay=config.weight_decay)
         self.generator = torch.Generator().manual_seed(seed)

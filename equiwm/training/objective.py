@@ -69,19 +69,22 @@ class JEPA:
 
 
 class Forward:
-    """State error weighted per channel and step: mean_{h,c} |z_h,c - x_h,c|^2 / E|x_h,c - x_0,c|^2, with z_0 = x_0.
+    """State error weighted per channel and step: mean_{h,c} |z_h,c - E(x_h)_c|^2 / E|E(x_h)_c - E(x_0)_c|^2.
 
-    A channel that hardly moves (the block) then counts as much as one that moves a lot (the agent), and a near step
-    as much as a far one. The weight of a vector is one number, so the weighted loss is invariant under rotations.
+    E is the identity, which takes points off their mean, and z_0 = E(x_0). A channel that hardly moves (the block)
+    then counts as much as one that moves a lot (the agent), and a near step as much as a far one. The weight of a
+    vector is one number, so the weighted loss is invariant under rotations.
 
     Args:
+        encoder: E, an `IdentityEncoder`.
         data: the training data, from which the weights are taken.
     """
 
-    def __init__(self, data: Transitions | Sequences) -> None:
+    def __init__(self, encoder: nn.Module, data: Transitions | Sequences) -> None:
         first, _, following = columns(data)
+        start, reached = (encoder(part).unflatten(-1, part.shape[-2:]) for part in (first, following))
         several = following.dim() > first.dim()
-        moved = (following - (first[:, None] if several else first)).square().sum(-1).mean(0)  # (C,) or (H, C)
+        moved = (reached - (start[:, None] if several else start)).square().sum(-1).mean(0)  # (C,) or (H, C)
         if bool((moved <= 0).any()):
             still = sorted({int(place[-1]) for place in torch.nonzero(moved <= 0)})
             raise ValueError(f"channels {still} never move in the training data: their weight would be infinite.")
@@ -90,7 +93,7 @@ class Forward:
     def __call__(self, model: WorldModel, observation: Tensor, action: Tensor, next_observation: Tensor) -> Loss:
         """The loss on a batch of `columns`."""
         several = next_observation.dim() > observation.dim()
-        predicted = (model.rollout if several else model)(observation, action).reshape(next_observation.shape)
-        error = (predicted - next_observation).square()
+        predicted = (model.rollout if several else model)(observation, action)
+        error = (predicted - model.encode(next_observation)).square().reshape(next_observation.shape)
         loss = (error * self.weight).sum(-1).mean()
         return Loss(loss, loss, torch.zeros_like(loss))

@@ -58,12 +58,16 @@ class Cloud:
     drift of the centroid already says how the cloud turns. `action="separate"` takes the two apart: a = (f, tau).
     It does not commute with reflections, since tau is given as a polar vector.
 
+    With `breaking` g the world has a vertical: x'_p is less g <e_z, x~_p> e_z, e_z the last axis of the lab. What is
+    left is SE(3) without its tilts. Nothing here turns an outcome, so every transition and sequence is the broken
+    world's own, at whatever orientation it starts.
+
     A scene is a fixed anisotropic Gaussian template (scales 1, 0.55, 0.3, its mean taken off; part of the world, the
     same for every seed) with jitter 0.04 a coordinate and a scale in [0.85, 1.15) for each of its axes, turned as a
     whole about z by an angle of the wedge. It lies about the origin: translations enter through `transform` only.
 
     Args:
-        config: kind of action, number of points, wedge of scene orientations.
+        config: kind of action, number of points, strength of the breaking, wedge of scene orientations.
     """
 
     name = "cloud"
@@ -122,7 +126,12 @@ class Cloud:
         directions = centred / centred.norm(dim=-1, keepdim=True).clamp_min(torch.finfo(torch.float64).tiny)
         stretch = (directions * force).sum(-1, keepdim=True) * directions
         turn = torch.linalg.cross(*torch.broadcast_tensors(torque, centred))
-        return points + DRIFT * force + TORQUE * turn + STRETCH * stretch
+        moved = points + DRIFT * force + TORQUE * turn + STRETCH * stretch
+        if self.config.breaking:
+            pull = torch.zeros_like(centred)
+            pull[..., -1] = centred[..., -1]  # <e_z, x~_p> e_z
+            moved = moved - self.config.breaking * pull
+        return moved
 
     def rollout(self, observation: Tensor, actions: Tensor) -> Tensor:
         """Clouds (..., H + 1, P, 3) of the plans `actions` (..., H, 3) or (..., H, 2, 3), the start included.
@@ -178,14 +187,18 @@ class Cloud:
     ) -> Transitions:
         """`n` transitions, each from a scene of its own; the first m of them are those of `transitions(m)`.
 
-        Actions are the paper's, N(0, 0.6^2) clipped to [-1, 1] coordinate by coordinate. Their distribution is that
-        of no rotated box, which makes the data, not the world, slightly anisotropic.
+        Actions are the paper's, N(0, 0.6^2) clipped to [-1, 1] coordinate by coordinate, which makes the data, not
+        the world, slightly anisotropic. At `all` and `unseen` they are those of `seen`, turned with their scenes.
 
         Raises:
             DataError: as `sample_scenes`.
         """
-        scenes = self.sample_scenes(n, seed, orientations)
+        check_orientations(orientations)
+        clouds, wedge, haar = self._draw_scenes(n, seed)
+        scenes = self.observation_rep.transform(clouds, wedge if orientations == "seen" else haar)
         actions = self._sample_actions(n, _generator(_ACTIONS, seed))
+        if orientations != "seen":
+            actions = self.action_rep.transform(actions, haar @ wedge.inverse())
         following = self.step(scenes, actions)
         if progress is not None:
             progress(n, n)
@@ -248,9 +261,9 @@ class Cloud:
         """max |g x_t - x_t(g x_0, g a)| over the points and steps of random rollouts and their turned copies.
 
         Starts are scenes at Haar orientations, actions those of `transitions`, g a Haar rotation with a translation
-        from N(0, 1). Kinds: `central` where a point comes within 0.08 of the centroid, so near that the stretch of an
-        action of norm 1 carries it across, where its direction u jumps: rounding is multiplied by 0.08 / |x~_p| at
-        each such step. `free` are all others.
+        from N(0, 1). Rounding where `breaking` is 0, and of its order where it is not. Kinds: `central` where a point
+        comes within 0.08 of the centroid, so near that the stretch of an action of norm 1 carries it across, where
+        its direction u jumps: rounding is multiplied by 0.08 / |x~_p| at each such step. `free` are all others.
 
         Raises:
             DataError: `rollouts` or `steps` below 1, or a negative seed.

@@ -46,6 +46,7 @@ class Field:
     A scene is a fixed anisotropic layout of the seven vectors (normal x 1.5, part of the world) with noise 0.3 a
     coordinate, its action included, turned as a whole. Training sees the turns by [0, coverage) degrees in the plane,
     and in space those of the Haar measure with a geodesic angle of at most `coverage`; `unseen` is the complement.
+    A coverage of 0 in space is the wedge [0, 90) about z, whose complement is all but nothing of the whole group.
 
     Args:
         config: dimension, coverage and strength of the breaking.
@@ -125,7 +126,7 @@ class Field:
         return self._layout + NOISE * torch.from_numpy(noise)
 
     def _turns(self, n: int, seed: int, orientations: Orientations) -> Elements:
-        """The orientation of each scene, of a stream of its own for each kind: two kinds are turned generically."""
+        """Orientations of scenes, of a stream of its own for each kind: two kinds are turned generically."""
         check_orientations(orientations)
         covered, whole = self.config.covered, 360.0 if self.config.dimension == 2 else 180.0
         if orientations == "unseen" and covered >= whole:
@@ -136,6 +137,8 @@ class Field:
         uniform = _generator(_TURNS + kind, seed).random(n)
         if self.config.dimension == 2:
             return SO2.rotation(low + (high - low) * uniform)
+        if high == 0.0:
+            return SO3.rotation(90.0 * uniform)
         axes = _generator(_AXES + kind, seed).normal(size=(n, 3))
         axes /= np.linalg.norm(axes, axis=1, keepdims=True)
         angles = haar_angles(uniform, np.deg2rad(low), np.deg2rad(high))
@@ -199,6 +202,25 @@ class Field:
         if progress is not None:
             progress(n, n)
         return Sequences(torch.stack(states, 1), actions, episode=torch.arange(n))
+
+    def augmented(self, n: int, copies: int, *, seed: int) -> tuple[Tensor, Tensor]:
+        """The scenes of `transitions(n)`, each `copies` times and every time turned anew within the coverage.
+
+        What a training sees that turns its data at random on every visit; copy k is the rows [k n, (k + 1) n).
+
+        Returns:
+            States (copies n, 6, d) and actions (copies n, d), float64.
+
+        Raises:
+            DataError: `n` or `copies` below 1, or a negative seed.
+        """
+        if n < 1 or copies < 1:
+            raise DataError(f"augmented: got {copies} copies of {n} scenes; expected at least 1.")
+        turns = self._turns(copies * n, seed, "seen")
+        scenes = self._scenes(n, seed).repeat(copies, 1, 1)
+        return self.observation_rep.transform(scenes[:, :STATES], turns), self.action_rep.transform(
+            scenes[:, STATES], turns
+        )
 
     def readout_targets(self, observation: Tensor) -> Mapping[str, Tensor]:
         """`state`: the six vectors, (n, 6, d) of observations (n, 6, d)."""

@@ -1,0 +1,77 @@
+"""`equiwm ablate`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from equiwm.cli.options import JobsOption, JsonOption, QuietOption
+from equiwm.errors import ConfigError
+
+HELP = "augmentation, scale, soft, optimizer, data or breaking"
+
+
+def ablate(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help=HELP)],
+    world: Annotated[str | None, typer.Option("--world", help="field, cloud or pusht [the kind's own]")] = None,
+    dim: Annotated[int | None, typer.Option("--dim", help="2 or 3 [both, where the world has them]")] = None,
+    seeds: Annotated[int | None, typer.Option("--seeds", help="how many seeds, from 0 [5, or 2 with --quick]")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="a small version, in under a minute on two cores")] = False,
+    jobs: JobsOption = 1,
+    scheduler: Annotated[
+        str | None,
+        typer.Option("--scheduler", metavar="ADDRESS", help="compute on a Dask cluster (equiwm[cluster]), not here"),
+    ] = None,
+    name: Annotated[str | None, typer.Option("--name", help="name of the study [ablate-KIND]")] = None,
+    out: Annotated[Path, typer.Option("--out", help="folder that holds runs")] = Path("runs"),
+    resume: Annotated[bool, typer.Option("--resume", help="go on with a study that was interrupted")] = False,
+    quiet: QuietOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Ask whether something else replaces the architecture: augmentation, scale, softness, data, ...
+
+    A grid of small trainings, several seeds each, as a study directory with a CSV of all rows, tables, a figure and the
+    answer in one sentence. Exits with 1 if a cell failed.
+
+    Examples: equiwm ablate augmentation --dim 2 --jobs 2 ;
+    equiwm ablate scale --scheduler tcp://host:8786 ;
+    equiwm ablate data --world pusht --quick
+    """
+    from contextlib import nullcontext
+
+    from equiwm.claims.ablation.registry import load_kind
+    from equiwm.claims.ablation.study import ablation_study, resolve_scope
+    from equiwm.cli.output import print_json, print_tables, publish, say
+    from equiwm.cli.progress import ProgressBars
+    from equiwm.cluster import dask_cluster
+    from equiwm.report.ablation.view import ablation_figure, ablation_tables
+
+    if scheduler is not None and jobs != 1:
+        raise ConfigError("give --jobs or --scheduler, not both: a cluster has its own workers.")
+    chosen = load_kind(kind)
+    scope = resolve_scope(chosen, world=world, dim=dim, seeds=seeds, quick=quick)
+    with dask_cluster(scheduler) if scheduler else nullcontext(), ProgressBars(quiet=quiet) as progress:
+        study, result = ablation_study(
+            chosen,
+            scope,
+            out,
+            name=name,
+            jobs=None if scheduler else jobs,
+            resume=resume,
+            command=["equiwm", *sys.argv[1:]],
+            progress=progress.grid,
+        )
+    entry = publish(study, "ablate", None, result, baseline=None, out=None)
+    figure = ablation_figure(entry, study.name, study.figures) if entry["rows"] else None
+    if json:
+        print_json(entry)
+    else:
+        print_tables(ablation_tables(entry, study.name))
+        say(f"study: {study.path}" + (f"\nfigure: {figure}" if figure else ""))
+    for line in entry["failed"]:
+        say(f"failed: {line}")
+    if entry["failed"]:
+        raise typer.Exit(1)

@@ -1,0 +1,1 @@
+"""Tables and figures of the ablations, one module a kind, drawn from a study's metrics alone."""
