@@ -113,7 +113,7 @@ def main() -> None:
         sys.unraisablehook = _on_unraisable
     status = run(sys.argv[1:])
     if status == 130:
-        print("A training or a study that was interrupted goes on with --resume.", file=sys.stderr)
+        print("Trainings and studies go on with --resume, a closed loop with the same command.", file=sys.stderr)
     with quiet_pipe(sys.stdout):
         sys.stdout.flush()
     sys.exit(status)
