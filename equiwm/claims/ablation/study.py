@@ -98,14 +98,13 @@ def ablation_study(
             "settings": kind.settings(scope),
         }
     }
-    study = Run(Path(folder) / (name or study_name(kind, scope)))
+    called = study_name(kind, scope) if name is None else name
+    study = Run(Path(folder) / called)
     if resume and study.state != "absent":
         study = Run.open(study.path, needs_checkpoint=False)
         study.require_same(config, scope.seeds[0])
     else:
-        study = Run.create(
-            study.path.parent, study.path.name, config, seed=scope.seeds[0], kind="study", command=command
-        )
+        study = Run.create(folder, called, config, seed=scope.seeds[0], kind="study", command=command)
     cells = kind.cells(scope)
     work = {cell.key: kind.work(cell.params) for cell in cells}
     whole, keys_done = math.fsum(work.values()), []
