@@ -13,6 +13,7 @@ import os
 import re
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import closing, contextmanager, nullcontext
@@ -167,7 +168,9 @@ def _computed(
         # one cell a batch: what has finished is never held back by a neighbour
         parallel = joblib.Parallel(batch_size=1, return_as="generator_unordered")
         arriving = parallel(joblib.delayed(_compute)(index, function, params) for index, params in missing)
-    with closing(arriving):  # on an interruption, cancels what is running
+    with warnings.catch_warnings(), closing(arriving):  # on an interruption, cancels what is running
+        # loky replaces a worker whose memory has grown, between two cells: none is lost.
+        warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
         yield from arriving
 
 

@@ -25,7 +25,7 @@ from equiwm.symmetry.groups import SO2, SO3
 from equiwm.training.optimizers import DEFAULT_LR
 
 TRANSITIONS, QUICK_TRANSITIONS = 1500, 384
-EPOCHS, QUICK_EPOCHS = 60, 12
+EPOCHS, QUICK_EPOCHS = 60, 20
 QUICK_ELEMENTS = 4
 STEPS, QUICK_STEPS = 2000, 500
 LAYERS = ("vn_layer", "dense_layer")

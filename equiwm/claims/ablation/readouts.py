@@ -8,9 +8,10 @@ from equiwm.claims.ablation.kind import Row
 def quality_columns(row: Row) -> dict[str, tuple[str, str, str | None]]:
     """What compares models, by name: its columns at seen and at other orientations, and from the action alone.
 
-    Every read-out of a latent model; the state's own relMSE of a forward model, which predicts nothing else.
+    Every read-out of a latent model, in alphabetical order; the state's own relMSE of a forward model, which predicts
+    nothing else.
     """
-    targets = [key.removeprefix("readout_").removesuffix("_action") for key in row if key.endswith("_action")]
+    targets = sorted(key.removeprefix("readout_").removesuffix("_action") for key in row if key.endswith("_action"))
     if not targets:
         return {"relMSE of the next state": ("seen_relmse", "ood_relmse", None)}
     return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -49,17 +50,21 @@ def tables(entry: Mapping[str, Any], name: str) -> list[Table]:
 
 
 def figure(entry: Mapping[str, Any], name: str, folder: Path) -> Path:
-    """Residual of the world models, and distance of the layers, over the optimisers; a distance of 0 is not drawn."""
+    """Residual of the world models, and distance of the layers, over the optimisers.
+
+    A distance below the rounding of float64 is drawn at it, for a log axis has no place for 0.
+    """
     rows: list[dict[str, Any]] = []
     for row in entry["rows"]:
         common = {"dim": row["dim"], "optimizer": row["optimizer"]}
+        network = "equivariant" if row["arm"] in ("vn", "vn_layer") else "ordinary"
+        trained = {**common, "network": f"{network}, trained"}
         if row["arm"] in _LAYERS:
-            rows.append({**common, "network": _LAYERS[row["arm"]], "distance": row["off_commutant"]})
+            rows.append({**trained, "distance": max(row["off_commutant"], sys.float_info.epsilon)})
             continue
-        network = _NAMES[row["arm"]]
-        rows.append({**common, "network": f"{network}, trained", "residual": row["relative_residual"]})
-        if network == "VN":
-            rows.append({**common, "network": "VN, initial", "residual": row["initial_residual"]})
+        rows.append({**trained, "residual": row["relative_residual"]})
+        if row["arm"] == "vn":
+            rows.append({**common, "network": "equivariant, initial", "residual": row["initial_residual"]})
     quantities = {"residual": "relative residual", "distance": "distance from the commutant"}
     return draw_panels(
         over_seeds_frame(rows, ("dim", "network", "optimizer"), list(quantities)),

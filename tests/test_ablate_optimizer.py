@@ -1,0 +1,89 @@
+"""`ablate optimizer`: the projection on the commutant, layers inside and outside it, and the cells."""
+
+import pytest
+import torch
+from scipy.spatial.transform import Rotation
+
+from equiwm.claims.ablation.commutant import off_commutant, project_on_commutant, train_layer
+from equiwm.claims.ablation.kind import Scope
+from equiwm.claims.ablation.optimizer import KIND
+from equiwm.files import plain
+from equiwm.report.ablation.optimizer import figure, tables
+from equiwm.symmetry.groups import SO2, SO3
+from equiwm.symmetry.reps import vectors
+from equiwm.training.optimizers import DEFAULT_LR
+
+# Finite subgroups over which a matrix averages as over the whole group: irreducible on R^3, or of order above 2 on R^2.
+OCTAHEDRAL = torch.from_numpy(Rotation.create_group("O").as_matrix())
+SUBGROUPS = {2: SO2.rotation([0.0, 72.0, 144.0, 216.0, 288.0]), 3: SO3.elements(OCTAHEDRAL)}
+
+
+@pytest.mark.parametrize("d", [2, 3])
+def test_the_projection_is_the_average_over_the_group(d):
+    weight = torch.randn(3 * d, 2 * d, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    into, out = vectors(2, d).matrix(SUBGROUPS[d]), vectors(3, d).matrix(SUBGROUPS[d])
+    average = (out @ weight @ into.transpose(-1, -2)).mean(0)
+    projected = project_on_commutant(weight, d)
+    assert torch.allclose(projected, average, atol=1e-13)
+    assert torch.allclose(project_on_commutant(projected, d), projected, atol=1e-15)
+    assert 0.3 < off_commutant(weight, d) < 1.0
+
+
+@pytest.mark.parametrize("d", [2, 3])
+@pytest.mark.parametrize("optimizer", DEFAULT_LR)
+def test_label_noise_drives_the_dense_layer_alone_out_of_the_commutant(d, optimizer):
+    distances = {}
+    for name in ("vn_layer", "dense_layer"):
+        layer, start = train_layer(name, optimizer, d, steps=40, seed=3)
+        assert start <= 1e-15
+        distances[name] = off_commutant(layer.matrix(), d)
+    assert distances["vn_layer"] <= 1e-15
+    assert distances["dense_layer"] > 1e-3
+
+
+def test_the_layers_learn_the_target():
+    """Long enough, either layer is near M x I: the noise is what is left of a dense one's distance."""
+    layer, _ = train_layer("dense_layer", "sgd", 3, steps=1500, seed=0)
+    assert off_commutant(layer.matrix(), 3) < 0.02
+
+
+@pytest.fixture(scope="module")
+def rows():
+    """One seed of every layer, and the two world models of space under Adam, on a tiny training."""
+    found = []
+    for cell in KIND.cells(Scope(dims=(3,), seeds=(0,), quick=True, world="paper")):
+        params = plain(dict(cell.params))
+        if "config" in params:
+            if params["optimizer"] != "adam":
+                continue
+            params["config"]["training"] |= {"transitions": 64, "batch": 32, "epochs": 20}
+        else:
+            params["steps"] = 20
+        found += KIND.compute(params)["rows"]
+    return found
+
+
+def test_rows_hold_residuals_before_and_after(rows):
+    vn, mlp = (next(row for row in rows if row["arm"] == arm) for arm in ("vn", "mlp"))
+    assert 0.0 < vn["initial_residual"] < 1e-6
+    assert 0.0 < vn["relative_residual"] < 1e-6
+    assert vn["residual_float64"] < 1e-13
+    assert vn["ood_factor"] == pytest.approx(1.0, abs=1e-5)
+    assert vn["verdict"] == "equivariant"
+    assert mlp["relative_residual"] > 0.1
+    assert mlp["verdict"] == "not equivariant"
+
+
+def test_the_answer_counts_verdicts_that_do_not_hold(rows):
+    assert "1 of 1 verdicts hold" in KIND.answer(rows)
+    stuck = [{**row, "verdict": "inconclusive"} if row["arm"] == "vn" else row for row in rows]
+    assert "0 of 1 verdicts hold, 1 inconclusive" in KIND.answer(stuck)
+
+
+def test_tables_and_figure(rows, tmp_path):
+    models, layers = tables({"rows": rows, "dims": [3]}, "study")
+    assert models.rows[0][:2] == ("adam", "VN")
+    assert {row[0] for row in layers.rows} == set(DEFAULT_LR)
+    assert "–" not in {row[2] for row in layers.rows}
+    assert figure({"rows": rows, "dims": [3]}, "study", tmp_path).stat().st_size > 10_000
+    assert (tmp_path / "ablate_optimizer.csv").is_file()
