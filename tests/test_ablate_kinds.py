@@ -138,7 +138,7 @@ def test_the_answer_on_softness_counts_the_ladders_that_rise():
         )
     ]
     said = soft.answer(rows)
-    assert "grows with every step of softness in 1 of 2 ladders" in said
+    assert "OOD/seen grows in 1 and the residual in 2 of 2 ladders" in said
     assert "from 0.5 (hard) to 0.1 (soft) while OOD/seen goes from 1.1 to 3" in said
     assert "1e+05 times" in said
     assert np.isfinite(soft.ladder(rows, "ood_factor", 2, 0.4)).all()

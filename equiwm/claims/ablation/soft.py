@@ -64,12 +64,12 @@ def ladder(rows: Sequence[Row], column: str, dim: int, breaking: float) -> list[
 
 def answer(rows: Sequence[Row]) -> str:
     """What softness buys in fit, what it costs in OOD/seen, and whether the residual survives any of it."""
-    parts, monotone, planes = [], 0, 0
+    parts: list[str] = []
+    rising: dict[str, list[bool]] = {"ood_factor": [], "relative_residual": []}
     for dim in sorted({row["dim"] for row in rows}):
         strengths = sorted({row["breaking"] for row in select(rows, dim=dim)})
-        for breaking in strengths:
-            rising = all(b > a for a, b in pairwise(ladder(rows, "ood_factor", dim, breaking)))
-            monotone, planes = monotone + rising, planes + 1
+        for column, found in rising.items():
+            found += [all(b > a for a, b in pairwise(ladder(rows, column, dim, g))) for g in strengths]
         fit = ladder(rows, "seen_relmse", dim, strengths[-1])
         ratio = ladder(rows, "ood_factor", dim, strengths[-1])
         floor = summary(rows, "relative_residual", dim=dim, arm="vn").high
@@ -79,7 +79,10 @@ def answer(rows: Sequence[Row]) -> str:
             f"{min(fit[1:-1]):.2g} (soft) while OOD/seen goes from {ratio[0]:.3g} to {max(ratio[1:-1]):.3g}, and even "
             f"at g = {strengths[0]:g} the least soft residual is {soft / floor:.0e} times the hard one's"
         )
-    grows = f"OOD/seen grows with every step of softness in {monotone} of {planes} ladders"
+    grows = (
+        f"with every step of softness OOD/seen grows in {sum(rising['ood_factor'])} and the residual in "
+        f"{sum(rising['relative_residual'])} of {len(rising['ood_factor'])} ladders from hard to free"
+    )
     return f"It trades exactness for fit: {'; '.join(parts)}; {grows}."
 
 
