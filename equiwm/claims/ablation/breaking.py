@@ -8,8 +8,8 @@ a read-out would have to be fitted on the same few transitions, confined to the 
 which carry reflections as well, so that the torque a x r is out of its reach at any weights.
 
 Scenes of the wedge are turned about the vertical alone, so that every training cloud stands upright: the vertical can
-be read off the cloud itself, and an equivariant network fits the broken term in distribution. Across the group it goes
-on flattening the cloud along the cloud's own vertical, not the lab's.
+be read off the cloud, and an equivariant network fits the broken term in distribution. Across the group it goes on
+flattening the cloud along the cloud's own vertical, not the lab's.
 """
 
 from __future__ import annotations
