@@ -215,7 +215,7 @@ def tiny_soft(tmp_path_factory):
     module = sys.modules[load_kind("soft").answer.__module__]
     original = module.settings
     patch.setattr(module, "settings", lambda scope: {**original(scope), "steps": 20, "test": 300})
-    assert run(["ablate", "soft", *map(str, TINY), "--out", str(folder)]) == 0
+    assert run(["ablate", "soft", *map(str, TINY), "--jobs", "1", "--out", str(folder)]) == 0
     patch.undo()
     return folder / "ablate-soft-2d-quick"
 

@@ -20,7 +20,7 @@ def ablate(
     dim: Annotated[int | None, typer.Option("--dim", help="2 or 3 [both, where the world has them]")] = None,
     seeds: Annotated[int | None, typer.Option("--seeds", help="how many seeds, from 0 [5, or 2 with --quick]")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="a small version, in under a minute on two cores")] = False,
-    jobs: JobsOption = 1,
+    jobs: JobsOption = -1,
     scheduler: Annotated[
         str | None,
         typer.Option("--scheduler", metavar="ADDRESS", help="compute on a Dask cluster (equiwm[cluster]), not here"),
@@ -36,7 +36,7 @@ def ablate(
     A grid of small trainings, several seeds each, as a study directory with a CSV of all rows, tables, a figure and the
     answer in one sentence. Exits with 1 if a cell failed.
 
-    Examples: equiwm ablate augmentation --dim 2 --jobs 2 ;
+    Examples: equiwm ablate augmentation --dim 2 ;
     equiwm ablate scale --scheduler tcp://host:8786 ;
     equiwm ablate data --world pusht --quick
     """
@@ -49,7 +49,7 @@ def ablate(
     from equiwm.cluster import dask_cluster
     from equiwm.report.ablation.view import ablation_figure, ablation_tables
 
-    if scheduler is not None and jobs != 1:
+    if scheduler is not None and jobs != -1:
         raise ConfigError("give --jobs or --scheduler, not both: a cluster has its own workers.")
     chosen = load_kind(kind)
     scope = resolve_scope(chosen, world=world, dim=dim, seeds=seeds, quick=quick)
