@@ -32,11 +32,15 @@ STYLE = {
 
 
 def save(figure: Figure, data: pd.DataFrame, folder: Path, name: str) -> Path:
-    """Write `name`.csv and `name`.png into `folder`, atomically; gives the path of the PNG."""
+    """Write `name`.csv, `name`.png and `name`.svg into `folder`, atomically; gives the path of the PNG.
+
+    The same figure gives the same bytes.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     write_atomic(folder / f"{name}.csv", data.to_csv(index=False, lineterminator="\n"))
-    with atomic_writer(folder / f"{name}.png") as file:
-        figure.savefig(file, format="png", metadata={"Software": None})
+    for kind, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
+        with atomic_writer(folder / f"{name}.{kind}") as file:
+            figure.savefig(file, format=kind, metadata=metadata)
     return folder / f"{name}.png"
 
 
