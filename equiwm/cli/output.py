@@ -41,7 +41,7 @@ def print_tables(tables: Sequence[Table]) -> None:
 
         console = Console()
         for table in tables:
-            console.print(table.rich())
+            console.print(table.rich(), crop=False)  # nothing is lost on a narrow terminal
     else:
         print_text("\n".join(table.markdown() for table in tables))
 

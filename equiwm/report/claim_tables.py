@@ -124,13 +124,13 @@ def _training(settings: Sequence[Setting]) -> Iterator[Table]:
 
 
 _VERIFY = (
+    Column("verdict", "verdict"),
     Column("residual, initial", "initial_residual"),
     Column("after training", "relative_residual"),
     Column("max absolute", "max_abs"),
     Column("cost drift", "cost_drift"),
     Column("control (has to fail)", "control_residual"),
     Column("latent spread", "latent_std"),
-    Column("verdict", "verdict"),
 )
 
 
@@ -205,13 +205,13 @@ def _rollout(settings: Sequence[Setting]) -> Iterator[Table]:
 
 
 _LOOP = (
+    Column("verdict", "verdict"),
     Column("error seen (deg)", "error_seen_deg"),
     Column("unseen (deg)", "error_unseen_deg"),
     Column("unseen - seen (deg)", "unseen_minus_seen_deg"),
     Column("unseen / seen", "unseen_over_seen", factor),
     Column("max |d_i| (deg)", "paired_abs_max_deg", _SHORT),
     Column("pairs excluded", "paired_excluded", _SHORT),
-    Column("verdict", "verdict"),
 )
 _SUCCESS = (
     *(

@@ -91,6 +91,7 @@ def sweep_figure(entry: Mapping[str, Any], name: str, folder: Path) -> Path:
             panel.set_yscale("log")
             words = column.removeprefix("readout_").replace("_", " ")
             panel.set_title("one-step relMSE / seen" if column == "relmse" else f"read-out error, {words}", fontsize=10)
+        _show_one(panels[0])
         for panel in panels[1:]:
             panel.axhline(1.0, color="#777777", linewidth=0.8, linestyle=":")
         handles, labels = panels[0].get_legend_handles_labels()
@@ -147,12 +148,17 @@ def rollout_figure(entry: Mapping[str, Any], name: str, folder: Path) -> Path:
             panel.xaxis.set_minor_locator(NullLocator())
             panel.set_xlabel("horizon H (steps)")
             panel.set_title(title, fontsize=10)
-        low, high = panels[1].get_ylim()
-        panels[1].set_ylim(min(low, 0.5), max(high, 2.0))  # else the axis of a flat model shows its rounding
+        _show_one(panels[1])
         panels[1].axhline(1.0, color="#777777", linewidth=0.8, linestyle=":")
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
         return save(figure, frame, folder, f"rollout_{entry['group']}_{entry['dtype']}")
+
+
+def _show_one(panel: Any) -> None:
+    """Limits that hold 1 with room around it: else the axis of a flat model alone would show its rounding."""
+    low, high = panel.get_ylim()
+    panel.set_ylim(min(low, 0.5), max(high, 2.0))
 
 
 def _models(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, dict[str, Any]]]:

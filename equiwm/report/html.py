@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Sequence
 from html import escape
 
@@ -27,7 +26,8 @@ p { margin: 0.4rem 0; }
 .faint, figcaption { color: var(--faint); font-size: 0.88rem; }
 .scroll { overflow-x: auto; margin: 0.4rem 0; }
 table { border-collapse: collapse; font-size: 0.88rem; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
-caption { text-align: left; font-weight: 600; padding: 0.9rem 0 0.3rem; position: sticky; left: 0; }
+h3 { font-size: 0.95rem; margin: 1.2rem 0 0; }
+.range { display: block; color: var(--faint); font-size: 0.85em; }
 th, td { padding: 0.3rem 0.6rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
 th { vertical-align: bottom; white-space: normal; min-width: 4.5rem; }
 th.left, td.left { text-align: left; }
@@ -58,8 +58,7 @@ for (const table of document.querySelectorAll("table")) {
     };
     const rows = [...table.tBodies[0].rows].map(row => [key(row), row]);
     rows.sort(([[aWords, a]], [[bWords, b]]) =>
-      aWords - bWords || (aWords ? a.localeCompare(b) : a - b) * (up ? 1 : -1) || 0);
-    if (!up && rows.every(([[words]]) => words)) rows.reverse();
+      aWords - bWords || (aWords ? a.localeCompare(b) : a - b) * (up ? 1 : -1));
     table.tBodies[0].append(...rows.map(([, row]) => row));
   }));
 }
@@ -123,17 +122,27 @@ def _table(table: Table) -> str:
         for row in table.rows
     )
     notes = (f'<p class="faint">{escape(note)}</p>' for note in table.notes)
-    caption = f"<caption>{escape(table.title)}</caption>"
-    head = f"<thead><tr>{''.join(heads)}</tr></thead>"
+    title = escape(table.title)
     return "\n".join(
-        ['<div class="scroll"><table>', caption, head, "<tbody>", *rows, "</tbody>", "</table></div>", *notes]
+        [
+            f"<h3>{title}</h3>",
+            f'<div class="scroll"><table aria-label="{title}">',
+            f"<thead><tr>{''.join(heads)}</tr></thead>",
+            "<tbody>",
+            *rows,
+            "</tbody>",
+            "</table></div>",
+            *notes,
+        ]
     )
 
 
 def _cell(text: str, side: str) -> str:
-    if len(re.findall(r"\S+", text)) >= _SENTENCE and "[" not in text:
+    median, space, rest = text.partition(" [")
+    if not space and len(text.split()) >= _SENTENCE:
         side = ' class="left words"'
-    return f"<td{side}>{escape(text)}</td>"
+    below = f' <span class="range">[{escape(rest)}</span>' if space else ""
+    return f"<td{side}>{escape(median)}{below}</td>"
 
 
 def _pictures(pictures: Sequence[Picture], section: str) -> list[str]:

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from equiwm.stats import MedianRange
 
 
-_NAME_WORDS = 3
 _FLAT = 0.01
 
 
@@ -66,9 +65,10 @@ class Table:
             box=box.SIMPLE_HEAD,
         )
         for index, (column, left) in enumerate(zip(self.columns, self.left_aligned, strict=True)):
-            # Figures and names stay in one piece; sentences wrap between words.
-            words = any(len(row[index].split()) > _NAME_WORDS for row in self.rows)
-            table.add_column(escape(column), justify="left" if left else "right", no_wrap=not words)
+            # On a narrow terminal cells and headings wrap between words; figures and names stay in one piece.
+            words = (word for row in self.rows for word in row[index].split())
+            longest = max(map(len, words), default=None)
+            table.add_column(escape(column), justify="left" if left else "right", min_width=longest, overflow="fold")
         for row in self.rows:
             table.add_row(*map(escape, row))
         return table
