@@ -6,12 +6,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from equiwm.files import atomic_writer, write_atomic
 from equiwm.report.sides import sides_of
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
 # Okabe & Ito: distinct for colour-blind readers; the line styles differ as well.
@@ -46,6 +45,8 @@ def save(figure: Figure, data: pd.DataFrame, folder: Path, name: str) -> Path:
 
 def sweep_frame(entry: Mapping[str, Any], name: str) -> pd.DataFrame:
     """The rows that a sweep's figure is drawn from: one a model and bin."""
+    import pandas as pd
+
     return pd.DataFrame(
         {"model": model}
         | {key: bin_[key] for key in ("label", "part", "from_wedge_deg", "seen", "relmse")}
@@ -101,6 +102,8 @@ def sweep_figure(entry: Mapping[str, Any], name: str, folder: Path) -> Path:
 
 def rollout_frame(entry: Mapping[str, Any], name: str) -> pd.DataFrame:
     """The rows that a rollout's figure is drawn from: one a model and horizon."""
+    import pandas as pd
+
     columns = {
         "horizons": "horizon",
         "sequences": "sequences",
@@ -129,6 +132,7 @@ def rollout_figure(entry: Mapping[str, Any], name: str, folder: Path) -> Path:
     from matplotlib.figure import Figure
     from matplotlib.style import context
     from matplotlib.ticker import NullLocator
+    from pandas import to_numeric
 
     frame = rollout_frame(entry, name)
     horizons = sorted(set(frame["horizon"]))
@@ -139,8 +143,8 @@ def rollout_figure(entry: Mapping[str, Any], name: str, folder: Path) -> Path:
         titles = {"relative_residual": "relative residual of H steps", "ood_factor": "relMSE, unseen / seen"}
         for panel, (column, title) in zip(panels, titles.items(), strict=True):
             for model, rows, look in _models(frame):
-                panel.plot(rows["horizon"], pd.to_numeric(rows[column]), label=model, **look)
-            if not (pd.to_numeric(frame[column]) > 0).any():
+                panel.plot(rows["horizon"], to_numeric(rows[column]), label=model, **look)
+            if not (to_numeric(frame[column]) > 0).any():
                 panel.set_ylim(0.1, 10.0)  # every model diverged: an empty log axis has no limits of its own
             panel.set_xscale("log")
             panel.set_yscale("log")

@@ -64,7 +64,7 @@ for (const table of document.querySelectorAll("table")) {
 }
 """
 
-_SENTENCE = 6
+_SENTENCE = 8
 """Words from which on a cell is taken for a sentence, and wraps."""
 
 _TYPES = {".svg": "image/svg+xml", ".png": "image/png"}

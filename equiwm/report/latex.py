@@ -26,23 +26,24 @@ _ESCAPES = {
     "β": r"$\beta$",
     "ρ": r"$\rho$",
 }
-_POWER = re.compile(r"(?<![\w.])(-?\d+(?:\.\d+)?)e([+-]\d+)")
-_SENTENCE = 6
+_FIGURE = re.compile(r"(?<![\w.])(?:(-?\d+(?:\.\d+)?)e([+-]\d+)|-(?=\d))")
+_SENTENCE = 8
 """Words from which on a cell is taken for a sentence, and is given a paragraph."""
 
 
 def escaped(text: str) -> str:
-    """Text as LaTeX shows it: special characters escaped, `1.2e-07` as a power of ten."""
+    """Text as LaTeX shows it: special characters escaped, `1.2e-07` as a power of ten, a minus as one."""
+    text = " ".join(text.split())
     parts, last = [], 0
-    for match in _POWER.finditer(text):
+    for match in _FIGURE.finditer(text):
         parts.append(_characters(text[last : match.start()]))
-        parts.append(f"${match[1]}\\times 10^{{{int(match[2])}}}$")
+        parts.append(f"${match[1]}\\times 10^{{{int(match[2])}}}$" if match[1] else "$-$")
         last = match.end()
     return "".join([*parts, _characters(text[last:])])
 
 
 def _characters(text: str) -> str:
-    return "".join(_ESCAPES.get(character, character) for character in " ".join(text.split()))
+    return "".join(_ESCAPES.get(character, character) for character in text)
 
 
 def latex(report: Report) -> str:
@@ -54,15 +55,19 @@ def latex(report: Report) -> str:
     return "\n".join(parts)
 
 
+def _cell(text: str) -> str:
+    """A range stands below its median: side by side, a table of several seeds would be too wide to read."""
+    median, space, rest = text.partition(" [")
+    if not space or len(text.split()) >= _SENTENCE:
+        return escaped(text)
+    return f"\\begin{{tabular}}[t]{{@{{}}r@{{}}}}{escaped(median)}\\\\{{\\scriptsize [{escaped(rest)}}}\\end{{tabular}}"
+
+
 def latex_table(table: Table) -> str:
     """One table environment, with the title as its caption and the notes below."""
-    cells = [[escaped(text) for text in row] for row in table.rows]
+    cells = [[_cell(text) for text in row] for row in table.rows]
     columns = "".join(
-        "p{0.8\\linewidth}"
-        if any(len(row[k].split()) >= _SENTENCE and "[" not in row[k] for row in table.rows)
-        else "l"
-        if left
-        else "r"
+        "p{0.8\\linewidth}" if any(len(row[k].split()) >= _SENTENCE for row in table.rows) else "l" if left else "r"
         for k, left in enumerate(table.left_aligned)
     )
     lines = [
