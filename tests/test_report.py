@@ -567,7 +567,9 @@ def test_a_result_that_cannot_be_drawn_is_named(make, call, tmp_path):
 
 def test_factors_side_by_side(everything):
     model = Run(everything / "vn-2d")
-    model.record("sweep_group", "o2/float32", sweep(3.0, VN, group="o2", excess=True))
+    beside = {"name": "mlp-2d", "preset": "mlp-2d", "train_seed": 0, "checkpoint_sha256": "0"}
+    larger = [sweep(3.0, size, group="o2", excess=True) for size in (VN, MLP)]
+    model.record("sweep_group", "o2/float32", larger[0], {**larger[1], **beside})
     frame = pd.DataFrame(factor_rows(make_report([everything]).settings))
     tests = [
         "PushT, SO2, one step",
