@@ -371,7 +371,7 @@ def test_sweep_prints_records_and_draws(equiwm, copy_run):
     assert beside["checkpoint_sha256"] == Run(baseline).checkpoint_sha256()
     assert entry["ood_factor"] < 1.001 < beside["ood_factor"]
     figures = sorted(file.name for file in (path / "figures").iterdir())
-    assert figures == ["sweep_so2_float32.csv", "sweep_so2_float32.png"]
+    assert figures == ["sweep_so2_float32.csv", "sweep_so2_float32.png", "sweep_so2_float32.svg"]
     assert (path / "figures" / figures[1]).read_bytes().startswith(b"\x89PNG")
     rows = (path / "figures" / figures[0]).read_text().splitlines()
     assert len(rows) == 1 + 2 * 4
@@ -426,51 +426,6 @@ def test_a_run_can_be_moved(equiwm, copy_run, tmp_path):
     assert equiwm("verify-equivariance", path, *QUICK_VERIFY).status == 0
     assert equiwm("sweep-group", path, *QUICK_SWEEP).status == 0
     assert "a new name, ü" in equiwm("report", path).out
-
-
-# Report
-
-
-def test_report_tabulates_complete_runs_and_names_the_others(equiwm, copy_run, snapshot):
-    path = copy_run()
-    copy_run("mlp-2d")
-    equiwm("verify-equivariance", path, *QUICK_VERIFY)
-    (copy_run("vn-2d", "half") / "checkpoint.pt").unlink()
-    (copy_run("vn-2d", "torn metrics") / "metrics.json").write_text('{"train": ')
-    (copy_run("vn-2d", "odd metrics") / "metrics.json").write_text('{"train": {"parameters": "many"}}')
-    (copy_run("vn-2d", "torn config") / "config.yaml").write_text("kind: [")
-    (copy_run("vn-2d", "other config") / "config.yaml").write_text("name: not ours\n")
-    (path.parent / "no run").mkdir()
-    (path.parent / "file.txt").write_text("")
-    before = snapshot(path.parent)
-    outcome = equiwm("report", path.parent)
-    assert outcome.status == 0
-    assert assert_valid_markdown(outcome.out) == 1
-    rows = [line for line in outcome.out.splitlines() if line.startswith("| ") and not line.startswith("| run ")]
-    assert [row.split("|")[1].strip() for row in rows] == ["mlp-2d", "vn-2d"]
-    assert "equivariant" in rows[1]
-    assert "167,424" in rows[0]
-    for name in ("half", "torn metrics", "odd metrics", "torn config", "other config"):
-        assert re.search(rf"^skipped: .*{name}", outcome.err, re.MULTILINE), outcome.err
-    assert "--resume" in next(line for line in outcome.err.splitlines() if "half" in line)
-    assert "no run" not in outcome.err
-    assert snapshot(path.parent) == before
-    printed = strict(equiwm("report", path.parent, "--json").out)
-    assert [row["run"] for row in printed["runs"]] == ["mlp-2d", "vn-2d"]
-    assert len(printed["skipped"]) == 5
-
-
-def test_report_of_one_run(equiwm, trained):
-    outcome = equiwm("report", trained / "vn-2d")
-    assert outcome.status == 0
-    assert "| vn-2d |" in outcome.out
-
-
-def test_report_of_no_run(equiwm, tmp_path):
-    (tmp_path / "file").write_text("")
-    assert_refused(equiwm("report", tmp_path), "holds no run")
-    assert_refused(equiwm("report", tmp_path / "nothing"), "does not exist")
-    assert_refused(equiwm("report", tmp_path / "file"), "it is a file")
 
 
 # Wrong input: status 2, one or two lines, nothing written, nothing lost
@@ -752,7 +707,7 @@ def test_an_internal_error_is_ours(equiwm, trained, monkeypatch):
     def fault(*args, **options):
         raise ZeroDivisionError("a fault of ours")
 
-    monkeypatch.setattr("equiwm.report.overview.collect", fault)
+    monkeypatch.setattr("equiwm.report.document.make_report", fault)
     outcome = equiwm("report", trained)
     assert outcome.status == 3
     assert "Traceback" in outcome.err
@@ -763,7 +718,7 @@ def test_an_interruption_is_130(equiwm, trained, monkeypatch):
     def interrupt(*args, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("equiwm.report.overview.collect", interrupt)
+    monkeypatch.setattr("equiwm.report.document.make_report", interrupt)
     outcome = equiwm("report", trained)
     assert outcome.status == 130
     assert outcome.err.splitlines() == ["interrupted."]

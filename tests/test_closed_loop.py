@@ -374,7 +374,8 @@ def test_the_command_writes_everything_beside_the_result(runs, tmp_path, capsys)
     assert section["paired_abs_max_deg"] < 1e-8 < section["baseline"]["paired_abs_max_deg"]
     stem = "closed_loop_equivariant_pose"
     files = {path.name for path in (out / "figures").iterdir()}
-    assert files == {f"{stem}.csv", f"{stem}.png", f"{stem}.gif", f"{stem}_paths.csv", f"{stem}_paths.png"}
+    drawn = {f"{name}.{kind}" for name in (stem, f"{stem}_paths") for kind in ("csv", "png", "svg")}
+    assert files == {*drawn, f"{stem}.gif"}
     rows = pd.read_csv(out / "figures" / f"{stem}.csv")
     assert len(rows) == 2 * 2 * 3
     first = rows[(rows["model"] == "vn-2d-forward") & (rows["task"] == 1)]["error_deg"]

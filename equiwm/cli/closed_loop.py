@@ -109,7 +109,7 @@ def closed_loop(
     from equiwm.config import override
     from equiwm.loading import LoadedRun
     from equiwm.report.closed_loop import closed_loop_tables
-    from equiwm.report.closed_loop_figures import closed_loop_figure, paths_figure, paths_frame
+    from equiwm.report.closed_loop_figures import closed_loop_figure, closed_loop_file, paths_figure, paths_frame
     from equiwm.report.sides import sides_of
     from equiwm.report.video import write_video
     from equiwm.results import ClosedLoopResult
@@ -145,10 +145,10 @@ def closed_loop(
         quiet=quiet,
     )
     result, name, entry = measured.result, measured.loaded.run.name, measured.entry
-    file = "closed_loop_" + _variant(result).replace("/", "_")
+    file = closed_loop_file(_variant(result))
     figures = [closed_loop_figure(entry, name, measured.figures, file)]
-    paths = paths_frame(dict(zip(sides_of(entry, name), shown, strict=True)), ["seen", *result.orbit])
-    figures.append(paths_figure(paths, show, measured.figures, f"{file}_paths"))
+    paths = paths_frame(dict(zip(sides_of(entry, name), shown, strict=True)), ["seen", *result.orbit], show)
+    figures.append(paths_figure(paths, measured.figures, f"{file}_paths"))
     if video:
         figures.append(write_video(paths, measured.figures, file))
     shutil.rmtree(store, ignore_errors=True)  # everything is in metrics and figures now

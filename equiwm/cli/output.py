@@ -41,10 +41,15 @@ def print_tables(tables: Sequence[Table]) -> None:
 
         console = Console()
         for table in tables:
-            console.print(table.rich())
+            console.print(table.rich(), crop=False)  # nothing is lost on a narrow terminal
     else:
-        with quiet_pipe(sys.stdout):
-            print("\n".join(table.markdown() for table in tables), end="", flush=True)
+        print_text("\n".join(table.markdown() for table in tables))
+
+
+def print_text(text: str) -> None:
+    """Text as it is."""
+    with quiet_pipe(sys.stdout):
+        print(text, end="", flush=True)
 
 
 def print_json(data: Any) -> None:

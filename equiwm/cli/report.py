@@ -2,29 +2,114 @@
 
 from __future__ import annotations
 
+import sys
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from equiwm.cli.options import JsonOption
+from equiwm.errors import ConfigError
+
+if TYPE_CHECKING:
+    from equiwm.report.document import Report
+
+
+class Format(StrEnum):
+    """What a report is written as."""
+
+    markdown = "markdown"
+    html = "html"
+    latex = "latex"
+    csv = "csv"
 
 
 def report(
-    runs: Annotated[Path, typer.Argument(metavar="RUNS", help="folder that holds runs, or one run")] = Path("runs"),
+    runs: Annotated[
+        list[Path] | None, typer.Argument(metavar="RUNS", help=r"runs, and folders that hold runs \[runs]")
+    ] = None,
+    form: Annotated[
+        Format | None,
+        typer.Option("--format", help=r"html is one file with figures, csv one tidy table \[tables, or Markdown]"),
+    ] = None,
+    figures: Annotated[
+        Path | None,
+        typer.Option("--figures", metavar="DIR", help="draw every figure anew into DIR: PNG, SVG and CSV"),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="write the report there")] = None,
     json: JsonOption = False,
 ) -> None:
-    """Tabulate the runs in a folder: one row a run, from their files alone; then their read-outs.
+    """Tables and figures of many runs, claim by claim: medians over seeds, models beside their baselines.
 
-    Example: equiwm report runs/ > table.md
+    It reads the runs' files alone, and says what it leaves out.
+
+    Examples: equiwm report runs/ > table.md ;
+    equiwm report runs/ --format html --out report.html ;
+    equiwm report runs/ --figures figures/
     """
-    from equiwm.cli.output import print_json, print_tables, say
-    from equiwm.report.overview import collect, overview_tables
+    from equiwm.cli.output import print_json, print_tables, print_text, say
+    from equiwm.files import write_atomic
+    from equiwm.report.document import make_report
 
-    rows, skipped = collect(runs)
+    if json and (form or out):
+        raise ConfigError("give --json, or --format and --out, not both.")
+    made = make_report(runs or [Path("runs")])
+    skipped = list(made.skipped)
+    if figures is not None:
+        skipped += _redraw(made, figures)
     if json:
-        print_json({"runs": rows, "skipped": skipped})
+        runs_found = [
+            {"run": run.name, "preset": run.preset, "kind": run.kind, "seed": run.seed, "metrics": run.metrics}
+            for run in made.runs
+        ]
+        print_json({"runs": runs_found, "skipped": skipped})
+    elif form is None and out is None and sys.stdout.isatty():
+        print_tables([table for chapter in made.chapters for table in chapter.tables])
     else:
-        print_tables(overview_tables(rows, runs))
-    for line in skipped:
+        text, complaints = _written(made, form or Format.markdown)
+        skipped += complaints
+        if out is None:
+            print_text(text)
+        else:
+            write_atomic(out, text)
+            say(f"report: {out}")
+    for line in dict.fromkeys(skipped):
         say(f"skipped: {line}")
+
+
+def _written(made: Report, form: Format) -> tuple[str, list[str]]:
+    """The report's text, and a line for each figure that it lacks."""
+    if form is Format.html:
+        from tempfile import TemporaryDirectory
+
+        from equiwm.report.html import html
+        from equiwm.report.pictures import pictures
+
+        with TemporaryDirectory() as folder:
+            shown, complaints = pictures(made, Path(folder))
+            return html(made, shown), complaints
+    if form is Format.latex:
+        from equiwm.report.latex import latex
+
+        return latex(made), []
+    if form is Format.csv:
+        from equiwm.report.tidy import tidy_csv
+
+        return tidy_csv(made), []
+    from equiwm.report.document import markdown
+
+    return markdown(made), []
+
+
+def _redraw(made: Report, folder: Path) -> list[str]:
+    from equiwm.cli.output import say
+    from equiwm.cli.progress import ProgressBars
+    from equiwm.report.redraw import redraw
+
+    with ProgressBars(quiet=False) as progress:
+        drawn, complaints = redraw(
+            made.runs, made.settings, folder, lambda done, total: progress.count("figures", done, total)
+        )
+    say(f"figures: {len(drawn)} in {folder}")
+    return complaints

@@ -16,6 +16,11 @@ FLOOR_DEG = 1e-16
 """Where a difference of exactly 0 is drawn on the log axis."""
 
 
+def closed_loop_file(variant: str) -> str:
+    """Name of a variant's figure without its ending; that of the paths has `_paths` after it."""
+    return "closed_loop_" + variant.replace("/", "_")
+
+
 def closed_loop_frame(entry: Mapping[str, Any], name: str) -> pd.DataFrame:
     """One row a model, task and orientation: errors, success, difference to the seen orientation, exclusion."""
     rows = []
@@ -95,12 +100,13 @@ def closed_loop_figure(entry: Mapping[str, Any], name: str, folder: Path, file: 
         return save(figure, frame, folder, file)
 
 
-def paths_frame(shown: Mapping[str, Mapping[str, Any]], labels: list[str]) -> pd.DataFrame:
+def paths_frame(shown: Mapping[str, Mapping[str, Any]], labels: list[str], task: int) -> pd.DataFrame:
     """One row a model, orientation, step and point: where it was, and where that is turned back (`back_`).
 
     Args:
         shown: what `claims.closed_loop` keeps of one task, by model.
         labels: of the orientations, the seen one first. Goals are in the rows of step -1.
+        task: its number.
     """
     frames = []
     for model, kept in shown.items():
@@ -116,6 +122,7 @@ def paths_frame(shown: Mapping[str, Mapping[str, Any]], labels: list[str]) -> pd
             pd.DataFrame(
                 {
                     "model": model,
+                    "task": task,
                     "orientation": np.array(labels)[index[0]],
                     "step": index[1] - 1,
                     "part": np.array(kept["parts"])[index[2]],
@@ -127,7 +134,7 @@ def paths_frame(shown: Mapping[str, Mapping[str, Any]], labels: list[str]) -> pd
     return pd.concat(frames, ignore_index=True).round(6)
 
 
-def paths_figure(frame: pd.DataFrame, task: int, folder: Path, file: str) -> Path:
+def paths_figure(frame: pd.DataFrame, folder: Path, file: str) -> Path:
     """The episodes of one task at every orientation, turned back on top of each other, a panel a model.
 
     Of an invariant loop only one line is seen. In the plane the paths of the agent and of the block's parts and the
@@ -135,7 +142,6 @@ def paths_figure(frame: pd.DataFrame, task: int, folder: Path, file: str) -> Pat
 
     Args:
         frame: of `paths_frame`.
-        task: its number, for the title.
         folder: the run's `figures/`.
         file: name of the figure without its ending.
     """
@@ -165,7 +171,7 @@ def paths_figure(frame: pd.DataFrame, task: int, folder: Path, file: str) -> Pat
             panel.set_aspect("equal")
             panel.set_title(model, fontsize=10)
             panel.tick_params(labelsize=8)
-        figure.suptitle(f"task {task} at every orientation, turned back (goal: grey)", fontsize=10)
+        figure.suptitle(f"task {frame['task'].iloc[0]} at every orientation, turned back (goal: grey)", fontsize=10)
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize=8)
         return save(figure, frame, folder, file)
 

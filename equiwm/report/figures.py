@@ -6,12 +6,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from equiwm.files import atomic_writer, write_atomic
 from equiwm.report.sides import sides_of
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
 # Okabe & Ito: distinct for colour-blind readers; the line styles differ as well.
@@ -32,16 +31,22 @@ STYLE = {
 
 
 def save(figure: Figure, data: pd.DataFrame, folder: Path, name: str) -> Path:
-    """Write `name`.csv and `name`.png into `folder`, atomically; gives the path of the PNG."""
+    """Write `name`.csv, `name`.png and `name`.svg into `folder`, atomically; gives the path of the PNG.
+
+    The same figure gives the same bytes.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     write_atomic(folder / f"{name}.csv", data.to_csv(index=False, lineterminator="\n"))
-    with atomic_writer(folder / f"{name}.png") as file:
-        figure.savefig(file, format="png", metadata={"Software": None})
+    for kind, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
+        with atomic_writer(folder / f"{name}.{kind}") as file:
+            figure.savefig(file, format=kind, metadata=metadata)
     return folder / f"{name}.png"
 
 
 def sweep_frame(entry: Mapping[str, Any], name: str) -> pd.DataFrame:
     """The rows that a sweep's figure is drawn from: one a model and bin."""
+    import pandas as pd
+
     return pd.DataFrame(
         {"model": model}
         | {key: bin_[key] for key in ("label", "part", "from_wedge_deg", "seen", "relmse")}
@@ -87,6 +92,7 @@ def sweep_figure(entry: Mapping[str, Any], name: str, folder: Path) -> Path:
             panel.set_yscale("log")
             words = column.removeprefix("readout_").replace("_", " ")
             panel.set_title("one-step relMSE / seen" if column == "relmse" else f"read-out error, {words}", fontsize=10)
+        _show_one(panels[0])
         for panel in panels[1:]:
             panel.axhline(1.0, color="#777777", linewidth=0.8, linestyle=":")
         handles, labels = panels[0].get_legend_handles_labels()
@@ -96,6 +102,8 @@ def sweep_figure(entry: Mapping[str, Any], name: str, folder: Path) -> Path:
 
 def rollout_frame(entry: Mapping[str, Any], name: str) -> pd.DataFrame:
     """The rows that a rollout's figure is drawn from: one a model and horizon."""
+    import pandas as pd
+
     columns = {
         "horizons": "horizon",
         "sequences": "sequences",
@@ -124,6 +132,7 @@ def rollout_figure(entry: Mapping[str, Any], name: str, folder: Path) -> Path:
     from matplotlib.figure import Figure
     from matplotlib.style import context
     from matplotlib.ticker import NullLocator
+    from pandas import to_numeric
 
     frame = rollout_frame(entry, name)
     horizons = sorted(set(frame["horizon"]))
@@ -134,8 +143,8 @@ def rollout_figure(entry: Mapping[str, Any], name: str, folder: Path) -> Path:
         titles = {"relative_residual": "relative residual of H steps", "ood_factor": "relMSE, unseen / seen"}
         for panel, (column, title) in zip(panels, titles.items(), strict=True):
             for model, rows, look in _models(frame):
-                panel.plot(rows["horizon"], pd.to_numeric(rows[column]), label=model, **look)
-            if not (pd.to_numeric(frame[column]) > 0).any():
+                panel.plot(rows["horizon"], to_numeric(rows[column]), label=model, **look)
+            if not (to_numeric(frame[column]) > 0).any():
                 panel.set_ylim(0.1, 10.0)  # every model diverged: an empty log axis has no limits of its own
             panel.set_xscale("log")
             panel.set_yscale("log")
@@ -143,12 +152,17 @@ def rollout_figure(entry: Mapping[str, Any], name: str, folder: Path) -> Path:
             panel.xaxis.set_minor_locator(NullLocator())
             panel.set_xlabel("horizon H (steps)")
             panel.set_title(title, fontsize=10)
-        low, high = panels[1].get_ylim()
-        panels[1].set_ylim(min(low, 0.5), max(high, 2.0))  # else the axis of a flat model shows its rounding
+        _show_one(panels[1])
         panels[1].axhline(1.0, color="#777777", linewidth=0.8, linestyle=":")
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
         return save(figure, frame, folder, f"rollout_{entry['group']}_{entry['dtype']}")
+
+
+def _show_one(panel: Any) -> None:
+    """Limits that hold 1 with room around it: else the axis of a flat model alone would show its rounding."""
+    low, high = panel.get_ylim()
+    panel.set_ylim(min(low, 0.5), max(high, 2.0))
 
 
 def _models(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, dict[str, Any]]]:

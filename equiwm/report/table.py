@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
+    from equiwm.stats import MedianRange
 
-_NAME_WORDS = 3
+
+_FLAT = 0.01
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,8 @@ class Table:
     notes: tuple[str, ...] = field(default=())
 
     @property
-    def _left(self) -> list[bool]:
-        """Which columns are left-aligned."""
+    def left_aligned(self) -> list[bool]:
+        """Of each column whether it is left-aligned."""
 
         def has_figure(index: int) -> bool:
             return any(row[index].lstrip("-")[:1].isdigit() for row in self.rows)
@@ -44,7 +46,7 @@ class Table:
         def line(cells: tuple[str, ...]) -> str:
             return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
 
-        rule = "|" + "|".join("---" if left else "---:" for left in self._left) + "|"
+        rule = "|" + "|".join("---" if left else "---:" for left in self.left_aligned) + "|"
         body = [f"**{self.title}**", "", line(self.columns), rule, *map(line, self.rows)]
         return "\n".join([*body, *(part for note in self.notes for part in ("", note))]) + "\n"
 
@@ -62,10 +64,11 @@ class Table:
             caption_justify="left",
             box=box.SIMPLE_HEAD,
         )
-        for index, (column, left) in enumerate(zip(self.columns, self._left, strict=True)):
-            # Figures and names stay in one piece; sentences wrap between words.
-            words = any(len(row[index].split()) > _NAME_WORDS for row in self.rows)
-            table.add_column(escape(column), justify="left" if left else "right", no_wrap=not words)
+        for index, (column, left) in enumerate(zip(self.columns, self.left_aligned, strict=True)):
+            # On a narrow terminal cells and headings wrap between words; figures and names stay in one piece.
+            words = (word for row in self.rows for word in row[index].split())
+            longest = max(map(len, words), default=None)
+            table.add_column(escape(column), justify="left" if left else "right", min_width=longest, overflow="fold")
         for row in self.rows:
             table.add_row(*map(escape, row))
         return table
@@ -76,5 +79,24 @@ def number(value: float | None, digits: int = 3) -> str:
     if value is None or value != value:
         return "–"
     if value == 0 or 1e-3 <= abs(value) < 1e5:
-        return f"{value:#.{digits}g}".rstrip(".")
+        shown = f"{value:#.{digits}g}".rstrip(".")
+        return shown if "e" not in shown else f"{float(shown):.0f}"  # 5.6e+02 is read more slowly than 560
     return f"{value:.{digits - 1}e}"
+
+
+def factor(value: float | None) -> str:
+    """A ratio: to 6 digits where it is 1 but for rounding, else to 3."""
+    return number(value, 6 if value is not None and abs(value - 1.0) < _FLAT else 3)
+
+
+def whole(value: float | None) -> str:
+    """A count."""
+    return number(None) if value is None else f"{value:,.0f}"
+
+
+def interval(summary: MedianRange | None, show: Callable[[float | None], str] = number) -> str:
+    """`median [smallest, largest]` over seeds; the median alone where all show the same figure, a dash for none."""
+    if summary is None:
+        return show(None)
+    median, low, high = map(show, (summary.median, summary.low, summary.high))
+    return median if low == median == high else f"{median} [{low}, {high}]"

@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from equiwm.claims.ablation.planes import winners
 from equiwm.report.ablation.view import grid_table
 from equiwm.report.figures import STYLE, save
 from equiwm.report.table import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _NAMES = {"vn": "VN", "vn_paper": "VN without cross products", "mlp": "MLP"}
 _SIDES = {"seen_relmse": "in distribution", "ood_relmse": "across the group"}
@@ -42,6 +43,8 @@ def tables(entry: Mapping[str, Any], name: str) -> list[Table]:
 
 def plane_frame(entry: Mapping[str, Any]) -> pd.DataFrame:
     """One row for each network against the MLP, side and cell of the plane."""
+    import pandas as pd
+
     return pd.DataFrame(
         {"network": network, "side": words, **dataclasses.asdict(cell)}
         for arm, network in _NAMES.items()

@@ -9,8 +9,7 @@ from typing import Any
 from equiwm.claims.ablation.readouts import quality_columns
 from equiwm.claims.ablation.rows import over_seeds, select
 from equiwm.report.ablation.panels import draw_panels, over_seeds_frame
-from equiwm.report.ablation.view import interval
-from equiwm.report.table import Table
+from equiwm.report.table import Table, interval
 
 _NAMES = {"vn": "VN", "mlp": "MLP"}
 _SCHEDULES = {"updates": "fixed updates", "epochs": "fixed epochs"}

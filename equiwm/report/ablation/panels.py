@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from equiwm.report.figures import COLOURS, MARKERS, STYLE, save
 from equiwm.stats import median_and_range
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _GREY = {"color": "#777777", "linewidth": 0.8, "linestyle": ":"}
 
@@ -18,6 +19,8 @@ def over_seeds_frame(rows: Sequence[Mapping[str, Any]], by: Sequence[str], quant
     """One row for each combination of the columns `by`, in their order in `rows`, with the number of seeds, and
     `QUANTITY`, `QUANTITY_low` and `QUANTITY_high`: median, smallest and largest.
     """
+    import pandas as pd
+
     found = []
     groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for row in rows:

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from equiwm.claims.ablation.rows import over_seeds, select
-from equiwm.report.table import Table, number
-from equiwm.stats import MedianRange
+from equiwm.report.table import Table, interval
 
 QUANTITIES = {
     "seen_relmse": "relMSE seen",
@@ -22,15 +21,6 @@ QUANTITIES = {
     "relative_residual": "relative residual",
 }
 """What every kind measures, as tables and figures call it."""
-
-
-def interval(summary: MedianRange | None, digits: int = 3) -> str:
-    """`median [smallest, largest]` over seeds; the median alone of one seed, a dash of none."""
-    if summary is None:
-        return "–"
-    if summary.n == 1:
-        return number(summary.median, digits)
-    return f"{number(summary.median, digits)} [{number(summary.low, digits)}, {number(summary.high, digits)}]"
 
 
 def cell_table(

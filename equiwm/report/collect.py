@@ -1,0 +1,112 @@
+"""The runs of some folders, read from their files alone, and a line for each that cannot be used."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from equiwm.config import parse
+from equiwm.errors import EquiwmError, RunError
+from equiwm.files import reason
+from equiwm.runs import Kind, Run, read_config
+
+
+@dataclass(frozen=True)
+class Found:
+    """A run that is whole.
+
+    Attributes:
+        path: its directory.
+        kind: `train` or `study`.
+        preset: the preset it was made from; None of a study.
+        baseline: preset of the ordinary model that it is compared with, or None.
+        seed: seed of its training.
+        settings: everything that its weights and its world depend on besides the seed, by section.
+        metrics: content of `metrics.json`.
+    """
+
+    path: Path
+    kind: Kind
+    preset: str | None
+    baseline: str | None
+    seed: int
+    settings: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Name of the directory."""
+        return Run(self.path).name
+
+
+def collect(places: Sequence[Path]) -> tuple[list[Found], list[str]]:
+    """The runs that some places are or hold.
+
+    Args:
+        places: runs, and folders that hold runs; of two that are the same directory the second is ignored.
+
+    Returns:
+        The runs, in the order of the places and by name within a folder; and a line for each that is incomplete,
+        damaged or foreign, with what to do about it. Other folders and files are not mentioned.
+
+    Raises:
+        RunError: a place does not exist, or none of them holds a run.
+    """
+    found: list[Found] = []
+    skipped: list[str] = []
+    for path in dict.fromkeys(path.absolute() for path in _runs(places)):
+        shown = Path(os.path.relpath(path)) if path.is_relative_to(Path.cwd()) else path
+        try:
+            run = _read(Run(shown))
+        except EquiwmError as error:
+            skipped.append(str(error))
+        else:
+            found.append(run)
+    if not found and not skipped:
+        where = ", ".join(map(str, places))
+        raise RunError(f"{where} holds no run: expected directories with a config.yaml, as `equiwm train` makes them.")
+    return found, skipped
+
+
+def _runs(places: Sequence[Path]) -> Iterator[Path]:
+    for place in places:
+        if not os.path.isdir(place):  # unlike Path's method it says False, and raises nothing, where it may not look
+            what = "is a file" if os.path.isfile(place) else "does not exist"
+            raise RunError(f"{place}: expected a folder that holds runs; it {what}.")
+        if os.path.isfile(place / "config.yaml"):
+            yield place
+            continue
+        try:
+            folders = sorted(path for path in place.iterdir() if os.path.isdir(path) and not path.name.startswith("."))
+        except OSError as error:
+            raise RunError(f"cannot read {place}: {reason(error)}.") from None
+        yield from (path for path in folders if any(os.path.isfile(path / name) for name in _MARKS))
+
+
+_MARKS = ("config.yaml", "metrics.json", "checkpoint.pt")
+"""A folder with one of them was meant to be a run."""
+
+
+def _read(run: Run) -> Found:
+    if not os.path.isfile(run.config_path):
+        raise RunError(f"{run.path} is no run: it has no config.yaml (--out of an evaluation leaves such folders).")
+    header, data = read_config(run.config_path)
+    metrics = run.metrics()
+    if header.kind == "study":
+        if not metrics:
+            again = shlex.join([*header.command, *(["--resume"] if "--resume" not in header.command else [])])
+            raise RunError(f"{run.path} is a study that has no result yet; go on with: {again}")
+        return Found(run.path, "study", None, None, header.seed, data, metrics)
+    # A copy without its checkpoint, which is the heavy part, is whole to a reader of results.
+    if not run.checkpoint.is_file() and ("train" not in metrics or run.resume_point.exists()):
+        raise RunError(f"{run.path} is incomplete; finish it with: {run.resume_command}")
+    try:
+        settings = parse(data).as_dict()  # settings that came later have their defaults: old runs and new ones compare
+    except EquiwmError as error:
+        raise RunError(f"{run.config_path}: {error}") from None
+    about = {key: settings.pop(key) for key in ("preset", "baseline", "description")}
+    return Found(run.path, "train", about["preset"], about["baseline"], header.seed, settings, metrics)

@@ -1,0 +1,226 @@
+"""Runs that differ in nothing but the seed, put together; and which ordinary model each is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+from equiwm.report.collect import Found
+from equiwm.report.readings import READERS, STALE, Reading
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What one command measured on one run.
+
+    Attributes:
+        run: the run's name.
+        preset: its preset.
+        seed: of its training.
+        section: of metrics.json.
+        reading: the numbers.
+    """
+
+    run: str
+    preset: str | None
+    seed: int
+    section: str
+    reading: Reading
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One training, at one or more seeds.
+
+    Attributes:
+        label: name of its runs without the seed, with the preset where the name does not tell it, and with what is
+            different where several settings have one name.
+        preset: the preset.
+        world: what its world is called.
+        baseline: label of the setting that it is compared with, or None.
+        is_baseline: whether another one is compared with it.
+        seeds: in ascending order.
+        runs: one a seed; fewer where a baseline is known from the results of its model alone.
+        samples: of all of them.
+    """
+
+    label: str
+    preset: str | None
+    world: str
+    baseline: str | None
+    is_baseline: bool
+    seeds: tuple[int, ...]
+    runs: tuple[Found, ...]
+    samples: tuple[Sample, ...]
+
+    @property
+    def parameters(self) -> int | None:
+        """Trained scalars."""
+        return next((s.reading.parameters for s in self.samples if s.reading.parameters is not None), None)
+
+    def of(self, section: str) -> list[Sample]:
+        """The samples of a section."""
+        return [sample for sample in self.samples if sample.section == section]
+
+
+def settings_of(found: Sequence[Found]) -> tuple[list[Setting], list[str]]:
+    """Group trainings by name, preset and configuration, and pair models with baselines.
+
+    A baseline is what a run was measured beside; else the setting of the preset that the run's own preset names.
+    Results of a baseline that stand in its model's metrics count as the baseline's, unless it was measured itself.
+
+    Returns:
+        The settings, models before their baseline; and a line for each result or run that is left out, and why.
+    """
+    skipped: list[str] = []
+    drafts: list[_Draft] = []
+    beside: list[tuple[_Draft, Sample]] = []
+    for run in found:
+        if run.kind != "train":
+            continue
+        own, others, complaints = _samples(run)
+        skipped += complaints
+        if complaints and not own:
+            continue
+        draft = _draft_for(drafts, run.name, run.preset, run.seed, _world(run.settings), run.settings)
+        if run.seed in draft.runs:
+            skipped.append(f"{run.path} repeats seed {run.seed} of {draft.runs[run.seed].path}; it is left out.")
+            continue
+        draft.runs[run.seed] = run
+        draft.samples += own
+        beside += [(draft, sample) for sample in others]
+    for model, sample in beside:
+        draft = _draft_for(drafts, sample.run, sample.preset, sample.seed, model.world, None)
+        model.beside.append(draft)
+        if not any(_same_measurement(sample, known) for known in draft.samples):
+            draft.samples.append(sample)
+    return _finished(drafts), skipped
+
+
+@dataclass(eq=False)
+class _Draft:
+    """A setting in the making."""
+
+    label: str
+    stem: str
+    preset: str | None
+    world: str
+    settings: Mapping[str, Any] | None
+    runs: dict[int, Found] = field(default_factory=dict)
+    samples: list[Sample] = field(default_factory=list)
+    beside: list[_Draft] = field(default_factory=list)
+
+
+def _draft_for(
+    drafts: list[_Draft], name: str, preset: str | None, seed: int, world: str, settings: Mapping[str, Any] | None
+) -> _Draft:
+    """The draft that a run belongs to; a baseline whose configuration is not known joins the first of its name."""
+    stem = name.removesuffix(f"-s{seed}")
+    named = [draft for draft in drafts if (draft.stem, draft.preset) == (stem, preset)]
+    if settings is None:
+        fitting = [draft for draft in named if seed in draft.runs] or named
+    else:
+        fitting = [draft for draft in named if draft.settings == settings]
+    if fitting:
+        return fitting[0]
+    label = stem if preset is None or stem.startswith(preset) else f"{stem} ({preset})"
+    if named and settings is not None and named[0].settings is not None:
+        changed = _changes(named[0].settings, settings)
+        label += f" ({', '.join(changed[:3])}{', …' if len(changed) > 3 else ''})"
+    taken = {draft.label for draft in drafts}
+    numbered = (f"{label} #{number}" for number in count(2))
+    label = label if label not in taken else next(other for other in numbered if other not in taken)
+    drafts.append(_Draft(label, stem, preset, world, settings))
+    return drafts[-1]
+
+
+_WORLDS = {"pusht": "PushT", "cloud": "point clouds", "body": "rigid body", "field": "velocity field"}
+
+
+def _world(settings: Mapping[str, Any]) -> str:
+    world = settings["world"]
+    name: str = _WORLDS.get(world["name"], world["name"])
+    return f"{name} in {world['dimension']}D" if "dimension" in world else name
+
+
+def _changes(old: Mapping[str, Any], new: Mapping[str, Any], where: str = "") -> list[str]:
+    """`training.epochs=2` for every setting that is not as it was."""
+    changes: list[str] = []
+    for key, value in new.items():
+        if isinstance(value, Mapping) and isinstance(old.get(key), Mapping):
+            changes += _changes(old[key], value, f"{where}{key}.")
+        elif old.get(key) != value:
+            changes.append(f"{where}{key}={value}")
+    return changes
+
+
+def _samples(run: Found) -> tuple[list[Sample], list[Sample], list[str]]:
+    """A run's own results, those of its baselines, and a line for each that cannot be read."""
+    own, beside, complaints = [], [], []
+    for section, variant, entry in entries_of(run.metrics):
+        if section not in READERS:
+            continue
+        try:
+            sample = Sample(run.name, run.preset, run.seed, section, READERS[section](entry))
+            own.append(sample)
+            if "baseline" in entry:
+                other = entry["baseline"]
+                reading = READERS[section](other)
+                beside.append(Sample(other["name"], other["preset"], int(other["train_seed"]), section, reading))
+        except STALE:
+            complaints.append(stale(run, section, variant))
+    return own, beside, complaints
+
+
+def entries_of(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """Section, variant and content of every result that metrics.json holds."""
+    for section, entry in metrics.items():
+        for variant, content in (entry.get("variants") or {"": entry}).items():
+            yield section, variant, content
+
+
+def stale(run: Found, section: str, variant: str) -> str:
+    """The line about a result that cannot be read."""
+    what = f"{section} {variant}".strip()
+    return f"{run.path / 'metrics.json'}: {what} is damaged, or another version of equiwm wrote it; measure it again."
+
+
+def _same_measurement(one: Sample, other: Sample) -> bool:
+    def key(sample: Sample) -> tuple[Any, ...]:
+        return sample.seed, sample.section, sample.reading.variant, sample.reading.probe
+
+    return key(one) == key(other)
+
+
+def _finished(drafts: Sequence[_Draft]) -> list[Setting]:
+    baselines = {draft.label: _baseline(draft, drafts) for draft in drafts}
+    named = {label for label in baselines.values() if label is not None}
+    settings = [
+        Setting(
+            label=draft.label,
+            preset=draft.preset,
+            world=draft.world,
+            baseline=baselines[draft.label],
+            is_baseline=draft.label in named,
+            seeds=tuple(sorted({*draft.runs, *(sample.seed for sample in draft.samples)})),
+            runs=tuple(draft.runs[seed] for seed in sorted(draft.runs)),
+            samples=tuple(sorted(draft.samples, key=lambda sample: sample.seed)),
+        )
+        for draft in drafts
+    ]
+
+    def family(setting: Setting) -> tuple[str, bool, str]:
+        alone = setting.baseline is None or setting.is_baseline
+        return (setting.label if alone else str(setting.baseline), alone, setting.label)
+
+    return sorted(settings, key=family)
+
+
+def _baseline(draft: _Draft, drafts: Sequence[_Draft]) -> str | None:
+    wanted = next((run.baseline for run in draft.runs.values()), None)
+    of_preset = [other for other in drafts if wanted is not None and other.preset == wanted]
+    of_preset.sort(key=lambda other: other.stem != other.preset)
+    candidates = [other for other in (*draft.beside, *of_preset) if other is not draft]
+    return candidates[0].label if candidates else None

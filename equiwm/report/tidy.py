@@ -1,0 +1,71 @@
+"""The report's numbers as one tidy table: a row a number."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from typing import Any
+
+from equiwm.report.document import Report
+from equiwm.report.settings import entries_of
+
+COLUMNS = (
+    *("run", "preset", "setting", "baseline", "world", "seed", "parameters"),
+    *("claim", "variant", "probe", "quantity", "at", "value"),
+)
+"""`setting` is the name of all seeds' runs, `baseline` that of the setting it is compared with; `at` is where a
+quantity was measured (horizon, bin, target, cell of a study). A number that is missing or not finite is empty."""
+
+
+def tidy_csv(report: Report) -> str:
+    """CSV with the columns `COLUMNS`, numbers in full precision: `pandas.read_csv` gives them back."""
+    buffer = io.StringIO(newline="")
+    writer = csv.DictWriter(buffer, fieldnames=COLUMNS, lineterminator="\n", restval="")
+    writer.writeheader()
+    writer.writerows(_trained(report))
+    writer.writerows(_ablated(report))
+    return buffer.getvalue()
+
+
+def _trained(report: Report) -> Iterator[dict[str, Any]]:
+    for setting in report.settings:
+        for sample in setting.samples:
+            reading = sample.reading
+            common = {
+                "run": sample.run,
+                "preset": sample.preset,
+                "setting": setting.label,
+                "baseline": setting.baseline,
+                "world": setting.world,
+                "seed": sample.seed,
+                "parameters": setting.parameters,
+                "claim": sample.section,
+                "variant": reading.variant,
+                "probe": reading.probe,
+            }
+            for name, value in reading.numbers.items():
+                quantity, _, at = name.partition("@")
+                yield {**common, "quantity": quantity, "at": at, "value": value}
+
+
+def _ablated(report: Report) -> Iterator[dict[str, Any]]:
+    """The rows of ablations: every number that is neither a seed nor a size, with its cell as `at`."""
+    for run in report.runs:
+        for section, _, entry in entries_of(run.metrics):
+            if section != "ablate":
+                continue
+            for row in entry["rows"]:
+                common = {
+                    "run": run.name,
+                    "setting": f"{run.name}: {row['arm']}",
+                    "world": entry["world"],
+                    "seed": row["seed"],
+                    "parameters": row["parameters"],
+                    "claim": section,
+                    "variant": f"{entry['kind']}, {row['dim']}D",
+                    "at": row["cell"],
+                }
+                for quantity, value in row.items():
+                    if quantity not in ("seed", "parameters", "dim") and isinstance(value, int | float):
+                        yield {**common, "quantity": quantity, "value": value}
