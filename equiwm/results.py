@@ -136,6 +136,11 @@ class VerifyResult(Result):
     world: WorldResidual | None
     seed: int
 
+    @property
+    def variant(self) -> str:
+        """Key among the section's variants: `so3/float64`."""
+        return f"{self.group}/{self.dtype}"
+
 
 @dataclass(frozen=True)
 class Bin(Result):
@@ -238,6 +243,11 @@ class SweepResult(Result):
     parameters: int
     seed: int = field(default=0)
 
+    @property
+    def variant(self) -> str:
+        """Key among the section's variants: `so3/float64`."""
+        return f"{self.group}/{self.dtype}"
+
 
 @dataclass(frozen=True)
 class RolloutResult(Result):
@@ -284,6 +294,11 @@ class RolloutResult(Result):
     latent_std: float
     parameters: int
     seed: int
+
+    @property
+    def variant(self) -> str:
+        """Key among the section's variants: `so3/float64`."""
+        return f"{self.group}/{self.dtype}"
 
 
 @dataclass(frozen=True)
@@ -499,6 +514,12 @@ class ClosedLoopResult(Result):
     passed: bool
     parameters: int
     seed: int
+
+    @property
+    def variant(self) -> str:
+        """Key among the section's variants: `equivariant/pose`; what differs from float64 and cem is named as well."""
+        rest = [part for part, usual in ((self.dtype, "float64"), (self.method, "cem")) if part != usual]
+        return "/".join([self.planner, self.goal, *rest])
 
 
 @dataclass(frozen=True)
