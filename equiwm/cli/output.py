@@ -34,17 +34,18 @@ def say(message: str) -> None:
         print(message, file=sys.stderr, flush=True)
 
 
-def print_tables(tables: Sequence[Table]) -> None:
-    """Rich tables on a terminal, Markdown elsewhere."""
-    if sys.stdout.isatty():
+def print_tables(tables: Sequence[Table], stream: TextIO | None = None) -> None:
+    """Rich tables on a terminal, Markdown elsewhere; on stdout unless another stream is given."""
+    stream = stream or sys.stdout
+    if stream.isatty():
         from rich.console import Console
 
-        console = Console()
+        console = Console(file=stream)
         for table in tables:
             console.print(table.rich())
     else:
-        with quiet_pipe(sys.stdout):
-            print("\n".join(table.markdown() for table in tables), end="", flush=True)
+        with quiet_pipe(stream):
+            print("\n".join(table.markdown() for table in tables), end="", file=stream, flush=True)
 
 
 def print_json(data: Any) -> None:
