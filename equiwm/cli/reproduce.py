@@ -17,13 +17,15 @@ HELP = r"A, B, C, rollout, augmentation, scale, soft \[all]"
 
 
 def reproduce(
-    claims: Annotated[list[str] | None, typer.Argument(metavar="[CLAIM]...", help=HELP)] = None,
+    claims: Annotated[list[str] | None, typer.Argument(metavar="CLAIM", help=HELP)] = None,
     quick: Annotated[bool, typer.Option("--quick", help="a smoke test of five minutes: one seed, small sizes")] = False,
-    seeds: Annotated[int | None, typer.Option("--seeds", help="how many seeds, from 0 [5, or 1 with --quick]")] = None,
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", help=r"how many seeds, from 0 \[5, or 1 with --quick]")
+    ] = None,
     jobs: JobsOption = 1,
     out: Annotated[Path, typer.Option("--out", help="folder that holds runs")] = Path("runs"),
     name: Annotated[
-        str | None, typer.Option("--name", help="name of the study [reproduce, or reproduce-quick]")
+        str | None, typer.Option("--name", help=r"name of the study \[reproduce, or reproduce-quick]")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on with a study that was interrupted")] = False,
     quiet: QuietOption = False,

@@ -85,10 +85,8 @@ def statements(size: Size) -> list[Statement]:
         (goal_vn + state, "gap closed, unseen", space("vn-3d-goal", "equivariant"), closed, at_least(0.5)),
         (goal_mlp + state, "gap closed, unseen minus seen", space("mlp-3d-goal", "equivariant"), opened, below(0.0)),
     ]
-    return [
-        *paper,
-        *(Statement(where, what, "–", source, read, bound, ours=True) for where, what, source, read, bound in ours),
-    ]
+    beyond = [Statement(where, what, "–", source, read, bound, ours=True) for where, what, source, read, bound in ours]
+    return [*paper, *beyond]
 
 
 CLAIM = Claim("C", "With an equivariant planner the whole closed loop is invariant.", statements)
