@@ -51,7 +51,7 @@ TINY = Size(
 
 def plane(size: Size):
     """Claim B on forward models alone: two trainings and two sweeps a seed."""
-    return [line for line in orbit.statements(size) if line.setting.startswith("2D, full state")]
+    return [line for line in orbit.statements(size) if line.setting.endswith("2D, full state")]
 
 
 PLANE = Claim("B", "Flat in the plane.", plane)
@@ -331,7 +331,7 @@ def test_a_claim_that_does_not_hold_is_status_1(equiwm, tmp_path, monkeypatch):
     status, out, err = equiwm("--out", tmp_path, "--quiet")
     assert status == 1
     assert "| NO |" in out
-    assert err.splitlines()[-1].startswith("does not hold: B: 2D, full state, VN")
+    assert err.splitlines()[-1].startswith("does not hold: B: VN (vn-2d-forward), 2D, full state")
 
 
 def test_refusals_write_nothing(equiwm, tmp_path, snapshot):

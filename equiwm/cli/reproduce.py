@@ -18,7 +18,7 @@ HELP = r"A, B, C, rollout, augmentation, scale, soft \[all]"
 
 def reproduce(
     claims: Annotated[list[str] | None, typer.Argument(metavar="CLAIM", help=HELP)] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="a smoke test of five minutes: one seed, small sizes")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="a smoke test: one seed, small sizes")] = False,
     seeds: Annotated[
         int | None, typer.Option("--seeds", help=r"how many seeds, from 0 \[5, or 1 with --quick]")
     ] = None,

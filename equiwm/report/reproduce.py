@@ -20,7 +20,9 @@ def _ours(row: Row) -> str:
     if row["median"] is None:
         return "–"
     several = 2 if row["over"] == "tasks" else row["seeds"]  # an interval is one of several tasks, whatever the seeds
-    return interval(MedianRange(row["median"], row["low"], row["high"], several))
+    near_one = "factor" in row["quantity"] or "unseen / seen" in row["quantity"]
+    digits = 6 if near_one and abs(row["median"] - 1.0) < 1e-3 else 3
+    return interval(MedianRange(row["median"], row["low"], row["high"], several), digits)
 
 
 def _numbered(rows: Sequence[Row]) -> list[tuple[str, Row]]:

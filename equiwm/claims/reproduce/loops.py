@@ -57,10 +57,10 @@ def statements(size: Size) -> list[Statement]:
     def space(preset: str, planner: str) -> Measurement:
         return size.measure(preset, "closed-loop", planner=planner, orbit=PAPER_3D, dtype="float64", tasks=TASKS_3D)
 
-    vn, mlp = "2D, VN (vn-2d-forward)", "2D, MLP (mlp-2d-forward)"
+    vn, mlp = "VN (vn-2d-forward), 2D", "MLP (mlp-2d-forward), 2D"
     told, state, ordinary = ", planner told the rotation", ", planner told nothing", ", ordinary planner"
-    vn_3d, mlp_3d = "3D, VN (vn-3d-paper)", "3D, MLP (mlp-3d)"
-    goal_vn, goal_mlp = "3D, goals in the latent, VN (vn-3d-goal)", "3D, goals in the latent, MLP (mlp-3d-goal)"
+    vn_3d, mlp_3d = "VN (vn-3d-paper), 3D", "MLP (mlp-3d), 3D"
+    goal_vn, goal_mlp = "VN (vn-3d-goal), 3D, goals in the latent", "MLP (mlp-3d-goal), 3D, goals in the latent"
     minus, largest, over = "unseen minus seen, deg", "max |d_i|, deg", "unseen / seen"
 
     unseen = each_seed(lambda entry: entry["success_rate"]["any"]["ood"])

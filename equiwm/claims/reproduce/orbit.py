@@ -32,11 +32,11 @@ def statements(size: Size) -> list[Statement]:
             (mlp, "MLP", paper[1], at_least(GAP)),
         ):
             source = size.measure(preset, "sweep-group", group=group, dtype="float32")
-            lines.append(Statement(f"{setting}, {arm} ({preset})", "OOD factor", figure, source, factor, bound))
+            lines.append(Statement(f"{arm} ({preset}), {setting}", "OOD factor", figure, source, factor, bound))
     for setting, preset, group in (("2D", "vn-2d", "so2"), ("3D", "vn-3d", "so3")):
         source = size.measure(preset, "sweep-group", group=group, dtype="float64")
         flatness = each_seed(lambda entry: entry["flatness"])
-        name = f"{setting}, ours, VN ({preset})"
+        name = f"VN ({preset}), {setting}"
         lines.append(Statement(name, "flatness, float64", "–", source, flatness, at_most(EXACT), ours=True))
     readouts = [("2D", "so2", "vn-2d", "mlp-2d"), ("3D", "so3", "vn-3d", "mlp-3d")]
     for setting, group, vn, mlp in readouts:
@@ -45,7 +45,7 @@ def statements(size: Size) -> list[Statement]:
             quantity = "read-out, worst unseen, over the action alone"
             lines.append(
                 Statement(
-                    f"{setting}, {arm} ({preset})", quantity, "–", source, each_seed(_worst_readout), bound, ours=True
+                    f"{arm} ({preset}), {setting}", quantity, "–", source, each_seed(_worst_readout), bound, ours=True
                 )
             )
     return lines

@@ -42,22 +42,22 @@ def statements(size: Size) -> list[Statement]:
     for setting, vn, mlp, group, residual, drift in pairs:
         for index, (preset, arm) in enumerate(((vn, "VN"), (mlp, "MLP"))):
             source = size.measure(preset, "verify-equivariance", group=group, dtype="float32")
-            name = f"{setting}, {arm} ({preset})"
+            name = f"{arm} ({preset}), {setting}"
             bound = at_least(BROKEN) if index else at_most(ROUNDING)
             lines.append(Statement(name, "max absolute residual", residual[index], source, _trained("max_abs"), bound))
             if drift is not None:
                 bound = at_least(BROKEN) if index else at_most(TOLERANCE["float32"])
                 lines.append(Statement(name, "cost drift", drift[index], source, _trained("cost_drift"), bound))
     studies = [
-        ("vn-3d-paper", "all", [*_OPTIMIZERS.items(), ("rmsprop", "–")], at_most(ROUNDING)),
-        ("mlp-3d", "adam", [("adam", "0.665")], at_least(BROKEN)),
+        ("VN", "vn-3d-paper", "all", [*_OPTIMIZERS.items(), ("rmsprop", "–")], at_most(ROUNDING)),
+        ("MLP", "mlp-3d", "adam", [("adam", "0.665")], at_least(BROKEN)),
     ]
-    for preset, names, rows, bound in studies:
+    for arm, preset, names, rows, bound in studies:
         source = size.measure(preset, "verify-equivariance", group="so3", optimizers=names)
         for optimizer, paper in rows:
             lines.append(
                 Statement(
-                    f"3D latent under {optimizer} ({preset})",
+                    f"{arm} ({preset}), 3D latent, {optimizer}",
                     "max absolute residual",
                     paper,
                     source,
@@ -69,19 +69,19 @@ def statements(size: Size) -> list[Statement]:
     every = size.measure("vn-3d-paper", "verify-equivariance", group="so3", optimizers="all")
     for setting, preset, group in (
         *((setting, vn, group) for setting, vn, _, group, *_ in pairs),
-        ("2D latent, ours", "vn-2d", "so2"),
-        ("3D latent, ours", "vn-3d", "se3"),
+        ("2D latent", "vn-2d", "so2"),
+        ("3D latent", "vn-3d", "se3"),
     ):
         for dtype, tolerance in TOLERANCE.items():
             source = size.measure(preset, "verify-equivariance", group=group, dtype=dtype)
-            name = f"{setting}, VN ({preset})"
+            name = f"VN ({preset}), {setting}"
             quantity, bound = f"relative residual, {dtype}", at_most(tolerance)
             exact.append(Statement(name, quantity, "–", source, _trained("composed"), bound, ours=True))
         passed = each_seed(lambda entry: float(entry["passed"]))
         exact.append(Statement(name, "verdict, 1 is equivariant", "–", source, passed, at_least(1.0), ours=True))
     exact.append(
         Statement(
-            "3D latent under any optimiser (vn-3d-paper)",
+            "VN (vn-3d-paper), 3D latent, any optimiser",
             "relative residual, float64",
             "–",
             every,

@@ -31,7 +31,7 @@ def statements(size: Size) -> list[Statement]:
         (3, "1.6e-7", "up to 66", "12 (3.9e-2 to 0.45)"),
     ):
         presets = f"vn-field-{dim}d", f"mlp-field-{dim}d"
-        vn, mlp = (f"{dim}D, {arm} ({preset})" for arm, preset in zip(("VN", "MLP"), presets, strict=True))
+        vn, mlp = (f"{arm} ({preset}), {dim}D" for arm, preset in zip(("VN", "MLP"), presets, strict=True))
         of_vn, of_mlp = (size.measure(preset, "rollout", horizons=HORIZONS, dtype="float32") for preset in presets)
         double = size.measure(presets[0], "rollout", horizons=HORIZONS, dtype="float64")
         lines += [

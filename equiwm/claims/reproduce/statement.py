@@ -110,7 +110,7 @@ class Size:
         seeds: trainings of every preset, from seed 0.
         quick: whether it is a smoke test; the ablations have a small version of their own.
         settings: preset -> `section.key=value` over it; those of `""` are for presets that are not named.
-        options: command -> options over those of the claims.
+        options: command -> options over those of the claims; `closed-loop vn-3d` is for one preset alone.
     """
 
     seeds: int
@@ -121,7 +121,8 @@ class Size:
     def measure(self, preset: str, command: Command, **options: Any) -> Measurement:
         """A measurement at this size."""
         training = Training(preset, self.settings.get(preset, self.settings.get("", ())))
-        return Measurement(training, command, tuple({**options, **self.options.get(command, {})}.items()))
+        own = self.options.get(f"{command} {preset}", self.options.get(command, {}))
+        return Measurement(training, command, tuple({**options, **own}.items()))
 
     @property
     def smaller(self) -> list[str]:
@@ -213,7 +214,7 @@ def below(value: float) -> Bound:
 
 def near(value: float, off: float) -> Bound:
     """`value`, give or take `off`."""
-    return Bound(value - off, value + off, f"{value:g} within {off:g}")
+    return Bound(value - off, value + off, f"within {off:g} of {value:g}")
 
 
 @dataclass(frozen=True)
