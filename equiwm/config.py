@@ -170,6 +170,11 @@ class TrainingConfig:
     ema: float = _field(0.99, "decay of the EMA target encoder, per step")
     variance_weight: float = _field(0.04, "weight c of the variance hinge c mean_d relu(1 - std(z_d))")
 
+    @property
+    def updates(self) -> int:
+        """Steps of the optimiser over the whole training."""
+        return self.epochs * -(-(self.transitions // self.horizon) // self.batch)
+
 
 @dataclass(frozen=True)
 class PlanningConfig:

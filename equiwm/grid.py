@@ -12,12 +12,13 @@ import json
 import os
 import re
 import sys
+import time
 import traceback
 import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import closing, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,11 @@ from typing import Any
 from equiwm.errors import ConfigError, RunError
 from equiwm.files import canonical_json, hold, read_json, write_atomic
 
-CellFunction = Callable[[dict[str, Any]], Mapping[str, Any]]
-"""Parameters to result, both JSON data; importable, and a function of nothing else (not even the clock)."""
+CellFunction = Callable[..., Mapping[str, Any]]
+"""Parameters to result, both JSON data; importable, and a function of nothing else (not even the clock).
+
+A grid with a `root` gives it as a second argument: where the cells find and leave files.
+"""
 
 Progress = Callable[[int, int, "CellResult | None"], None]
 """Called with (cells done, cells of the grid, the one just done); at first with what was stored, and None."""
@@ -64,11 +68,19 @@ class CellError:
 
 @dataclass(frozen=True)
 class CellResult:
-    """What came of a cell: a result, or an error."""
+    """What came of a cell: a result, or an error.
+
+    Attributes:
+        cell: the cell.
+        result: what its function returned, or None.
+        error: why there is no result.
+        seconds: CPU time that it took, of its process: on a machine with nothing else to do, its duration.
+    """
 
     cell: Cell
     result: dict[str, Any] | None
     error: CellError | None = None
+    seconds: float = field(default=0.0, compare=False)
 
 
 def expand(**axes: Sequence[Any]) -> list[Cell]:
@@ -107,30 +119,60 @@ def _one_thread() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _compute(index: int, function: CellFunction, params: str) -> tuple[int, dict[str, Any]]:
-    """Run one cell, in whichever process: its index and {"result": ...} or {"error": ...}."""
+_Computed = tuple[int, dict[str, Any], float]
+
+
+def _compute(index: int, function: CellFunction, params: str, root: Path | None) -> _Computed:
+    """Run one cell, in whichever process: its index, {"result": ...} or {"error": ...}, and its CPU seconds."""
+    started = time.process_time()
     torch = sys.modules.get("torch")
     if torch:  # a Dask worker knows nothing of inner_max_num_threads
         torch.set_num_threads(1)
     try:
-        result = function(json.loads(params))
+        result = function(json.loads(params), *([] if root is None else [root]))
         if not isinstance(result, Mapping):
             raise TypeError(f"the function of a grid returns a dict; got {type(result).__name__}")
         # through text, so that a fresh result equals one that is read back
-        return index, {"result": json.loads(canonical_json(result))}
+        payload = {"result": json.loads(canonical_json(result))}
     except Exception as error:
-        return index, {
+        payload = {
             "error": {
                 "type": type(error).__name__,
                 "message": str(error),
                 "traceback": traceback.format_exc(),
             }
         }
+    return index, payload, time.process_time() - started
 
 
-def _as_result(cell: Cell, payload: Mapping[str, Any]) -> CellResult:
+def _as_result(cell: Cell, payload: Mapping[str, Any], seconds: float) -> CellResult:
     error = payload.get("error")
-    return CellResult(cell, payload.get("result"), CellError(**error) if error else None)
+    return CellResult(cell, payload.get("result"), CellError(**error) if error else None, seconds)
+
+
+def _path(cell: Cell, store: Path) -> Path:
+    return store / "cells" / f"{cell.id}.json"
+
+
+def _seconds(store: Path) -> dict[str, float]:
+    """CPU seconds of the finished cells by id. Apart from the results, which are the same every time."""
+    path = store / "seconds.json"
+    return {str(cell): float(seconds) for cell, seconds in read_json(path).items()} if path.exists() else {}
+
+
+def stored_results(cells: Sequence[Cell], store: Path) -> dict[int, CellResult]:
+    """The results that a store holds, by place in `cells`; failed cells are not among them.
+
+    Raises:
+        RunError: a cell's file is damaged.
+    """
+    seconds = _seconds(store)
+    found = {}
+    for index, cell in enumerate(cells):
+        path = _path(cell, store)
+        if path.exists() and "result" in (payload := read_json(path)):
+            found[index] = _as_result(cell, payload, seconds.get(cell.id, 0.0))
+    return found
 
 
 def _open_store(store: Path, definition: dict[str, Any], resume: bool) -> None:
@@ -153,13 +195,13 @@ def _open_store(store: Path, definition: dict[str, Any], resume: bool) -> None:
 
 
 def _computed(
-    function: CellFunction, missing: list[tuple[int, str]], jobs: int | None
-) -> Generator[tuple[int, dict[str, Any]], None, None]:
+    function: CellFunction, missing: list[tuple[int, str]], jobs: int | None, root: Path | None
+) -> Generator[_Computed, None, None]:
     """The missing cells as they finish, in any order."""
     if jobs == 1:
         with _one_thread():
             for index, params in missing:
-                yield _compute(index, function, params)
+                yield _compute(index, function, params, root)
         return
     import joblib
 
@@ -167,7 +209,7 @@ def _computed(
     with local:
         # one cell a batch: what has finished is never held back by a neighbour
         parallel = joblib.Parallel(batch_size=1, return_as="generator_unordered")
-        arriving = parallel(joblib.delayed(_compute)(index, function, params) for index, params in missing)
+        arriving = parallel(joblib.delayed(_compute)(index, function, params, root) for index, params in missing)
     with warnings.catch_warnings(), closing(arriving):  # on an interruption, cancels what is running
         # loky replaces a worker whose memory has grown, between two cells: none is lost.
         warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
@@ -182,10 +224,12 @@ def run_grid(
     jobs: int | None = 1,
     resume: bool = False,
     progress: Progress | None = None,
+    root: Path | None = None,
 ) -> list[CellResult]:
     """Compute every cell and keep each finished one on disk at once.
 
-    The store holds `grid.json` (the definition) and `cells/ID.json` (key, parameters, and result or error).
+    The store holds `grid.json` (the definition), `cells/ID.json` (key, parameters, and result or error) and
+    `seconds.json` (what each finished cell has cost).
     A cell that fails is recorded and the others go on. An interruption keeps what is finished.
 
     Args:
@@ -196,6 +240,7 @@ def run_grid(
             takes the backend of a surrounding `joblib.parallel_config` (Dask).
         resume: go on with an existing store: finished cells are read back, missing and failed ones computed.
         progress: called once with what the store holds, then after each cell.
+        root: folder that the cells work in, their second argument; no part of the grid, so that it may be moved.
 
     Returns:
         One result a cell, in the order of `cells`.
@@ -213,27 +258,25 @@ def run_grid(
         raise ValueError(f"cells with one key: {sorted({key for key in keys if keys.count(key) > 1})}")
     store = Path(store)
     definition = {"function": _name(function), "cells": sorted(cell.id for cell in cells)}
-    paths = [store / "cells" / f"{cell.id}.json" for cell in cells]
     try:
         (store / "cells").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"cannot make the grid's folder {store}: {error.strerror}; choose another --out.") from None
     with hold(store / ".lock", f"the grid {store}"):
         _open_store(store, definition, resume)
-        results: dict[int, CellResult] = {}
-        for index, (cell, path) in enumerate(zip(cells, paths, strict=True)):
-            if path.exists() and "result" in (payload := read_json(path)):
-                results[index] = _as_result(cell, payload)
+        results, seconds = stored_results(cells, store), _seconds(store)
         missing = [(index, canonical_json(cell.params)) for index, cell in enumerate(cells) if index not in results]
         if progress:
             progress(len(results), len(cells), None)
         try:
-            with closing(_computed(function, missing, jobs)) as arriving:
-                for index, payload in arriving:
+            with closing(_computed(function, missing, jobs, root)) as arriving:
+                for index, payload, cost in arriving:
                     cell = cells[index]
+                    seconds[cell.id] = cost
+                    write_atomic(store / "seconds.json", canonical_json(seconds, indent=2) + "\n")
                     record = {"key": cell.key, "params": cell.params, **payload}
-                    write_atomic(paths[index], canonical_json(record, indent=2) + "\n")
-                    results[index] = _as_result(cell, payload)
+                    write_atomic(_path(cell, store), canonical_json(record, indent=2) + "\n")
+                    results[index] = _as_result(cell, payload, cost)
                     if progress:
                         progress(len(results), len(cells), results[index])
         except BrokenExecutor:

@@ -136,6 +136,11 @@ class VerifyResult(Result):
     world: WorldResidual | None
     seed: int
 
+    @property
+    def variant(self) -> str:
+        """Key among the section's variants: `so3/float64`."""
+        return f"{self.group}/{self.dtype}"
+
 
 @dataclass(frozen=True)
 class Bin(Result):
@@ -238,6 +243,11 @@ class SweepResult(Result):
     parameters: int
     seed: int = field(default=0)
 
+    @property
+    def variant(self) -> str:
+        """Key among the section's variants: `so3/float64`."""
+        return f"{self.group}/{self.dtype}"
+
 
 @dataclass(frozen=True)
 class RolloutResult(Result):
@@ -284,6 +294,11 @@ class RolloutResult(Result):
     latent_std: float
     parameters: int
     seed: int
+
+    @property
+    def variant(self) -> str:
+        """Key among the section's variants: `so3/float64`."""
+        return f"{self.group}/{self.dtype}"
 
 
 @dataclass(frozen=True)
@@ -500,6 +515,12 @@ class ClosedLoopResult(Result):
     parameters: int
     seed: int
 
+    @property
+    def variant(self) -> str:
+        """Key among the section's variants: `equivariant/pose`; what differs from float64 and cem is named as well."""
+        rest = [part for part, usual in ((self.dtype, "float64"), (self.method, "cem")) if part != usual]
+        return "/".join([self.planner, self.goal, *rest])
+
 
 @dataclass(frozen=True)
 class AblationResult(Result):
@@ -526,3 +547,83 @@ class AblationResult(Result):
     quick: bool
     rows: list[dict[str, Any]]
     failed: list[str]
+
+
+@dataclass(frozen=True)
+class ReproducedRow(Result):
+    """One statement of the paper, or of ours, beside what was measured.
+
+    Attributes:
+        claim: the claim's name.
+        setting: world, kind of model and preset.
+        quantity: what is measured.
+        paper: the paper's figure as text; a dash where it has none.
+        median: over seeds, or the estimate over tasks; NaN (null) where it cannot be formed.
+        low, high: the range over seeds, or the 95% bootstrap interval over tasks.
+        over: `seeds` or `tasks`.
+        seeds: how many are in it.
+        bound: in words; the whole of [low, high] has to lie within it.
+        holds: whether it does; None where a run that it needs has failed.
+        ours: whether the row says more than the paper does.
+        command: the shell line that makes it by hand.
+        runs: directories that it came from, below the study.
+        seconds: CPU seconds of their training and of this measurement.
+    """
+
+    claim: str
+    setting: str
+    quantity: str
+    paper: str
+    median: float | None
+    low: float | None
+    high: float | None
+    over: str
+    seeds: int
+    bound: str
+    holds: bool | None
+    ours: bool
+    command: str
+    runs: list[str]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class ClaimCost(Result):
+    """What a claim cost beyond the claims before it, with which it shares runs.
+
+    Attributes:
+        claim: its name.
+        text: what it says.
+        cells: trainings and measurements.
+        estimated: CPU seconds, from constants.
+        seconds: CPU seconds, measured.
+    """
+
+    claim: str
+    text: str
+    cells: int
+    estimated: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class ReproductionResult(Result):
+    """Section `reproduce` of a study.
+
+    Attributes:
+        quick: whether it is the smoke test.
+        seeds: how many.
+        sizes: what is smaller than in the full run, one line each.
+        claims: what each claim cost.
+        rows: one a statement.
+        failed: cells that ended in an error, each with its message.
+        passed: whether every row holds and nothing failed.
+    """
+
+    quick: bool
+    seeds: int
+    sizes: list[str]
+    claims: list[ClaimCost]
+    rows: list[ReproducedRow]
+    failed: list[str]
+    passed: bool

@@ -185,6 +185,11 @@ def _differences(old: Any, new: Any, where: str = "") -> list[str]:
     return [] if old == new else [f"{where} (was {old}, now {new})"]
 
 
+def run_name(preset: str, seed: int) -> str:
+    """Name of a run that is given none: the preset's, with `-sN` for a seed N other than 0."""
+    return preset if seed == 0 else f"{preset}-s{seed}"
+
+
 def check_name(name: str) -> None:
     """Refuse a name of a run that is no folder name.
 

@@ -24,7 +24,10 @@ from equiwm.config import preset_names
 from equiwm.errors import ConfigError
 from equiwm.runs import Run
 
-COMMANDS = ("train", "verify-equivariance", "sweep-group", "rollout", "closed-loop", "ablate", "report", "presets")
+COMMANDS = (
+    *("train", "verify-equivariance", "sweep-group", "rollout", "closed-loop"),
+    *("ablate", "reproduce", "report", "presets"),
+)
 QUICK_SWEEP = ("--bins", "4", "--transitions", "40")
 QUICK_VERIFY = ("--samples", "4")
 

@@ -17,8 +17,8 @@ from equiwm.grid import Cell, run_grid
 from equiwm.loading import load_run
 from equiwm.results import OptimizerRow, OptimizerStudy
 from equiwm.runs import Run
+from equiwm.training.cells import complete_run
 from equiwm.training.optimizers import DEFAULT_LR
-from equiwm.training.run import prepare_run, train_run
 
 
 def parse_optimizers(text: str) -> list[OptimizerName]:
@@ -33,14 +33,6 @@ def parse_optimizers(text: str) -> list[OptimizerName]:
         if name not in known:
             raise ConfigError(f"unknown optimizer '{name}' in --optimizers: {nearest(name, [*known, 'all'])}")
     return [known[name] for name in dict.fromkeys(asked)]
-
-
-def train_under(config: Config, folder: Path, seed: int) -> Run:
-    """The complete run of a configuration, named after its optimiser; one that was interrupted goes on."""
-    run = prepare_run(config, folder, config.training.optimizer, seed=seed, resume=True)
-    if run.state != "complete":
-        train_run(run, device=torch.device("cpu"))
-    return run
 
 
 def probe_run(run: Run, *, group: str | None, samples: int, tolerance: float | None, seed: int) -> OptimizerRow:
@@ -66,9 +58,10 @@ def probe_run(run: Run, *, group: str | None, samples: int, tolerance: float | N
     )
 
 
-def optimizer_cell(params: dict[str, Any]) -> dict[str, Any]:
-    """Train one configuration under one optimiser and probe it; gives an `OptimizerRow`."""
-    run = train_under(parse(params["config"]), Path(params["folder"]), params["train_seed"])
+def optimizer_cell(params: dict[str, Any], root: Path) -> dict[str, Any]:
+    """Train one configuration under one optimiser in the study `root` and probe it; gives an `OptimizerRow`."""
+    config = parse(params["config"])
+    run = complete_run(config, root / "runs", config.training.optimizer, seed=params["train_seed"])
     probe = {key: params[key] for key in ("group", "samples", "tolerance", "seed")}
     return probe_run(run, **probe).as_dict()
 
@@ -134,7 +127,6 @@ def optimizer_study(
             f"optimizer={name}",
             {
                 "config": config.as_dict(),
-                "folder": str(study.path / "runs"),
                 "train_seed": loaded.seed,
                 "group": chosen.name,
                 "samples": samples,
@@ -151,6 +143,7 @@ def optimizer_study(
         jobs=jobs,
         resume=resume,
         progress=lambda done, total, _: progress(done, total) if progress else None,
+        root=study.path,
     )
     rows = [OptimizerRow(**cell.result) for cell in results if cell.result is not None]
     failed = [f"{cell.cell.key}: {cell.error.message}" for cell in results if cell.error]

@@ -138,14 +138,14 @@ def closed_loop(
         baseline,
         measure,
         section="closed_loop",
-        variant=_variant,
+        variant=lambda result: result.variant,
         dtype=dtype,
         device=device,
         out=out,
         quiet=quiet,
     )
     result, name, entry = measured.result, measured.loaded.run.name, measured.entry
-    file = closed_loop_file(_variant(result))
+    file = closed_loop_file(result.variant)
     figures = [closed_loop_figure(entry, name, measured.figures, file)]
     paths = paths_frame(dict(zip(sides_of(entry, name), shown, strict=True)), ["seen", *result.orbit], show)
     figures.append(paths_figure(paths, measured.figures, f"{file}_paths"))
@@ -161,9 +161,3 @@ def closed_loop(
     if expect_invariant and not result.passed:
         say(f"{result.verdict}: {result.reason}.")
         raise typer.Exit(1)
-
-
-def _variant(result: Any) -> str:
-    """`equivariant/pose`; what differs from float64 and cem is named as well."""
-    rest = [part for part, usual in ((result.dtype, "float64"), (result.method, "cem")) if part != usual]
-    return "/".join([result.planner, result.goal, *rest])

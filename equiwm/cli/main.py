@@ -16,6 +16,7 @@ from equiwm.cli.closed_loop import closed_loop
 from equiwm.cli.output import quiet_pipe
 from equiwm.cli.presets import presets
 from equiwm.cli.report import report
+from equiwm.cli.reproduce import reproduce
 from equiwm.cli.rollout import rollout
 from equiwm.cli.sweep_group import sweep_group
 from equiwm.cli.train import train
@@ -36,6 +37,7 @@ app.command("sweep-group")(sweep_group)
 app.command("rollout")(rollout)
 app.command("closed-loop")(closed_loop)
 app.command("ablate")(ablate)
+app.command("reproduce")(reproduce)
 app.command("report")(report)
 app.command("presets")(presets)
 

@@ -34,22 +34,24 @@ def say(message: str) -> None:
         print(message, file=sys.stderr, flush=True)
 
 
-def print_tables(tables: Sequence[Table]) -> None:
-    """Rich tables on a terminal, Markdown elsewhere."""
-    if sys.stdout.isatty():
+def print_tables(tables: Sequence[Table], stream: TextIO | None = None) -> None:
+    """Rich tables on a terminal, Markdown elsewhere; on stdout unless another stream is given."""
+    stream = stream or sys.stdout
+    if stream.isatty():
         from rich.console import Console
 
-        console = Console()
+        console = Console(file=stream)
         for table in tables:
             console.print(table.rich(), crop=False)  # nothing is lost on a narrow terminal
     else:
-        print_text("\n".join(table.markdown() for table in tables))
+        print_text("\n".join(table.markdown() for table in tables), stream)
 
 
-def print_text(text: str) -> None:
+def print_text(text: str, stream: TextIO | None = None) -> None:
     """Text as it is."""
-    with quiet_pipe(sys.stdout):
-        print(text, end="", flush=True)
+    stream = stream or sys.stdout
+    with quiet_pipe(stream):
+        print(text, end="", file=stream, flush=True)
 
 
 def print_json(data: Any) -> None:

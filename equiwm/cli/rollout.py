@@ -89,7 +89,7 @@ def rollout(
         baseline,
         measure,
         section="rollout",
-        variant=lambda result: f"{result.group}/{result.dtype}",
+        variant=lambda result: result.variant,
         dtype=dtype,
         device=device,
         out=out,

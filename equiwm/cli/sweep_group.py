@@ -70,7 +70,7 @@ def sweep_group(
         baseline,
         measure,
         section="sweep_group",
-        variant=lambda result: f"{result.group}/{result.dtype}",
+        variant=lambda result: result.variant,
         dtype=dtype,
         device=device,
         out=out,

@@ -62,11 +62,6 @@ def train(
     _train_several(config, parse_seeds(seeds), jobs, name, out, resume=resume, quiet=quiet, json=json)
 
 
-def run_name(config: Config, seed: int, name: str | None) -> str:
-    """The preset's name, or `--name`, with `-sN` for seed N other than 0."""
-    return name or (config.preset if seed == 0 else f"{config.preset}-s{seed}")
-
-
 def _train_one(
     config: Config, seed: int, name: str | None, out: Path, device: str, *, resume: bool, quiet: bool, json: bool
 ) -> None:
@@ -77,12 +72,13 @@ def _train_one(
     from equiwm.errors import RunError
     from equiwm.report.sections import section_tables
     from equiwm.report.summary import write_summary
+    from equiwm.runs import run_name
     from equiwm.training.run import prepare_run, train_run
 
     # These tensors are small: two threads are slower than one, and far noisier.
     torch.set_num_threads(1)
     command = ["equiwm", *sys.argv[1:]]
-    run = prepare_run(config, out, run_name(config, seed, name), seed=seed, resume=resume, command=command)
+    run = prepare_run(config, out, name or run_name(config.preset, seed), seed=seed, resume=resume, command=command)
     if run.state == "complete":
         say(f"{run.path} is complete; nothing to do.")
     else:
@@ -110,11 +106,11 @@ def _train_several(
     from equiwm.grid import Cell, CellResult, run_grid
     from equiwm.report.sections import seeds_table
     from equiwm.report.summary import write_summary
-    from equiwm.runs import Run
+    from equiwm.runs import Run, run_name
     from equiwm.training.cells import train_cell
     from equiwm.training.run import check_run, prepare_run
 
-    names = {seed: f"{name}-s{seed}" if name else run_name(config, seed, None) for seed in seeds}
+    names = {seed: f"{name}-s{seed}" if name else run_name(config.preset, seed) for seed in seeds}
     command = ["equiwm", *sys.argv[1:]]
     for seed in seeds:  # every refusal comes before anything is written
         check_run(config, out, names[seed], seed=seed, resume=resume)

@@ -71,7 +71,7 @@ def verify_equivariance(
     if loaded.notice:
         say(loaded.notice)
     result = verify(loaded, group=group, samples=samples, tolerance=tolerance, seed=seed, world_rollouts=world_rollouts)
-    entry = publish(loaded.run, "verify_equivariance", f"{result.group}/{result.dtype}", result, baseline=None, out=out)
+    entry = publish(loaded.run, "verify_equivariance", result.variant, result, baseline=None, out=out)
     if json:
         print_json(entry)
     else:

@@ -8,6 +8,7 @@ from typing import Any
 
 from equiwm.report.ablation.view import ablation_tables
 from equiwm.report.closed_loop import closed_loop_tables
+from equiwm.report.reproduce import reproduce_tables
 from equiwm.report.sides import sides_of
 from equiwm.report.table import Table, number
 
@@ -219,6 +220,7 @@ SECTIONS = {
     "rollout": rollout_tables,
     "closed_loop": closed_loop_tables,
     "ablate": ablation_tables,
+    "reproduce": reproduce_tables,
 }
 """Section of metrics.json -> its tables. Sections of later versions are left out, not refused."""
 

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from equiwm.config import Config
 from equiwm.runs import Run
-from equiwm.training.run import train_run
+from equiwm.training.run import prepare_run, train_run
+
+
+def complete_run(config: Config, folder: Path, name: str, *, seed: int, command: Sequence[str] = ()) -> Run:
+    """The complete run `folder`/`name` of a configuration; one that is missing is made, an interrupted one goes on.
+
+    Raises:
+        RunError: it was started with another configuration, or is in use.
+        TrainingError: the training diverged or collapsed.
+    """
+    run = prepare_run(config, folder, name, seed=seed, resume=True, command=command)
+    if run.state != "complete":
+        train_run(run, device=torch.device("cpu"))
+    return run
 
 
 def train_cell(params: dict[str, Any]) -> dict[str, Any]:

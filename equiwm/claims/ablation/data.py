@@ -8,7 +8,7 @@ from typing import Any
 from equiwm.claims.ablation.kind import Kind, Row, Scope
 from equiwm.claims.ablation.readouts import quality_columns
 from equiwm.claims.ablation.rows import over_seeds, select
-from equiwm.claims.ablation.world_models import ARMS, arm_config, sized, train_and_measure, updates_of
+from equiwm.claims.ablation.world_models import ARMS, arm_config, sized, train_and_measure
 from equiwm.config import parse
 from equiwm.errors import TrainingError
 from equiwm.grid import Cell
@@ -61,7 +61,7 @@ def compute(params: Mapping[str, Any]) -> dict[str, Any]:
     rows: list[dict[str, Any]] = []
     failed: list[str] = []
     for schedule, of_size in schedules.items():
-        updates = updates_of(of_size)
+        updates = of_size.training.updates
         try:
             columns = measured.get(updates) or train_and_measure(of_size, seed=params["seed"])
         except TrainingError as error:
@@ -78,7 +78,7 @@ def work(params: Mapping[str, Any]) -> float:
     """Updates of both trainings; an MLP's cost about twice a vector-neuron network's under Muon."""
     config, n = parse(params["config"]), params["transitions"]
     schedules = sized(config, n, updates=params["updates"]), sized(config, n, epochs=params["epochs"])
-    return sum({updates_of(schedule) for schedule in schedules}) * (2.0 if params["arm"] == "mlp" else 1.0)
+    return sum({schedule.training.updates for schedule in schedules}) * (2.0 if params["arm"] == "mlp" else 1.0)
 
 
 def answer(rows: Sequence[Row]) -> str:

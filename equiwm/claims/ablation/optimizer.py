@@ -15,13 +15,14 @@ from equiwm.claims.ablation.commutant import off_commutant, train_layer
 from equiwm.claims.ablation.kind import Kind, Row, Scope
 from equiwm.claims.ablation.rows import over_seeds, select, values
 from equiwm.claims.ablation.world_models import ARMS, arm_config, model_columns, sized
-from equiwm.claims.optimizers import probe_run, train_under, under
+from equiwm.claims.optimizers import probe_run, under
 from equiwm.claims.probe import PROBE_SEED
 from equiwm.config import parse
 from equiwm.errors import TrainingError
 from equiwm.grid import Cell
 from equiwm.loading import load_run
 from equiwm.symmetry.groups import SO2, SO3
+from equiwm.training.cells import complete_run
 from equiwm.training.optimizers import DEFAULT_LR
 
 TRANSITIONS, QUICK_TRANSITIONS = 1500, 384
@@ -80,7 +81,7 @@ def compute(params: Mapping[str, Any]) -> dict[str, Any]:
 def _world_model(params: Mapping[str, Any]) -> dict[str, Any]:
     config, seed = parse(params["config"]), params["seed"]
     with TemporaryDirectory() as folder:
-        run = train_under(config, Path(folder), seed)
+        run = complete_run(config, Path(folder), config.training.optimizer, seed=seed)
         probed = probe_run(run, group=None, samples=params["elements"], tolerance=None, seed=PROBE_SEED)
         loaded = load_run(run.path)
         train = loaded.world.transitions(config.training.transitions, seed=seed)

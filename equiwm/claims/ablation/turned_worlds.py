@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from equiwm.claims.ablation.kind import Scope
-from equiwm.claims.ablation.world_models import ARMS, Arm, arm_config, model_columns, sized, train_model, updates_of
+from equiwm.claims.ablation.world_models import ARMS, Arm, arm_config, model_columns, sized, train_model
 from equiwm.config import Config, PushTConfig, parse
 from equiwm.grid import Cell
 from equiwm.symmetry.groups import SO2, SO3
@@ -111,6 +111,6 @@ def world_cell(params: Mapping[str, Any]) -> dict[str, Any]:
         "seed": seed,
         **model_columns(model, _tested_on(config, coverage), data, unseen=unseen, transitions=params["test"]),
         "coverage": coverage,
-        "updates": updates_of(config),
+        "updates": config.training.updates,
     }
     return {"rows": [row]}

@@ -70,11 +70,6 @@ def sized(config: Config, transitions: int, *, updates: int | None = None, epoch
     return replace(config, training=replace(config.training, transitions=transitions, batch=batch, epochs=length))
 
 
-def updates_of(config: Config) -> int:
-    """Optimiser steps of a training."""
-    return config.training.epochs * -(-config.training.transitions // config.training.batch)
-
-
 def train_model(config: Config, data: Transitions, *, seed: int) -> WorldModel:
     """The model of a configuration, trained on `data` in float32, in evaluation mode.
 

@@ -1,0 +1,95 @@
+"""The cells of a reproduction: train one run, or measure one. Both work in the folder of the study."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from equiwm.audit.residual import ELEMENTS
+from equiwm.claims.closed_loop import closed_loop
+from equiwm.claims.optimizers import optimizer_study
+from equiwm.claims.probe import PROBE_SEED
+from equiwm.claims.residual import verify
+from equiwm.claims.rollout import rollout
+from equiwm.claims.sweep import sweep
+from equiwm.config import parse
+from equiwm.devices import DTYPES
+from equiwm.errors import TrainingError
+from equiwm.loading import LoadedRun, load_run, provenance
+from equiwm.results import ClosedLoopResult, RolloutResult, SweepResult, VerifyResult
+from equiwm.training.cells import complete_run
+
+
+def train_cell(params: dict[str, Any], study: Path) -> dict[str, Any]:
+    """Train `config` with `seed` into the run `name` of the study; gives its number of parameters."""
+    run = complete_run(
+        parse(params["config"]), study / "runs", params["name"], seed=params["seed"], command=params["line"]
+    )
+    return {"parameters": run.metrics()["train"]["parameters"]}
+
+
+def measure_cell(params: dict[str, Any], study: Path) -> dict[str, Any]:
+    """Measure a run of the study.
+
+    Args:
+        params: `run` (its name), `command`, and `options` as the command line calls them.
+        study: the study's folder.
+
+    Returns:
+        `section` and `variant` of metrics.json, the `result`, and the run's `provenance`. With the option `optimizers`
+        the result is that of the study `RUN-optimizers` beside the run.
+
+    Raises:
+        TrainingError: a training under another optimiser failed.
+    """
+    path, options = study / "runs" / params["run"], dict(params["options"])
+    if "optimizers" in options:
+        return _optimizers(path, options)
+    loaded = load_run(path, DTYPES[options.pop("dtype")])
+    section = params["command"].replace("-", "_")
+    episodes = study / "cells" / "episodes" / f"{params['run']}-{options.get('planner')}"
+    result = _measure(loaded, section, options, episodes)
+    return {
+        "section": section,
+        "variant": result.variant,
+        "result": result.as_dict(),
+        "provenance": provenance(loaded),
+    }
+
+
+def _measure(
+    loaded: LoadedRun, section: str, options: dict[str, Any], store: Path
+) -> VerifyResult | SweepResult | RolloutResult | ClosedLoopResult:
+    if section == "verify_equivariance":
+        return verify(loaded, **options)
+    if section == "sweep_group":
+        return sweep(loaded, **options)
+    if section == "rollout":
+        return rollout(loaded, **options)
+    result, _ = closed_loop(loaded, store=store, **options)
+    shutil.rmtree(store)  # its episodes are in the result
+    return result
+
+
+def _optimizers(path: Path, options: dict[str, Any]) -> dict[str, Any]:
+    _, result = optimizer_study(
+        path,
+        options["optimizers"],
+        group=options["group"],
+        samples=options.get("samples", ELEMENTS),
+        tolerance=None,
+        seed=PROBE_SEED,
+        jobs=1,
+        out=None,
+        resume=True,
+        command=["equiwm", "verify-equivariance", path.name, "--optimizers", options["optimizers"]],
+    )
+    if result.failed:
+        raise TrainingError("; ".join(result.failed))
+    return {
+        "section": "verify_equivariance",
+        "variant": None,
+        "result": result.as_dict(),
+        "provenance": provenance(load_run(path)),
+    }

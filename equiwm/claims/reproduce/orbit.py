@@ -1,0 +1,54 @@
+"""Claim B: trained on a wedge, the error is the same number on every element of the group."""
+
+from __future__ import annotations
+
+from equiwm.claims.reproduce.statement import Claim, Entry, Size, Statement, above, at_least, at_most, each_seed, near
+
+FLAT = 1e-4
+"""|OOD factor - 1| in float32: twice the relative residual over the root of the relMSE, which may be 1e-4."""
+EXACT = 1e-10
+GAP = 2.0
+"""An ordinary model's worst unseen error is at least so many times its seen one."""
+
+
+def _worst_readout(entry: Entry) -> float:
+    """The worst target's error, at the worst unseen orientation, over that of the action alone."""
+    return max(each["worst_unseen"] / each["action_only"] for each in entry["readout"].values())
+
+
+def statements(size: Size) -> list[Statement]:
+    """OOD factors of the paper's four rows and the sizes of the models; then float64, and read-outs."""
+    rows = [
+        ("2D, full state", "vn-2d-forward", "mlp-2d-forward", "so2", ("1.00 (1.05e-2)", "16.2 (1.66e-2 to 0.269)")),
+        ("2D, latent", "vn-2d-paper", "mlp-2d", "so2", ("1.00 (0.2559)", "13.8 (1.14 to 15.70)")),
+        ("3D, SO(3), latent", "vn-3d-paper", "mlp-3d", "so3", ("1.00 (0.228)", "17.2 (0.307 to 5.28)")),
+        ("3D, SE(3) ladder, latent", "vn-3d-paper", "mlp-3d", "se3", ("1.00 (0.228)", "157 (0.120 to 18.85)")),
+    ]
+    factor = each_seed(lambda entry: entry["ood_factor"])
+    lines = []
+    for setting, vn, mlp, group, paper in rows:
+        for preset, arm, figure, bound in (
+            (vn, "VN", paper[0], near(1.0, FLAT)),
+            (mlp, "MLP", paper[1], at_least(GAP)),
+        ):
+            source = size.measure(preset, "sweep-group", group=group, dtype="float32")
+            lines.append(Statement(f"{arm} ({preset}), {setting}", "OOD factor", figure, source, factor, bound))
+    for setting, preset, group in (("2D", "vn-2d", "so2"), ("3D", "vn-3d", "so3")):
+        source = size.measure(preset, "sweep-group", group=group, dtype="float64")
+        flatness = each_seed(lambda entry: entry["flatness"])
+        name = f"VN ({preset}), {setting}"
+        lines.append(Statement(name, "flatness, float64", "–", source, flatness, at_most(EXACT), ours=True))
+    readouts = [("2D", "so2", "vn-2d", "mlp-2d"), ("3D", "so3", "vn-3d", "mlp-3d")]
+    for setting, group, vn, mlp in readouts:
+        for preset, arm, bound in ((vn, "VN", at_most(1.0)), (mlp, "MLP", above(1.0))):
+            source = size.measure(preset, "sweep-group", group=group, dtype="float64" if preset == vn else "float32")
+            quantity = "read-out, worst unseen, over the action alone"
+            lines.append(
+                Statement(
+                    f"{arm} ({preset}), {setting}", quantity, "–", source, each_seed(_worst_readout), bound, ours=True
+                )
+            )
+    return lines
+
+
+CLAIM = Claim("B", "Trained on a wedge, the one-step error is the same on the whole group.", statements)

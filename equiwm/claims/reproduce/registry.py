@@ -1,0 +1,68 @@
+"""The claims by name, and the two sizes of a reproduction. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from equiwm.claims.reproduce import ablations, loops, orbit, residual, rollouts
+from equiwm.claims.reproduce.statement import Claim, Size
+from equiwm.errors import ConfigError, nearest
+
+CLAIMS = {
+    claim.name: claim
+    for claim in (
+        residual.CLAIM,
+        orbit.CLAIM,
+        loops.CLAIM,
+        rollouts.CLAIM,
+        ablations.AUGMENTATION,
+        ablations.SCALE,
+        ablations.SOFT,
+    )
+}
+SEEDS = 5
+
+_QUICK_SETTINGS = {
+    "": ("training.epochs=30",),
+    "vn-2d": ("training.epochs=25",),
+    "vn-2d-forward": ("training.epochs=60",),
+    "mlp-2d-forward": ("training.epochs=60",),
+    "vn-3d-goal": ("training.epochs=60",),
+    "mlp-3d-goal": ("training.epochs=60",),
+}
+_QUICK_OPTIONS = {
+    "verify-equivariance": {"samples": 16},
+    "sweep-group": {"bins": 8, "transitions": 500},
+    "rollout": {"sequences": 128},
+    **{f"closed-loop {preset}": {"tasks": 6} for preset in ("vn-2d-forward", "mlp-2d-forward")},
+}
+
+
+def parse_claims(names: Sequence[str]) -> list[Claim]:
+    """The claims of those names, in the paper's order, each once; no names are all of them.
+
+    Raises:
+        ConfigError: an unknown name, with the nearest ones.
+    """
+    known = {name.lower(): name for name in CLAIMS}
+    for name in names:
+        if name.lower() not in known:
+            raise ConfigError(f"unknown claim '{name}': {nearest(name, CLAIMS)}")
+    asked = {known[name.lower()] for name in names}
+    return [claim for name, claim in CLAIMS.items() if not names or name in asked]
+
+
+def resolve_size(seeds: int | None, *, quick: bool) -> Size:
+    """The size that is asked for.
+
+    Args:
+        seeds: how many; None is 5, or 1 of the quick version.
+        quick: the smoke test.
+
+    Raises:
+        ConfigError: no seeds.
+    """
+    count = (1 if quick else SEEDS) if seeds is None else seeds
+    if count < 1:
+        raise ConfigError(f"--seeds: got {count}, expected how many seeds, at least 1.")
+    return Size(count, quick=True, settings=_QUICK_SETTINGS, options=_QUICK_OPTIONS) if quick else Size(count)

@@ -1,0 +1,359 @@
+"""`equiwm reproduce`: what a claim needs, how it is decided, and that nothing is lost, hidden or computed twice."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import typer
+import yaml
+
+from equiwm.claims.ablation.registry import load_kind
+from equiwm.claims.reproduce import ablations, costs, loops, orbit, registry, rollouts
+from equiwm.claims.reproduce.plan import plan
+from equiwm.claims.reproduce.registry import CLAIMS, parse_claims, resolve_size
+from equiwm.claims.reproduce.statement import (
+    Bound,
+    Claim,
+    Figure,
+    Measurement,
+    Size,
+    above,
+    at_least,
+    at_most,
+    below,
+    near,
+)
+from equiwm.claims.reproduce.study import reproduce
+from equiwm.cli.main import app, run
+from equiwm.errors import ConfigError
+from equiwm.grid import Cell
+from equiwm.report.reproduce import reproduce_tables
+from equiwm.runs import Run
+
+LOOP = ("planning.horizon=4", "planning.samples=16", "planning.iterations=2", "planning.elites=4", "planning.steps=4")
+PLANNING = ("vn-2d-forward", "mlp-2d-forward", "vn-3d-paper", "mlp-3d", "vn-3d-goal", "mlp-3d-goal")
+SMALL = ("training.transitions=200", "training.epochs=2", "training.batch=25")
+TINY = Size(
+    1,
+    settings={"": SMALL, **dict.fromkeys(PLANNING, (*SMALL, *LOOP))},
+    options={
+        "verify-equivariance": {"samples": 2},
+        "sweep-group": {"bins": 4, "transitions": 40},
+        "rollout": {"sequences": 8},
+        "closed-loop": {"tasks": 2},
+    },
+)
+
+
+def plane(size: Size):
+    """Claim B on forward models alone: two trainings and two sweeps a seed."""
+    return [line for line in orbit.statements(size) if line.setting.endswith("2D, full state")]
+
+
+PLANE = Claim("B", "Flat in the plane.", plane)
+
+
+def shrunk(name: str):
+    """An ablation whose networks are hardly trained."""
+    kind = load_kind(name)
+
+    def cells(scope):
+        small = {"steps": 2, "copies": 1, "scenes": 64, "batch": 32, "test": 16, "width": 8}
+        return [
+            Cell(each.key, {**each.params, **{key: small[key] for key in small if key in each.params}})
+            for each in kind.cells(replace(scope, quick=True))
+        ]
+
+    return replace(kind, cells=cells)
+
+
+def without_seconds(result):
+    data = result.as_dict()
+    for each in (*data["rows"], *data["claims"]):
+        del each["seconds"]
+    return data
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A study of the plane, two seeds: its folder and its result. Read only."""
+    size = replace(TINY, seeds=2)
+    study, result = reproduce(plan([PLANE], size), size, tmp_path_factory.mktemp("made"), name="study")
+    return study, result
+
+
+@pytest.fixture
+def equiwm(capsys, monkeypatch):
+    """Runs `equiwm reproduce` on the tiny claim: gives status, stdout, stderr."""
+    monkeypatch.setattr(registry, "CLAIMS", {"B": PLANE})
+    monkeypatch.setattr(registry, "Size", lambda seeds, **_: replace(TINY, seeds=seeds))
+
+    def call(*arguments):
+        capsys.readouterr()
+        status = run(["reproduce", *map(str, arguments)])
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return call
+
+
+# What a claim needs
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_every_row_has_a_cost_and_a_command_that_exists(quick):
+    size = resolve_size(None, quick=quick)
+    parts = plan(parse_claims([]), size)
+    known = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    for part in parts:
+        assert part.cells == sum(len(work.cells) for work in part.works)
+        assert all(cost > 0 for work in part.works for cost in work.seconds)
+        for line in part.statements:
+            by_hand = line.source.by_hand(size.seeds).replace("$run", "runs/x").replace("; done", "")
+            for command in by_hand.split("; "):
+                words = shlex.split(command.removeprefix("do "))
+                if words[0] == "for":
+                    continue
+                options = {flag for option in known[words[1]].params for flag in option.opts}
+                assert {word for word in words if word.startswith("--")} <= options, command
+            if isinstance(line.source, Measurement):
+                assert line.source.training.config.preset in costs.MS_PER_UPDATE
+    assert sum(part.wall(2) for part in parts) < (300 if quick else 7200)
+
+
+def test_runs_and_measurements_are_shared():
+    """What several claims need belongs to the first of them; alone, a claim needs all of its own."""
+    size = resolve_size(3, quick=False)
+    together = plan(parse_claims(["a", "B", "b"]), size)
+    (alone,) = plan(parse_claims(["B"]), size)
+    assert [part.claim.name for part in together] == ["A", "B"]
+    assert not together[1].train.cells
+    names = [{cell.params["name"] for cell in part.train.cells} for part in (alone, together[0])]
+    assert names[0] <= names[1]
+    assert len(alone.train.cells) == 3 * len({line.source.training for line in alone.statements})  # type: ignore[union-attr]
+    assert len({cell.key for part in together for work in part.works for cell in work.cells}) == sum(
+        part.cells for part in together
+    )
+
+
+# How a statement is decided
+
+
+@pytest.mark.parametrize(
+    ("bound", "inside", "outside"),
+    [
+        (at_most(2.0), (1.0, 2.0), (1.0, 2.1)),
+        (at_least(2.0), (2.0, 9.0), (1.9, 9.0)),
+        (above(0.0), (1e-9, 1.0), (0.0, 1.0)),
+        (below(0.0), (-1.0, -1e-9), (-1.0, 0.0)),
+        (near(1.0, 0.1), (0.95, 1.05), (0.95, 1.2)),
+    ],
+)
+def test_the_whole_range_has_to_lie_within_the_bound(bound: Bound, inside, outside):
+    for (low, high), holds in ((inside, True), (outside, False)):
+        assert bound.holds(Figure((low + high) / 2, low, high, "seeds")) is holds
+    assert not bound.holds(Figure.of_seeds([1.0, None]))
+    assert not bound.holds(Figure.of_seeds([1.0, float("inf")]))
+
+
+def test_a_closed_loop_is_read_over_tasks():
+    """Seeds are averaged first: the interval is over tasks."""
+    seen, turned = np.array([1.0, 2.0, 3.0]), np.array([2.0, 4.0, 6.0])
+    entries = [{"error_deg": np.stack([seen + off, turned + off, turned + off], 1).tolist()} for off in (-0.5, 0.5)]
+    minus, over = loops.difference(entries), loops.ratio(entries)
+    assert (minus.median, over.median) == (2.0, 2.0)
+    assert (over.low, over.high) == (2.0, 2.0)
+    assert (minus.low, minus.high) == (1.0, 3.0)
+
+
+def test_softness_is_read_along_its_ladder():
+    """Hard, then beta descending; one world that is not monotone is half of two, and the free MLP is no step."""
+
+    def row(arm, beta, g, factor, seen):
+        return {"arm": arm, "beta": beta, "breaking": g, "ood_factor": factor, "seen_relmse": seen} | {
+            "dim": 2,
+            "seed": 0,
+            "relative_residual": 1e-7 if arm == "vn" else 0.1,
+        }
+
+    rows = [
+        row(arm, beta, g, factor, seen)
+        for g, factors in ((0.0, (1.0, 3.0, 2.0, 9.0)), (0.4, (1.0, 2.0, 3.0, 2.5)))
+        for (arm, beta), factor, seen in zip(
+            (("vn", None), ("soft", 0.1), ("soft", 0.01), ("mlp", None)), factors, (0.4, 0.2, 0.3, 0.01), strict=True
+        )
+    ]
+    fit, rising, floor = (line.read(rows).median for line in ablations.soft(TINY)[:3])
+    assert (fit, rising) == (0.5, 0.5)
+    assert floor == pytest.approx(1e6)
+
+
+def test_a_rollout_that_diverges_does_not_hold():
+    entry = {"ood_factor": [1.0, None], "relative_residual": [1e-7, None]}
+    for line in rollouts.statements(TINY)[:2]:
+        assert not line.bound.holds(line.read([entry]))
+
+
+# What a study holds
+
+
+def test_a_study_is_whole(made):
+    study, result = made
+    assert not result.failed
+    assert [row.setting for row in result.rows] == [line.setting for line in plane(TINY)]
+    vn, mlp = result.rows
+    assert vn.holds
+    assert (vn.seeds, vn.runs) == (2, ["runs/vn-2d-forward", "runs/vn-2d-forward-s1"])
+    assert min(vn.seconds, mlp.seconds) > 0
+    assert result.claims[0].seconds == pytest.approx(vn.seconds + mlp.seconds)
+    factors = []
+    for seed, name in enumerate(vn.runs):
+        own = Run.open(study.path / name)
+        assert (own.header.seed, own.summary.exists()) == (seed, False)
+        entry = own.metrics()["sweep_group"]
+        assert (entry["group"], entry["dtype"], len(entry["bins"])) == ("so2", "float32", 4)
+        assert (entry["baseline"]["preset"], entry["baseline"]["train_seed"]) == ("mlp-2d-forward", seed)
+        factors.append(Run(study.path / mlp.runs[seed]).metrics()["sweep_group"]["ood_factor"])
+        assert entry["baseline"]["ood_factor"] == factors[-1]
+    assert (mlp.low, mlp.high, mlp.median) == (min(factors), max(factors), np.median(factors))
+    config = yaml.safe_load(study.config_path.read_text())
+    assert (config["kind"], config["study"]["claims"], config["study"]["seeds"]) == ("study", ["B"], [0, 1])
+    places = [path for path in study.path.rglob("*") if path.suffix in (".json", ".yaml", ".csv")]
+    assert places
+    assert not [path for path in places if str(study.path.parent) in path.read_text()], "a study can be moved"
+
+
+def test_a_row_is_what_its_command_makes(made, tmp_path, monkeypatch, capsys):
+    study, result = made
+    monkeypatch.chdir(tmp_path)
+    train, measure = replace_loop(result.rows[1].command)
+    assert run(shlex.split(train)[1:]) == run(shlex.split(measure)[1:]) == 0
+    capsys.readouterr()
+    paths = study.path / result.rows[1].runs[1], tmp_path / "runs/mlp-2d-forward-s1"
+    ours, theirs = (Run(path).metrics()["sweep_group"] for path in paths)
+    assert ours == theirs
+
+
+def replace_loop(command: str) -> tuple[str, str]:
+    """The two commands of a row for its second seed."""
+    train, loop, body, done = command.split("; ")
+    assert (loop, done) == ("for run in runs/mlp-2d-forward{,-s1}", "done")
+    return train, body.removeprefix("do ").replace("$run", "runs/mlp-2d-forward-s1")
+
+
+def test_a_study_does_not_depend_on_jobs_or_interruption(made, tmp_path):
+    size = replace(TINY, seeds=2)
+    parts = plan([PLANE], size)
+    shares: list[tuple[int, int, float]] = []
+
+    def stop(done, total, share):
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        reproduce(parts, size, tmp_path, name="study", progress=stop)
+    moved = tmp_path.rename(tmp_path.with_name("moved"))
+    _, result = reproduce(
+        parts, size, moved, name="study", jobs=2, resume=True, progress=lambda *state: shares.append(state)
+    )
+    assert shares[0][:2] == (3, 8)
+    assert shares[-1] == (8, 8, pytest.approx(1.0))
+    assert without_seconds(result) == without_seconds(made[1])
+    _, same = reproduce(parts, size, moved, name="study", resume=True)
+    assert same.as_dict() == result.as_dict(), "nothing is computed twice"
+
+
+def test_ablations_are_studies_of_their_own(tmp_path):
+    claims = [CLAIMS[name] for name in ("augmentation", "scale", "soft")]
+    study, result = reproduce(plan(claims, TINY, shrunk), TINY, tmp_path, name="study")
+    assert not result.failed
+    assert {row.claim for row in result.rows} == {"augmentation", "scale", "soft"}
+    assert all(row.median is not None and row.seconds > 0 for row in result.rows)
+    own = Run.open(study.path / "runs/ablate-soft", needs_checkpoint=False)
+    assert own.metrics()["ablate"]["kind"] == "soft"
+    assert [cost.claim for cost in result.claims if cost.seconds > 0] == ["augmentation", "scale", "soft"]
+
+
+@pytest.mark.slow
+def test_every_claim_runs(tmp_path):
+    """All of them, hardly trained: what is exact at any weights holds."""
+    size = TINY
+    study, result = reproduce(plan(parse_claims([]), size, shrunk), size, tmp_path, name="study", jobs=2)
+    assert not result.failed
+    exact = [row for row in result.rows if "float64" in row.quantity or "max |d_i|" in row.quantity]
+    assert len(exact) > 10
+    assert all(row.holds for row in exact if "ordinary" not in row.setting)
+    assert len(list(reproduce_tables(json.loads(json.dumps(result.as_dict())), "study"))) == 4
+    assert (study.path / "runs/vn-3d-paper-optimizers/metrics.json").exists()
+
+
+# What fails
+
+
+def test_a_failed_training_is_named_once_and_leaves_its_rows_open(tmp_path):
+    settings = {**TINY.settings, "mlp-2d-forward": (*TINY.settings[""], "training.lr=1e30")}
+    broken = replace(TINY, settings=settings)
+    parts = plan([PLANE], broken)
+    _, result = reproduce(parts, broken, tmp_path, name="study")
+    (line,) = result.failed
+    assert line.startswith("B: mlp-2d-forward,seed=0: TrainingError: ")
+    vn, mlp = result.rows
+    assert (vn.holds, mlp.holds, mlp.median, mlp.seeds) == (True, None, None, 0)
+    assert not result.passed
+    assert "open" in reproduce_tables(result.as_dict(), "study")[0].rows[1]
+    _, again = reproduce(parts, broken, tmp_path, name="study", resume=True)
+    assert again.failed == result.failed
+
+
+def test_the_command(equiwm, tmp_path):
+    status, out, err = equiwm("--out", tmp_path, "--seeds", 1)
+    entry = Run(tmp_path / "reproduce").metrics()["reproduce"]
+    holds = [row["holds"] for row in entry["rows"]]
+    assert status == (0 if all(holds) else 1)
+    assert "estimated cost" in err
+    assert out.count("| B1 |") == 2  # the table and the commands
+    assert "**reproduce: the paper and this run (1 seed)**" in out
+    assert (tmp_path / "reproduce/summary.txt").read_text().count("B1")
+    assert (tmp_path / "reproduce/runs/vn-2d-forward/summary.txt").exists()
+    status, again, _ = equiwm("--out", tmp_path, "--seeds", 1, "--resume")
+    assert again == out
+
+
+def test_a_claim_that_does_not_hold_is_status_1(equiwm, tmp_path, monkeypatch):
+    def impossible(size):
+        return [replace(line, bound=below(0.0)) for line in plane(size)[:1]]
+
+    monkeypatch.setattr(registry, "CLAIMS", {"B": Claim("B", "It is not.", impossible)})
+    status, out, err = equiwm("--out", tmp_path, "--quiet")
+    assert status == 1
+    assert "| NO |" in out
+    assert err.splitlines()[-1].startswith("does not hold: B: VN (vn-2d-forward), 2D, full state")
+
+
+def test_refusals_write_nothing(equiwm, tmp_path, snapshot):
+    equiwm("--out", tmp_path, "--seeds", 1, "--quiet")
+    before = snapshot(tmp_path)
+    for arguments, words in (
+        (("C",), "unknown claim 'C'"),
+        (("--seeds", 0), "--seeds: got 0"),
+        (("--seeds", 1), "--resume"),
+        (("--seeds", 2, "--resume"), "study.seeds"),
+        (("--jobs", 0), "--jobs"),
+        (("--name", "a/b"), "--name"),
+    ):
+        status, out, err = equiwm(*arguments, "--out", tmp_path)
+        assert (status, out) == (2, "")
+        assert words in err
+        assert len(err.splitlines()) <= 2, err
+    assert snapshot(tmp_path) == before
+
+
+def test_unknown_claims_get_the_nearest():
+    with pytest.raises(ConfigError, match="did you mean rollout"):
+        parse_claims(["rolout"])
+    with pytest.raises(ConfigError, match="got 0, expected"):
+        resolve_size(0, quick=True)
