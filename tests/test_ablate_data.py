@@ -6,7 +6,7 @@ import torch
 from equiwm.claims.ablation import data
 from equiwm.claims.ablation.data import KIND
 from equiwm.claims.ablation.kind import DIMENSIONS, Scope
-from equiwm.claims.ablation.world_models import arm_config, model_columns, sized, train_model, updates_of
+from equiwm.claims.ablation.world_models import arm_config, model_columns, sized, train_model
 from equiwm.claims.probe import held_out_pair
 from equiwm.config import load
 from equiwm.errors import TrainingError
@@ -40,7 +40,7 @@ def test_settings_of_the_world_reach_both_arms():
 )
 def test_updates_are_rounded_up_to_whole_epochs(n, updates, expected):
     config = sized(load("vn-3d"), n, updates=updates)
-    assert updates_of(config) == expected
+    assert config.training.updates == expected
     assert (config.training.transitions, config.training.batch) == (n, min(n, 128))
 
 
@@ -52,7 +52,7 @@ def test_training_takes_the_steps_it_is_said_to(monkeypatch):
     monkeypatch.setattr(fit.Fit, "_update_target", lambda self: (steps.append(1), update(self)))
     config = sized(load("vn-3d"), 48, updates=5)
     train_model(config, build_world(config.world).transitions(48, seed=0), seed=0)
-    assert len(steps) == updates_of(config) == 5
+    assert len(steps) == config.training.updates == 5
 
 
 @pytest.mark.parametrize(("world", "dim"), WORLDS)
