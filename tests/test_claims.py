@@ -475,15 +475,14 @@ def test_a_cell_goes_on_with_its_own_run(loaded, tmp_path):
     config = replace(run.config, training=replace(run.config.training, optimizer="adam"))
     params = {
         "config": config.as_dict(),
-        "folder": str(tmp_path),
         "train_seed": 0,
         "group": "so2",
         "samples": 8,
         "tolerance": None,
         "seed": 1000,
     }
-    row = optimizer_cell(params)
+    row = optimizer_cell(params, tmp_path)
     assert row["optimizer"] == "adam"
     assert row["float32"] <= 1e-5
     assert row["float64"] <= 1e-10
-    assert optimizer_cell(params) == row
+    assert optimizer_cell(params, tmp_path) == row
