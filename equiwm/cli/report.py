@@ -83,11 +83,12 @@ def _written(made: Report, form: Format) -> tuple[str, list[str]]:
     if form is Format.html:
         from tempfile import TemporaryDirectory
 
+        from equiwm.cli.progress import ProgressBars
         from equiwm.report.html import html
         from equiwm.report.pictures import pictures
 
-        with TemporaryDirectory() as folder:
-            shown, complaints = pictures(made, Path(folder))
+        with TemporaryDirectory() as folder, ProgressBars(quiet=False) as progress:
+            shown, complaints = pictures(made, Path(folder), lambda done, total: progress.count("figures", done, total))
             return html(made, shown), complaints
     if form is Format.latex:
         from equiwm.report.latex import latex

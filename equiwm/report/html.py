@@ -39,8 +39,10 @@ th button { all: unset; cursor: pointer; font-weight: 600; }
 th button:focus-visible { outline: 2px solid var(--accent); }
 th[aria-sort=ascending] button::after { content: " \\2191"; }
 th[aria-sort=descending] button::after { content: " \\2193"; }
-figure { margin: 1rem 0; }
+figure { margin: 1rem 0; overflow-x: auto; }
+figcaption { position: sticky; left: 0; }
 img { max-width: 100%; height: auto; background: #ffffff; border-radius: 4px; padding: 4px; }
+@media (max-width: 40rem) { img { max-width: none; width: 38rem; } }
 @media print { nav, th button::after { display: none; } body { max-width: none; } }
 """
 
