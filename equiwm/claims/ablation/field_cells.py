@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from equiwm.audit.residual import ELEMENTS, SAMPLES, equivariance_residual
+from equiwm.audit.rounding import float32_rounding
 from equiwm.claims.probe import PROBE_SEED, held_out_seed
 from equiwm.config import FieldConfig
 from equiwm.grid import Cell
@@ -83,6 +84,17 @@ def field_cell_of(
     return Cell(f"dim={dim},{arm},{cell},seeds={span}", params)
 
 
+STACKED_WIDTH = 512
+"""A stack of ordinary networks wider than this gains nothing (`equiwm.training.stacked`)."""
+
+
+def stacks(seeds: Sequence[int], width: int) -> list[Sequence[int]]:
+    """The seeds of each cell: all in one stack, or one each where stacking gains nothing and an interruption would lose
+    more.
+    """
+    return [seeds] if width <= STACKED_WIDTH else [[seed] for seed in seeds]
+
+
 def field_work(params: Mapping[str, Any]) -> float:
     """Work of a cell relative to others: multiplications of the hidden layer, and what a step costs at any width."""
     width = params["width"] if params["model"] != "vn" else 64
@@ -109,7 +121,8 @@ def field_cell(params: dict[str, Any]) -> dict[str, Any]:
     `seen_relmse` and `ood_relmse` are E|f - v|^2 / E|v|^2 on the same held-out scenes at orientations that training
     covers and at others, each with the world's own velocity there, never a rotated label. Where training covers the
     whole group there are no others: the second set is then turned afresh over the whole group. The residual is that
-    of f under the world's group at the held-out seen scenes (RMS, worst of 64 elements x 256 scenes).
+    of f under the world's group at the held-out seen scenes (RMS, worst of 64 elements x 256 scenes), and beside it
+    stands what rounding moves f at the same scenes.
 
     Args:
         params: those of `field_cell_of`.
@@ -146,6 +159,7 @@ def field_cell(params: dict[str, Any]) -> dict[str, Any]:
             "ood_relmse": errors[1],
             "ood_factor": errors[1] / errors[0],
             "relative_residual": equivariance_residual(model, reps, reps[0], elements, few).relative,
+            "float32_rounding": float32_rounding(model, few),
             **params["columns"],
         }
         if isinstance(model, SoftRegressor):
