@@ -13,6 +13,7 @@ from equiwm.claims.ablation.turned_worlds import turned, world_cell, world_cells
 from equiwm.worlds.cloud import Cloud
 from equiwm.worlds.pusht import PushT
 
+ROUNDING = {"float32_rounding": 1e-7}
 SMALL = {"scenes": 64, "steps": 60, "batch": 64, "test": 400}
 
 
@@ -31,8 +32,10 @@ def test_vn_is_flat_and_an_mlp_is_not(dim):
     for row in vn:
         assert row["ood_factor"] == pytest.approx(1.0, abs=1e-5)
         assert row["relative_residual"] < 3e-7
+        assert 1.0 < row["relative_residual"] / row["float32_rounding"] < 4.0
         assert row["seen_relmse"] < 0.5
     for row in mlp:
+        assert row["float32_rounding"] < 3e-7  # the control: rounding is small where the residual is not
         assert row["ood_factor"] > 5.0
         assert row["relative_residual"] > 0.1
 
@@ -99,7 +102,15 @@ def test_a_simulators_cell_gives_a_row():
 
 def row(arm, name, ratio, residual, **columns):
     common = {"dim": 2, "seed": 0, "parameters": 1, "seen_relmse": columns.pop("seen", 0.1), "ood_relmse": 0.1}
-    return {"arm": arm, "cell": name, **common, "ood_factor": ratio, "relative_residual": residual, **columns}
+    return {
+        "arm": arm,
+        "cell": name,
+        **common,
+        "ood_factor": ratio,
+        "relative_residual": residual,
+        **ROUNDING,
+        **columns,
+    }
 
 
 def test_the_answer_on_augmentation_is_drawn_from_the_rows():
@@ -114,6 +125,16 @@ def test_the_answer_on_augmentation_is_drawn_from_the_rows():
         assert figure in said
     rows[-1]["relative_residual"] = 1e-6
     assert augmentation.answer(rows).startswith("The residuals meet")
+
+
+def test_wide_networks_are_a_cell_a_seed_and_rows_keep_their_order():
+    cells = scale.cells(Scope(dims=(2,), seeds=(0, 1, 2), quick=False, world="field"))
+    seeds = {
+        width: [cell.params["seeds"] for cell in cells if cell.params["columns"]["width"] == width]
+        for width in (256, 1024)
+    }
+    assert seeds == {256: [[0, 1, 2]] * 3, 1024: [[0], [1], [2]] * 3}
+    assert len({cell.key for cell in cells}) == len(cells)
 
 
 def test_the_answer_on_scale_takes_the_best_cell():
@@ -138,7 +159,9 @@ def test_the_answer_on_softness_counts_the_ladders_that_rise():
         )
     ]
     said = soft.answer(rows)
-    assert "OOD/seen grows in 1 and the residual in 2 of 2 ladders" in said
+    assert "down to beta = 0.01 OOD/seen grows in 1 and the residual in 2 of 2 worlds" in said
+    assert "on to the free MLP in 1 and 2" in said
+    assert "the VN's residual is 1.0e-07 at most, no more than 1 times" in said
     assert "from 0.5 (hard) to 0.1 (soft) while OOD/seen goes from 1.1 to 3" in said
     assert "1e+05 times" in said
     assert np.isfinite(soft.ladder(rows, "ood_factor", 2, 0.4)).all()

@@ -8,7 +8,7 @@ from typing import Any
 
 from equiwm.claims.ablation.field_cells import WEDGE, field_cell, field_cell_of, field_work
 from equiwm.claims.ablation.kind import Kind, Row, Scope
-from equiwm.claims.ablation.rows import select, summary
+from equiwm.claims.ablation.rows import above_rounding, select, summary
 from equiwm.claims.ablation.turned_worlds import world_cell, world_cells, world_settings
 from equiwm.grid import Cell
 from equiwm.models.regressors import RegressorKind
@@ -99,7 +99,8 @@ def answer(rows: Sequence[Row]) -> str:
             f"{ratio['vn'].median:.4f} and {residual['vn'].median:.1g})"
         )
     verdict = "No: it closes the gap in error, not in exactness" if least > APART else "The residuals meet"
-    return f"{verdict}: {'; '.join(parts)}; no MLP comes closer than {least:.1e} times the VN's residual."
+    closest = f"no MLP comes closer than {least:.1e} times the VN's residual"
+    return f"{verdict}: {'; '.join(parts)}; {closest}; {above_rounding(rows)}."
 
 
 KIND = Kind(

@@ -125,6 +125,7 @@ def answer(rows: Sequence[Row]) -> str:
     """The worst residual over optimisers, before and after, beside the MLP's; and the layers' distances."""
     vn, mlp = select(rows, arm="vn"), select(rows, arm="mlp")
     worst, initial = max(values(vn, "relative_residual")), max(values(vn, "initial_residual"))
+    times = max(row["relative_residual"] / row["float32_rounding"] for row in vn)
     other = Counter(row["verdict"] for row in vn if row["verdict"] != "equivariant")
     held = len(vn) - other.total()
     verdicts = ", ".join([f"{held} of {len(vn)} verdicts hold", *(f"{n} {verdict}" for verdict, n in other.items())])
@@ -132,9 +133,10 @@ def answer(rows: Sequence[Row]) -> str:
         f"{name} {_median(rows, 'vn_layer', name)} against {_median(rows, 'dense_layer', name)}" for name in DEFAULT_LR
     ]
     return (
-        f"The VN's relative residual is at most {initial:.1e} at initialisation and {worst:.1e} after training under "
-        f"any of {len(DEFAULT_LR)} optimisers (float64: {max(values(vn, 'residual_float64')):.1e}; {verdicts}), the "
-        f"trained MLP's at least {min(values(mlp, 'relative_residual')):.2g}; the median distance from the commutant "
+        f"The VN's relative residual is at most {initial:.1e} at initialisation and {worst:.1e} after training under any "
+        f"of {len(DEFAULT_LR)} optimisers, no more than {times:.2g} times what rounding alone moves the same network "
+        f"(float64: {max(values(vn, 'residual_float64')):.1e}; {verdicts}), the trained "
+        f"MLP's at least {min(values(mlp, 'relative_residual')):.2g}; the median distance from the commutant "
         f"of a vector-neuron layer and of a dense layer started in it, under label noise: {', '.join(layers)}."
     )
 

@@ -37,6 +37,16 @@ def over_seeds(rows: Sequence[Row], column: str, **where: Any) -> MedianRange | 
     return summary(rows, column, **where) if values(select(rows, **where), column) else None
 
 
+def above_rounding(rows: Sequence[Row]) -> str:
+    """The VN's largest residual, and how far it is above what rounding does to the same network, as a clause."""
+    vn = select(rows, arm="vn")
+    times = max(row["relative_residual"] / row["float32_rounding"] for row in vn)
+    return (
+        f"the VN's residual is {max(values(vn, 'relative_residual')):.1e} at most, no more than {times:.2g} times what "
+        "rounding alone moves the same network"
+    )
+
+
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write `rows.csv`: `COLUMNS`, then the kind's own in the order of the rows; a missing number is empty.
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from equiwm.claims.ablation.field_cells import HALF, WEDGE, field_cell, field_cell_of, field_work
+from equiwm.claims.ablation.field_cells import HALF, WEDGE, field_cell, field_cell_of, field_work, stacks
 from equiwm.claims.ablation.kind import Kind, Row, Scope
-from equiwm.claims.ablation.rows import select, summary
+from equiwm.claims.ablation.rows import above_rounding, select, summary
 from equiwm.grid import Cell
 
 CLOSED = 2.0
@@ -48,19 +48,21 @@ def cells(scope: Scope) -> list[Cell]:
             found.append(vn)
         for width in given["width"]:
             for scenes in given["scenes"]:
-                mlp = field_cell_of(
-                    "mlp",
-                    f"width={width},scenes={scenes}",
-                    scope.seeds,
-                    model="mlp",
-                    dim=dim,
-                    columns={"width": width, "scenes": scenes},
-                    coverage=given["coverage"][str(dim)],
-                    width=width,
-                    scenes=scenes,
-                    **common,
-                )
-                found.append(mlp)
+                found += [
+                    field_cell_of(
+                        "mlp",
+                        f"width={width},scenes={scenes}",
+                        seeds,
+                        model="mlp",
+                        dim=dim,
+                        columns={"width": width, "scenes": scenes},
+                        coverage=given["coverage"][str(dim)],
+                        width=width,
+                        scenes=scenes,
+                        **common,
+                    )
+                    for seeds in stacks(scope.seeds, width)
+                ]
     return found
 
 
@@ -81,7 +83,7 @@ def answer(rows: Sequence[Row]) -> str:
             f"residual of {best['relative_residual']:.2g}, while the VN, on the wedge alone, stays within "
             f"{vn_ratio:.0e} of 1 and at {vn_residual:.1g} in every cell"
         )
-    return f"{'In part' if closed else 'No, scale closes neither gap'}: {'; '.join(parts)}."
+    return f"{'In part' if closed else 'No, scale closes neither gap'}: {'; '.join(parts)}; {above_rounding(rows)}."
 
 
 KIND = Kind(

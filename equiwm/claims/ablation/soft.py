@@ -8,7 +8,7 @@ from typing import Any
 
 from equiwm.claims.ablation.field_cells import HALF, field_cell, field_cell_of, field_work
 from equiwm.claims.ablation.kind import Kind, Row, Scope
-from equiwm.claims.ablation.rows import select, summary
+from equiwm.claims.ablation.rows import above_rounding, select, summary
 from equiwm.grid import Cell
 from equiwm.models.regressors import RegressorKind
 
@@ -56,7 +56,10 @@ def cells(scope: Scope) -> list[Cell]:
 
 
 def ladder(rows: Sequence[Row], column: str, dim: int, breaking: float) -> list[float]:
-    """Medians over seeds of a column from hard to free: VN, beta descending, MLP."""
+    """Medians over seeds of a column from hard to free: VN, beta descending, MLP.
+
+    The free MLP is an end to compare with and not the limit of small beta: that still has its equivariant path.
+    """
     here = select(rows, dim=dim, breaking=breaking)
     steps = dict.fromkeys((row["arm"], row["cell"]) for row in here)
     return [summary(here, column, arm=arm, cell=cell).median for arm, cell in steps]
@@ -65,11 +68,11 @@ def ladder(rows: Sequence[Row], column: str, dim: int, breaking: float) -> list[
 def answer(rows: Sequence[Row]) -> str:
     """What softness buys in fit, what it costs in OOD/seen, and whether the residual survives any of it."""
     parts: list[str] = []
-    rising: dict[str, list[bool]] = {"ood_factor": [], "relative_residual": []}
+    ladders: dict[str, list[list[float]]] = {"ood_factor": [], "relative_residual": []}
     for dim in sorted({row["dim"] for row in rows}):
         strengths = sorted({row["breaking"] for row in select(rows, dim=dim)})
-        for column, found in rising.items():
-            found += [all(b > a for a, b in pairwise(ladder(rows, column, dim, g))) for g in strengths]
+        for column, found in ladders.items():
+            found += [ladder(rows, column, dim, g) for g in strengths]
         fit = ladder(rows, "seen_relmse", dim, strengths[-1])
         ratio = ladder(rows, "ood_factor", dim, strengths[-1])
         floor = summary(rows, "relative_residual", dim=dim, arm="vn").high
@@ -79,11 +82,17 @@ def answer(rows: Sequence[Row]) -> str:
             f"{min(fit[1:-1]):.2g} (soft) while OOD/seen goes from {ratio[0]:.3g} to {max(ratio[1:-1]):.3g}, and even "
             f"at g = {strengths[0]:g} the least soft residual is {soft / floor:.0e} times the hard one's"
         )
+    softest = min(row["beta"] for row in select(rows, arm="soft"))
+    soft, free = ([sum(_rises(each[:stop]) for each in found) for found in ladders.values()] for stop in (-1, None))
     grows = (
-        f"with every step of softness OOD/seen grows in {sum(rising['ood_factor'])} and the residual in "
-        f"{sum(rising['relative_residual'])} of {len(rising['ood_factor'])} ladders from hard to free"
+        f"with every step of softness down to beta = {softest:g} OOD/seen grows in {soft[0]} and the residual in "
+        f"{soft[1]} of {len(ladders['ood_factor'])} worlds, and on to the free MLP in {free[0]} and {free[1]}"
     )
-    return f"It trades exactness for fit: {'; '.join(parts)}; {grows}."
+    return f"It trades exactness for fit: {'; '.join(parts)}; {grows}; {above_rounding(rows)}."
+
+
+def _rises(steps: Sequence[float]) -> bool:
+    return all(after > before for before, after in pairwise(steps))
 
 
 KIND = Kind(

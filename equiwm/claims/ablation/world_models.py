@@ -13,6 +13,7 @@ from typing import Any, Literal
 import torch
 
 from equiwm.audit.residual import ELEMENTS, SAMPLES, equivariance_residual
+from equiwm.audit.rounding import float32_rounding
 from equiwm.audit.spread import latent_spread
 from equiwm.claims.ablation.kind import WorldName
 from equiwm.claims.probe import PROBE_SEED, held_out_pair
@@ -101,9 +102,9 @@ def model_columns(
     """What a row says of a trained world model, on held-out transitions that are the same for every seed.
 
     `seen_relmse`, `ood_relmse`, `ood_factor` (the same transitions at other orientations, outcomes the world's own) and
-    `relative_residual` under the world's group; `latent_std`; and for models with a latent of their own, whose relMSE
-    compares nothing, `readout_T`, `readout_T_ood` and `readout_T_action` of each target T: at seen and other
-    orientations, and from the action alone.
+    `relative_residual` under the world's group, and `float32_rounding` to read it by; `latent_std`; and for models
+    with a latent of their own, whose relMSE compares nothing, `readout_T`, `readout_T_ood` and `readout_T_action` of
+    each target T: at seen and other orientations, and from the action alone.
 
     Args:
         model: the model, in float32.
@@ -132,6 +133,7 @@ def model_columns(
         "ood_relmse": errors[1],
         "ood_factor": errors[1] / errors[0],
         "relative_residual": residual.relative,
+        "float32_rounding": float32_rounding(model, [few.observation, few.action]),
         "latent_std": spread,
     }
     if not isinstance(model.encoder, IdentityEncoder):

@@ -39,7 +39,7 @@ DOUBLE = 2.2
 EPISODE = {2: 0.4, 3: 0.2}
 """Seconds of an episode of closed loop."""
 
-WORK = {"augmentation": 1.0e-3, "scale": 1.3e-3, "soft": 1.5e-3}
+WORK = {"augmentation": 1.0e-3, "scale": 1.35e-3, "soft": 1.5e-3}
 """Seconds of a unit of `Kind.work`."""
 
 

@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
-from equiwm.claims.reproduce.statement import Claim, Entry, Size, Statement, above, at_least, at_most, each_seed, near
+from equiwm.claims.reproduce.statement import (
+    Bound,
+    Claim,
+    Entry,
+    Size,
+    Statement,
+    above,
+    at_most,
+    each_seed,
+    near,
+)
 
 FLAT = 1e-4
 """|OOD factor - 1| in float32: twice the relative residual over the root of the relMSE, which may be 1e-4."""
 EXACT = 1e-10
 GAP = 2.0
-"""An ordinary model's worst unseen error is at least so many times its seen one."""
+"""Where the paper's claim is only that an ordinary model is not flat, its unseen error is at least so many times the
+seen one.
+"""
+SHARE = 1.0 / 3.0
+"""Part of the paper's factor that every seed of an ordinary model reaches: a factor whose denominator is a small
+seen error moves that much between seeds and trainings.
+"""
+
+
+def _breaks_like(paper: float) -> Bound:
+    return Bound(SHARE * paper, None, f"at least {SHARE * paper:.3g}, a third of the paper's")
 
 
 def _worst_readout(entry: Entry) -> float:
@@ -19,17 +39,17 @@ def _worst_readout(entry: Entry) -> float:
 def statements(size: Size) -> list[Statement]:
     """OOD factors of the paper's four rows and the sizes of the models; then float64, and read-outs."""
     rows = [
-        ("2D, full state", "vn-2d-forward", "mlp-2d-forward", "so2", ("1.00 (1.05e-2)", "16.2 (1.66e-2 to 0.269)")),
-        ("2D, latent", "vn-2d-paper", "mlp-2d", "so2", ("1.00 (0.2559)", "13.8 (1.14 to 15.70)")),
-        ("3D, SO(3), latent", "vn-3d-paper", "mlp-3d", "so3", ("1.00 (0.228)", "17.2 (0.307 to 5.28)")),
-        ("3D, SE(3) ladder, latent", "vn-3d-paper", "mlp-3d", "se3", ("1.00 (0.228)", "157 (0.120 to 18.85)")),
+        ("2D, full state", "vn-2d-forward", "mlp-2d-forward", "so2", "1.05e-2", 16.2, "1.66e-2 to 0.269"),
+        ("2D, latent", "vn-2d-paper", "mlp-2d", "so2", "0.2559", 13.8, "1.14 to 15.70"),
+        ("3D, SO(3), latent", "vn-3d-paper", "mlp-3d", "so3", "0.228", 17.2, "0.307 to 5.28"),
+        ("3D, SE(3) ladder, latent", "vn-3d-paper", "mlp-3d", "se3", "0.228", 157.0, "0.120 to 18.85"),
     ]
     factor = each_seed(lambda entry: entry["ood_factor"])
     lines = []
-    for setting, vn, mlp, group, paper in rows:
+    for setting, vn, mlp, group, flat, factor_of_mlp, span in rows:
         for preset, arm, figure, bound in (
-            (vn, "VN", paper[0], near(1.0, FLAT)),
-            (mlp, "MLP", paper[1], at_least(GAP)),
+            (vn, "VN", f"1.00 ({flat})", near(1.0, FLAT)),
+            (mlp, "MLP", f"{factor_of_mlp:g} ({span})", _breaks_like(factor_of_mlp)),
         ):
             source = size.measure(preset, "sweep-group", group=group, dtype="float32")
             lines.append(Statement(f"{arm} ({preset}), {setting}", "OOD factor", figure, source, factor, bound))

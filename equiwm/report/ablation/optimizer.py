@@ -17,6 +17,7 @@ _LAYERS = {"vn_layer": "vector-neuron layer", "dense_layer": "dense layer"}
 _COLUMNS = {
     "initial_residual": "residual, initial",
     "relative_residual": "after training",
+    "float32_rounding": "float32 rounding",
     "residual_float64": "float64",
     "loss_ratio": "loss last / first",
     "weights_moved": "moved",

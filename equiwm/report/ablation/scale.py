@@ -10,7 +10,7 @@ from equiwm.report.ablation.panels import draw_panels, over_seeds_frame
 from equiwm.report.ablation.view import QUANTITIES, grid_table
 from equiwm.report.table import Table
 
-_SHOWN = ("ood_factor", "relative_residual", "seen_relmse")
+_SHOWN = ("ood_factor", "relative_residual", "float32_rounding", "seen_relmse")
 
 
 def _labelled(entry: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -21,7 +21,7 @@ def _labelled(entry: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def tables(entry: Mapping[str, Any], name: str) -> list[Table]:
-    """For each dimension a grid of OOD/seen, one of residuals, and one of seen errors."""
+    """For each dimension a grid of OOD/seen, of residuals, of what rounding alone does, and of seen errors."""
     rows = _labelled(entry)
     return [
         grid_table(f"{name}: {QUANTITIES[quantity]}, {dim}D", rows, quantity, dim, down="network", across="scenes")

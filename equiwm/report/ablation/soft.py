@@ -11,7 +11,7 @@ from equiwm.report.ablation.view import QUANTITIES, grid_table
 from equiwm.report.table import Table
 
 _SHOWN = {
-    **{key: QUANTITIES[key] for key in ("seen_relmse", "ood_factor", "relative_residual")},
+    **{key: QUANTITIES[key] for key in ("seen_relmse", "ood_factor", "relative_residual", "float32_rounding")},
     "free_fraction": "free fraction |f_free|² / |f|²",
 }
 _ENDS = {"vn": "hard VN", "mlp": "free MLP"}
@@ -36,7 +36,7 @@ def tables(entry: Mapping[str, Any], name: str) -> list[Table]:
 
 def figure(entry: Mapping[str, Any], name: str, folder: Path) -> Path:
     """Seen error, OOD/seen and residual from hard to free, a line a world."""
-    quantities = {key: words for key, words in _SHOWN.items() if key != "free_fraction"}
+    quantities = {key: words for key, words in _SHOWN.items() if key not in ("float32_rounding", "free_fraction")}
     frame = over_seeds_frame(_labelled(entry), ("dim", "world", "network"), list(_SHOWN))
     return draw_panels(
         frame, quantities, x="network", line="world", x_label="softness", folder=folder, name="ablate_soft"

@@ -19,6 +19,7 @@ QUANTITIES = {
     "ood_relmse": "relMSE OOD",
     "ood_factor": "OOD / seen",
     "relative_residual": "relative residual",
+    "float32_rounding": "float32 rounding",
 }
 """What every kind measures, as tables and figures call it."""
 
