@@ -133,9 +133,9 @@ def answer(rows: Sequence[Row]) -> str:
         f"{name} {_median(rows, 'vn_layer', name)} against {_median(rows, 'dense_layer', name)}" for name in DEFAULT_LR
     ]
     return (
-        f"The VN's relative residual is at most {initial:.1e} at initialisation and {worst:.1e} after training under any "
-        f"of {len(DEFAULT_LR)} optimisers, no more than {times:.2g} times what rounding alone moves the same network "
-        f"(float64: {max(values(vn, 'residual_float64')):.1e}; {verdicts}), the trained "
+        f"The VN's relative residual is at most {initial:.1e} at initialisation and {worst:.1e} after training under "
+        f"any of {len(DEFAULT_LR)} optimisers, no more than {times:.2g} times what rounding alone moves the same "
+        f"network (float64: {max(values(vn, 'residual_float64')):.1e}; {verdicts}), the trained "
         f"MLP's at least {min(values(mlp, 'relative_residual')):.2g}; the median distance from the commutant "
         f"of a vector-neuron layer and of a dense layer started in it, under label noise: {', '.join(layers)}."
     )
