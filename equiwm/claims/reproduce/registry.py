@@ -32,7 +32,7 @@ _QUICK_SETTINGS = {
 }
 _QUICK_OPTIONS = {
     "verify-equivariance": {"samples": 16},
-    "sweep-group": {"bins": 8, "transitions": 500},
+    "sweep-group": {"transitions": 500},
     "rollout": {"sequences": 128},
     **{f"closed-loop {preset}": {"tasks": 6} for preset in ("vn-2d-forward", "mlp-2d-forward")},
 }
