@@ -35,6 +35,8 @@ from equiwm.files import canonical_json, hold, plain, read_json, reason, write_a
 
 SCHEMA = 1
 """Version of the layout of a run directory; a higher one than ours is refused."""
+STUDY_RUNS = "runs"
+"""Folder of a study that holds runs of its own."""
 
 LOCK_SECONDS = 60.0
 """How long a writer of metrics.json waits for another; each holds the lock for milliseconds."""

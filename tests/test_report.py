@@ -362,6 +362,13 @@ def test_a_seed_counts_once(make, tmp_path):
     assert [line.endswith("left out.") for line in report.skipped] == [True]
 
 
+def test_a_study_is_opened_where_it_is_named_and_speaks_for_itself_among_others(make):
+    study = make.study("study")
+    Maker(study.path / "runs").pair()
+    names = [[run.name for run in make_report([place]).runs] for place in (study.path, make.folder)]
+    assert names == [["study", "mlp-2d", "vn-2d"], ["study"]]
+
+
 def test_a_run_without_results_is_listed(make, call):
     (make("vn-2d").path / "metrics.json").write_text("{}")
     (make.folder / "vn-2d" / "checkpoint.pt").write_bytes(b"")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -31,6 +32,7 @@ from equiwm.claims.reproduce.study import reproduce
 from equiwm.cli.main import app, run
 from equiwm.errors import ConfigError
 from equiwm.grid import Cell
+from equiwm.report.document import make_report
 from equiwm.report.reproduce import reproduce_tables
 from equiwm.runs import Run
 
@@ -243,6 +245,16 @@ def replace_loop(command: str) -> tuple[str, str]:
     train, loop, body, done = command.split("; ")
     assert (loop, done) == ("for run in runs/mlp-2d-forward{,-s1}", "done")
     return train, body.removeprefix("do ").replace("$run", "runs/mlp-2d-forward-s1")
+
+
+def test_the_report_of_a_study_begins_with_the_paper_and_shows_its_runs(made, tmp_path):
+    original, result = made
+    study = Run(shutil.copytree(original.path, tmp_path / "study"))
+    study.record("reproduce", None, result.as_dict())
+    report = make_report([study.path])
+    assert [chapter.heading for chapter in report.chapters][:2] == ["The paper and these runs", "Training"]
+    assert {run.preset for run in report.runs} == {None, "vn-2d-forward", "mlp-2d-forward"}
+    assert report.chapters[0].tables[0].title.startswith("study: the paper and this run")
 
 
 def test_a_study_does_not_depend_on_jobs_or_interruption(made, tmp_path):

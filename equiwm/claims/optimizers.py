@@ -16,7 +16,7 @@ from equiwm.errors import ConfigError, nearest
 from equiwm.grid import Cell, run_grid
 from equiwm.loading import load_run
 from equiwm.results import OptimizerRow, OptimizerStudy
-from equiwm.runs import Run
+from equiwm.runs import STUDY_RUNS, Run
 from equiwm.training.cells import complete_run
 from equiwm.training.optimizers import DEFAULT_LR
 
@@ -61,7 +61,7 @@ def probe_run(run: Run, *, group: str | None, samples: int, tolerance: float | N
 def optimizer_cell(params: dict[str, Any], root: Path) -> dict[str, Any]:
     """Train one configuration under one optimiser in the study `root` and probe it; gives an `OptimizerRow`."""
     config = parse(params["config"])
-    run = complete_run(config, root / "runs", config.training.optimizer, seed=params["train_seed"])
+    run = complete_run(config, root / STUDY_RUNS, config.training.optimizer, seed=params["train_seed"])
     probe = {key: params[key] for key in ("group", "samples", "tolerance", "seed")}
     return probe_run(run, **probe).as_dict()
 

@@ -12,7 +12,7 @@ from typing import Any
 from equiwm.config import parse
 from equiwm.errors import EquiwmError, RunError
 from equiwm.files import reason
-from equiwm.runs import Kind, Run, read_config
+from equiwm.runs import STUDY_RUNS, Kind, Run, read_config
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,8 @@ def collect(places: Sequence[Path]) -> tuple[list[Found], list[str]]:
     """The runs that some places are or hold.
 
     Args:
-        places: runs, and folders that hold runs; of two that are the same directory the second is ignored.
+        places: runs, folders that hold runs, and studies, of which those that hold runs of their own are opened; of two
+            that are the same directory the second is ignored.
 
     Returns:
         The runs, in the order of the places and by name within a folder; and a line for each that is incomplete,
@@ -77,14 +78,21 @@ def _runs(places: Sequence[Path]) -> Iterator[Path]:
         if not os.path.isdir(place):  # unlike Path's method it says False, and raises nothing, where it may not look
             what = "is a file" if os.path.isfile(place) else "does not exist"
             raise RunError(f"{place}: expected a folder that holds runs; it {what}.")
-        if os.path.isfile(place / "config.yaml"):
-            yield place
+        if not os.path.isfile(place / "config.yaml"):
+            yield from _runs_in(place)
             continue
-        try:
-            folders = sorted(path for path in place.iterdir() if os.path.isdir(path) and not path.name.startswith("."))
-        except OSError as error:
-            raise RunError(f"cannot read {place}: {reason(error)}.") from None
-        yield from (path for path in folders if any(os.path.isfile(path / name) for name in _MARKS))
+        yield place
+        # Opened when it is asked for by name only: among other runs a study speaks for what it holds.
+        if os.path.isdir(place / STUDY_RUNS):
+            yield from _runs_in(place / STUDY_RUNS)
+
+
+def _runs_in(place: Path) -> Iterator[Path]:
+    try:
+        folders = sorted(path for path in place.iterdir() if os.path.isdir(path) and not path.name.startswith("."))
+    except OSError as error:
+        raise RunError(f"cannot read {place}: {reason(error)}.") from None
+    yield from (path for path in folders if any(os.path.isfile(path / name) for name in _MARKS))
 
 
 _MARKS = ("config.yaml", "metrics.json", "checkpoint.pt")

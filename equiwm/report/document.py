@@ -33,6 +33,7 @@ CHAPTERS = {
 """Section of metrics.json -> heading, and one sentence on what was done, in the order of the paper's claims."""
 
 STUDIES = "Studies"
+REPRODUCTION = "The paper and these runs"
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Chapter:
     """Tables under a heading.
 
     Attributes:
-        section: of metrics.json; `STUDIES` for the results of study directories.
+        section: of metrics.json; `REPRODUCTION` or `STUDIES` for the results of study directories.
         heading: one line.
         about: one sentence, or nothing.
         tables: at least one.
@@ -82,28 +83,28 @@ def make_report(places: Sequence[Path]) -> Report:
         for section, (heading, about) in CHAPTERS.items()
         if (tables := claim_tables(section, settings))
     ]
-    studies: list[Table] = []
-    for part in _study_tables(found):
+    studies: dict[str, list[Table]] = {REPRODUCTION: [], STUDIES: []}
+    for section, part in _study_tables(found):
         if isinstance(part, str):
             complaints.append(part)
         else:
-            studies += part
-    if studies:
-        chapters.append(Chapter(STUDIES, STUDIES, "", tuple(studies)))
+            studies[REPRODUCTION if section == "reproduce" else STUDIES] += part
+    reproduction, others = ([Chapter(name, name, "", tuple(found))] if found else [] for name, found in studies.items())
+    chapters = [*reproduction, *chapters, *others]
     return Report(tuple(found), tuple(settings), tuple(chapters), (*skipped, *complaints))
 
 
-def _study_tables(found: Sequence[Found]) -> Iterator[list[Table] | str]:
-    """The tables of every result of a study, or the line about one that cannot be read."""
+def _study_tables(found: Sequence[Found]) -> Iterator[tuple[str, list[Table] | str]]:
+    """Section and tables of every result of a study, or the line about one that cannot be read."""
     for run in found:
         if run.kind != "study":
             continue
         for section, variant, entry in entries_of(run.metrics):
             if section in SECTIONS:
                 try:
-                    yield SECTIONS[section](entry, run.name)
+                    yield section, SECTIONS[section](entry, run.name)
                 except STALE:
-                    yield stale(run, section, variant)
+                    yield section, stale(run, section, variant)
 
 
 def markdown(report: Report) -> str:

@@ -18,13 +18,14 @@ from equiwm.devices import DTYPES
 from equiwm.errors import TrainingError
 from equiwm.loading import LoadedRun, load_run, provenance
 from equiwm.results import ClosedLoopResult, RolloutResult, SweepResult, VerifyResult
+from equiwm.runs import STUDY_RUNS
 from equiwm.training.cells import complete_run
 
 
 def train_cell(params: dict[str, Any], study: Path) -> dict[str, Any]:
     """Train `config` with `seed` into the run `name` of the study; gives its number of parameters."""
     run = complete_run(
-        parse(params["config"]), study / "runs", params["name"], seed=params["seed"], command=params["line"]
+        parse(params["config"]), study / STUDY_RUNS, params["name"], seed=params["seed"], command=params["line"]
     )
     return {"parameters": run.metrics()["train"]["parameters"]}
 
@@ -43,7 +44,7 @@ def measure_cell(params: dict[str, Any], study: Path) -> dict[str, Any]:
     Raises:
         TrainingError: a training under another optimiser failed.
     """
-    path, options = study / "runs" / params["run"], dict(params["options"])
+    path, options = study / STUDY_RUNS / params["run"], dict(params["options"])
     if "optimizers" in options:
         return _optimizers(path, options)
     loaded = load_run(path, DTYPES[options.pop("dtype")])

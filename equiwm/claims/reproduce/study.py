@@ -13,10 +13,7 @@ from equiwm.claims.reproduce.plan import Part, measure_cell_of, study_config
 from equiwm.claims.reproduce.statement import Ablation, Entry, Figure, Measurement, Size, Source, Statement
 from equiwm.grid import CellFunction, CellResult, run_grid, stored_results
 from equiwm.results import AblationResult, ClaimCost, ReproducedRow, ReproductionResult
-from equiwm.runs import Run, run_name
-
-RUNS = "runs"
-"""Folder of the runs below the study."""
+from equiwm.runs import STUDY_RUNS, Run, run_name
 
 
 @dataclass(frozen=True)
@@ -59,13 +56,13 @@ class Findings:
         if isinstance(source, Ablation):
             result, name, seconds = self.ablated[source.kind]
             seeds = len({row["seed"] for row in result.rows})
-            return Found(list(result.rows), [f"{RUNS}/{name}"], seeds, seconds, not result.failed)
+            return Found(list(result.rows), [f"{STUDY_RUNS}/{name}"], seeds, seconds, not result.failed)
         cells = [self.measured[measure_cell_of(source, seed).key] for seed in range(self.seeds)]
         names = [run_name(source.training.preset, seed) for seed in range(self.seeds)]
         entries = [cell.result["result"] for cell in cells if cell.result]
         seconds = sum(cell.seconds + self.trained[name].seconds for cell, name in zip(cells, names, strict=True))
         suffix = "-optimizers" if "optimizers" in dict(source.options) else ""
-        runs = [f"{RUNS}/{name}{suffix}" for name in names]
+        runs = [f"{STUDY_RUNS}/{name}{suffix}" for name in names]
         return Found(entries, runs, len(entries), seconds, len(entries) == self.seeds)
 
 
@@ -106,7 +103,7 @@ def _stores(study: Run, part: Part) -> tuple[Path, Path, Path]:
 
 
 def _ablation_path(study: Run, part: Part) -> Path:
-    return study.path / RUNS / (study_name(*part.kind) if part.kind else part.claim.name)
+    return study.path / STUDY_RUNS / (study_name(*part.kind) if part.kind else part.claim.name)
 
 
 def reproduce(
@@ -216,7 +213,7 @@ def _record(study: Run, part: Part, findings: Findings, recorded: Callable[[Run]
             found = findings.measured[measure_cell_of(measurement, seed).key].result
             if found is None:
                 continue
-            run = Run(study.path / RUNS / run_name(measurement.training.preset, seed))
+            run = Run(study.path / STUDY_RUNS / run_name(measurement.training.preset, seed))
             if "optimizers" in dict(measurement.options):
                 run = Run(run.path.with_name(f"{run.path.name}-optimizers"))
             run.record(found["section"], found["variant"], found["result"], _baseline(measurement, seed, findings))
