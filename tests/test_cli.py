@@ -16,9 +16,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+import typer
 import yaml
 
-from equiwm.cli.main import _on_unraisable, run
+from equiwm.cli.main import _on_unraisable, app, run
 from equiwm.cli.options import parse_seeds
 from equiwm.config import preset_names
 from equiwm.errors import ConfigError
@@ -104,6 +105,16 @@ def test_help_has_an_example(equiwm, command):
     assert "Example" in outcome.out
     assert f"equiwm {command}" in outcome.out
     assert outcome.err == ""
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_loses_no_words_in_brackets(equiwm, command, monkeypatch):
+    """Rich takes `[word]` for markup, unless it is escaped."""
+    monkeypatch.setenv("COLUMNS", "200")
+    shown = " ".join(re.sub(r"[│\s]+", " ", equiwm(command, "--help").out).split())
+    for option in typer.main.get_command(app).commands[command].params:  # type: ignore[attr-defined]
+        words = getattr(option, "help", None) or ""
+        assert " ".join(words.replace("\\[", "[").split()) in shown
 
 
 def test_help_lists_the_commands(equiwm):

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import typer
 import yaml
+from small import TINY, shrunk
 
-from equiwm.claims.ablation.registry import load_kind
 from equiwm.claims.reproduce import ablations, costs, loops, orbit, registry, rollouts
 from equiwm.claims.reproduce.plan import plan
 from equiwm.claims.reproduce.registry import CLAIMS, parse_claims, resolve_size
@@ -31,24 +31,9 @@ from equiwm.claims.reproduce.statement import (
 from equiwm.claims.reproduce.study import reproduce
 from equiwm.cli.main import app, run
 from equiwm.errors import ConfigError
-from equiwm.grid import Cell
 from equiwm.report.document import make_report
 from equiwm.report.reproduce import reproduce_tables
 from equiwm.runs import Run
-
-LOOP = ("planning.horizon=4", "planning.samples=16", "planning.iterations=2", "planning.elites=4", "planning.steps=4")
-PLANNING = ("vn-2d-forward", "mlp-2d-forward", "vn-3d-paper", "mlp-3d", "vn-3d-goal", "mlp-3d-goal")
-SMALL = ("training.transitions=200", "training.epochs=2", "training.batch=25")
-TINY = Size(
-    1,
-    settings={"": SMALL, **dict.fromkeys(PLANNING, (*SMALL, *LOOP))},
-    options={
-        "verify-equivariance": {"samples": 2},
-        "sweep-group": {"bins": 4, "transitions": 40},
-        "rollout": {"sequences": 8},
-        "closed-loop": {"tasks": 2},
-    },
-)
 
 
 def plane(size: Size):
@@ -57,20 +42,6 @@ def plane(size: Size):
 
 
 PLANE = Claim("B", "Flat in the plane.", plane)
-
-
-def shrunk(name: str):
-    """An ablation whose networks are hardly trained."""
-    kind = load_kind(name)
-
-    def cells(scope):
-        small = {"steps": 2, "copies": 1, "scenes": 64, "batch": 32, "test": 16, "width": 8}
-        return [
-            Cell(each.key, {**each.params, **{key: small[key] for key in small if key in each.params}})
-            for each in kind.cells(replace(scope, quick=True))
-        ]
-
-    return replace(kind, cells=cells)
 
 
 def without_seconds(result):

@@ -16,16 +16,18 @@ HELP = "augmentation, scale, soft, optimizer, data or breaking"
 
 def ablate(
     kind: Annotated[str, typer.Argument(metavar="KIND", help=HELP)],
-    world: Annotated[str | None, typer.Option("--world", help="field, cloud or pusht [the kind's own]")] = None,
-    dim: Annotated[int | None, typer.Option("--dim", help="2 or 3 [both, where the world has them]")] = None,
-    seeds: Annotated[int | None, typer.Option("--seeds", help="how many seeds, from 0 [5, or 2 with --quick]")] = None,
+    world: Annotated[str | None, typer.Option("--world", help=r"field, cloud or pusht \[the kind's own]")] = None,
+    dim: Annotated[int | None, typer.Option("--dim", help=r"2 or 3 \[both, where the world has them]")] = None,
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", help=r"how many seeds, from 0 \[5, or 2 with --quick]")
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="a small version, in under a minute on two cores")] = False,
     jobs: JobsOption = -1,
     scheduler: Annotated[
         str | None,
-        typer.Option("--scheduler", metavar="ADDRESS", help="compute on a Dask cluster (equiwm[cluster]), not here"),
+        typer.Option("--scheduler", metavar="ADDRESS", help=r"compute on a Dask cluster (equiwm\[cluster]), not here"),
     ] = None,
-    name: Annotated[str | None, typer.Option("--name", help="name of the study [ablate-KIND]")] = None,
+    name: Annotated[str | None, typer.Option("--name", help=r"name of the study \[ablate-KIND]")] = None,
     out: Annotated[Path, typer.Option("--out", help="folder that holds runs")] = Path("runs"),
     resume: Annotated[bool, typer.Option("--resume", help="go on with a study that was interrupted")] = False,
     quiet: QuietOption = False,

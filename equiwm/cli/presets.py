@@ -10,7 +10,9 @@ from equiwm.cli.options import JsonOption
 
 
 def presets(
-    name: Annotated[str | None, typer.Argument(metavar="[PRESET]", help="show this one's settings [list all]")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[PRESET]", help=r"show this one's settings \[list all]")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """List the presets, a line each; or every setting of one, as --set takes them.

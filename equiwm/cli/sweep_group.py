@@ -22,7 +22,7 @@ from equiwm.cli.options import (
 
 def sweep_group(
     run: RunArgument,
-    group: Annotated[str | None, typer.Option("--group", help="so2, o2, so3, se3, o3 [the world's own]")] = None,
+    group: Annotated[str | None, typer.Option("--group", help=r"so2, o2, so3, se3, o3 \[the world's own]")] = None,
     bins: Annotated[
         int | None,
         typer.Option("--bins", min=2, max=3600, help="angles round the circle [36], or random elements in space [64]"),

@@ -24,7 +24,7 @@ from equiwm.cli.options import (
 
 def verify_equivariance(
     run: RunArgument,
-    group: Annotated[str | None, typer.Option("--group", help="so2, o2, ... [the world's own]")] = None,
+    group: Annotated[str | None, typer.Option("--group", help=r"so2, o2, ... \[the world's own]")] = None,
     samples: Annotated[int, typer.Option("--samples", min=1, help="group elements to probe")] = 64,
     dtype: DtypeOption = Dtype.float32,
     tolerance: Annotated[
