@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -37,9 +38,9 @@ def test_without_dask_the_extra_is_named(monkeypatch, tmp_path, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.fixture(scope="module")
-def cluster():
-    """A scheduler and two workers, each a process of its own: the address, and the workers."""
+@contextmanager
+def dask_processes(workers):
+    """A scheduler and so many workers, each a process of its own: the address, and the workers."""
     pytest.importorskip("distributed")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent)]), "OMP_NUM_THREADS": "1"}
     port = _free_port()
@@ -48,15 +49,25 @@ def cluster():
     dask = [sys.executable, "-m", "distributed.cli.dask_scheduler"]
     scheduler = subprocess.Popen([*dask, "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"], **quiet)
     dask = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1", "--no-nanny"]
-    workers = [subprocess.Popen([*dask, "--no-dashboard"], **quiet) for _ in range(2)]
-    from distributed import Client
+    started = [subprocess.Popen([*dask, "--no-dashboard"], **quiet) for _ in range(workers)]
+    try:
+        from distributed import Client
 
-    with Client(address, timeout=60, set_as_default=False) as client:
-        client.wait_for_workers(2, timeout=60)
-    yield address, workers
-    for process in (*workers, scheduler):
-        process.kill()
-        process.wait()
+        with Client(address, timeout=60, set_as_default=False) as client:
+            if workers:
+                client.wait_for_workers(workers, timeout=60)
+        yield address, started
+    finally:
+        for process in (*started, scheduler):
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Two workers."""
+    with dask_processes(2) as found:
+        yield found
 
 
 def _free_port() -> int:
@@ -119,10 +130,5 @@ def test_a_killed_worker_loses_no_cell_and_counts_none_twice(tmp_path, cluster):
 
 
 def test_a_scheduler_without_workers_is_refused():
-    distributed = pytest.importorskip("distributed")
-    with (
-        distributed.LocalCluster(n_workers=0, dashboard_address=None) as empty,
-        pytest.raises(ConfigError, match="no workers"),
-        dask_cluster(empty.scheduler_address),
-    ):
+    with dask_processes(0) as (address, _), pytest.raises(ConfigError, match="no workers"), dask_cluster(address):
         pass
