@@ -45,14 +45,14 @@ def reproduce_tables(entry: Mapping[str, Any], name: str) -> list[Table]:
         *((SMOKE_TEST + " Smaller than in full: " + "; ".join(entry["sizes"]) + ".",) if entry["quick"] else ()),
         *(f"failed: {line}" for line in entry["failed"]),
     )
-    columns = ("row", "setting", "quantity", "paper", "ours", "bound", "holds")
+    columns = ("row", "setting", "quantity", "paper", "ours", "holds", "bound")
     of_paper = [
-        (key, row["setting"], row["quantity"], row["paper"], _ours(row), row["bound"], _HOLDS[row["holds"]])
+        (key, row["setting"], row["quantity"], row["paper"], _ours(row), _HOLDS[row["holds"]], row["bound"])
         for key, row in rows
         if not row["ours"]
     ]
     beyond = [
-        (key, row["setting"], row["quantity"], _ours(row), row["bound"], _HOLDS[row["holds"]])
+        (key, row["setting"], row["quantity"], _ours(row), _HOLDS[row["holds"]], row["bound"])
         for key, row in rows
         if row["ours"]
     ]
