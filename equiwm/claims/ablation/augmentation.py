@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from equiwm.claims.ablation.field_cells import WEDGE, field_cell, field_cell_of, field_work
-from equiwm.claims.ablation.kind import Kind, Row, Scope
+from equiwm.claims.ablation.field_cells import field_cell, field_cell_of, field_work
+from equiwm.claims.ablation.kind import WEDGE, Kind, Row, Scope
 from equiwm.claims.ablation.rows import above_rounding, select, summary
 from equiwm.claims.ablation.turned_worlds import world_cell, world_cells, world_settings
 from equiwm.grid import Cell

@@ -20,8 +20,6 @@ from equiwm.training.stacked import Regression, fit_stack
 from equiwm.worlds.field import STATES, Field
 from equiwm.worlds.world import Orientations
 
-WEDGE = {2: 90.0, 3: 0.0}
-"""Coverage of the data as it comes: orientations in [0, 90) of the plane, or about z in space."""
 HALF = {2: FieldConfig(dimension=2).covered, 3: FieldConfig(dimension=3).covered}
 """The world's own coverage: the arc [0, 180), or the ball of 90 degrees."""
 

@@ -13,6 +13,11 @@ WorldName = Literal["field", "cloud", "pusht", "paper"]
 DIMENSIONS: dict[WorldName, tuple[int, ...]] = {"field": (2, 3), "cloud": (3,), "pusht": (2,), "paper": (2, 3)}
 """Dimensions d that each world has; `paper` stands for PushT in the plane and clouds in space."""
 
+WEDGE = {2: 90.0, 3: 0.0}
+"""`FieldConfig.coverage` that trains the velocity field on the wedge [0, 90), of the plane or about z in space, as the
+other worlds are.
+"""
+
 Row = Mapping[str, Any]
 """One network of one seed: a row of `rows.csv`. Missing and non-finite numbers are None."""
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from equiwm.claims.ablation.field_cells import HALF, WEDGE, field_cell, field_cell_of, field_work, stacks
-from equiwm.claims.ablation.kind import Kind, Row, Scope
+from equiwm.claims.ablation.field_cells import HALF, field_cell, field_cell_of, field_work, stacks
+from equiwm.claims.ablation.kind import WEDGE, Kind, Row, Scope
 from equiwm.claims.ablation.rows import above_rounding, select, summary
 from equiwm.grid import Cell
 

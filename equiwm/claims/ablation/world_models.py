@@ -15,7 +15,7 @@ import torch
 from equiwm.audit.residual import ELEMENTS, SAMPLES, equivariance_residual
 from equiwm.audit.rounding import float32_rounding
 from equiwm.audit.spread import latent_spread
-from equiwm.claims.ablation.kind import WorldName
+from equiwm.claims.ablation.kind import WEDGE, WorldName
 from equiwm.claims.probe import PROBE_SEED, held_out_pair
 from equiwm.claims.sweep import Readouts, relmse
 from equiwm.config import Config, load
@@ -27,8 +27,6 @@ from equiwm.worlds.world import Orientations, Transitions, World
 
 Arm = Literal["vn", "mlp"]
 ARMS: tuple[Arm, ...] = ("vn", "mlp")
-WEDGE = {2: 90.0, 3: 0.0}
-"""`coverage` with which the velocity field is trained on the wedge [0, 90), as the other worlds are."""
 TEST_TRANSITIONS = 1000
 
 
