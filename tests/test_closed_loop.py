@@ -23,7 +23,7 @@ from equiwm.loading import load_run
 from equiwm.planning.arena import Criterion
 from equiwm.planning.costs import Objective, Term
 from equiwm.report.closed_loop import closed_loop_tables
-from equiwm.results import ClosedLoopResult
+from equiwm.results.closed_loop import ClosedLoopResult
 from equiwm.training.run import prepare_run, train_run
 from equiwm.worlds.cloud import Cloud
 from equiwm.worlds.pusht import PushT

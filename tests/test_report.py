@@ -24,23 +24,19 @@ from equiwm.report.latex import escaped, latex
 from equiwm.report.ood_figure import factor_rows
 from equiwm.report.table import Table, factor, interval, number
 from equiwm.report.tidy import tidy_csv
-from equiwm.results import (
-    AblationResult,
-    Bin,
+from equiwm.results.ablation import AblationResult
+from equiwm.results.closed_loop import (
     ClosedLoopResult,
     MeanEstimate,
-    ModelResidual,
     PairedTestResult,
     RatioEstimate,
-    ReadoutResult,
     ReferenceLine,
-    RolloutResult,
     SuccessRates,
-    SweepResult,
-    SymmetryExcess,
-    TrainResult,
-    VerifyResult,
 )
+from equiwm.results.residual import ModelResidual, VerifyResult
+from equiwm.results.rollout import RolloutResult
+from equiwm.results.sweep import Bin, ReadoutResult, SweepResult, SymmetryExcess
+from equiwm.results.train import TrainResult
 from equiwm.runs import Run
 from equiwm.stats import MedianRange
 

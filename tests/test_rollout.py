@@ -21,7 +21,7 @@ from equiwm.config import FieldConfig, load
 from equiwm.errors import ConfigError, DataError
 from equiwm.files import plain
 from equiwm.loading import load_run
-from equiwm.results import RolloutResult
+from equiwm.results.rollout import RolloutResult
 from equiwm.training.run import prepare_run, train_run
 from equiwm.worlds.field import Field
 

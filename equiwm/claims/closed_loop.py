@@ -21,7 +21,7 @@ from equiwm.loading import LoadedRun
 from equiwm.planning.arena import Criterion
 from equiwm.planning.control import build_planner
 from equiwm.planning.variants import parse_variant
-from equiwm.results import (
+from equiwm.results.closed_loop import (
     ClosedLoopResult,
     Exclusion,
     MeanEstimate,

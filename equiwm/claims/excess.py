@@ -5,7 +5,7 @@ from __future__ import annotations
 from equiwm.audit.residual import equivariance_residual
 from equiwm.audit.verdict import TOLERANCES
 from equiwm.loading import LoadedRun
-from equiwm.results import SymmetryExcess
+from equiwm.results.sweep import SymmetryExcess
 from equiwm.symmetry.groups import Elements, Group
 from equiwm.worlds.world import Transitions, World
 

@@ -15,7 +15,7 @@ from equiwm.config import Config, OptimizerName, parse
 from equiwm.errors import ConfigError, nearest
 from equiwm.grid import Cell, run_grid
 from equiwm.loading import load_run
-from equiwm.results import OptimizerRow, OptimizerStudy
+from equiwm.results.residual import OptimizerRow, OptimizerStudy
 from equiwm.runs import STUDY_RUNS, Run
 from equiwm.training.cells import complete_run
 from equiwm.training.optimizers import DEFAULT_LR

@@ -15,7 +15,7 @@ from equiwm.config import ModelConfig, load
 from equiwm.loading import LoadedRun
 from equiwm.models.factory import build_model
 from equiwm.models.world_model import WorldModel
-from equiwm.results import ModelResidual, VerifyResult, WorldResidual
+from equiwm.results.residual import ModelResidual, VerifyResult, WorldResidual
 from equiwm.symmetry.groups import Elements
 from equiwm.training.run import weights_moved
 from equiwm.worlds.world import Transitions

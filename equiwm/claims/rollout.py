@@ -15,7 +15,7 @@ from equiwm.claims.probe import PROBE_SEED, held_out_pairs
 from equiwm.errors import DataError
 from equiwm.loading import LoadedRun
 from equiwm.models.world_model import WorldModel
-from equiwm.results import RolloutResult
+from equiwm.results.rollout import RolloutResult
 from equiwm.symmetry.groups import Elements
 from equiwm.symmetry.reps import Rep
 from equiwm.worlds.world import Progress, Sequences

@@ -13,7 +13,7 @@ from equiwm.claims.readout import Readout, action_only_error, fit_readout, poole
 from equiwm.config import FieldConfig, is_broken
 from equiwm.loading import LoadedRun
 from equiwm.models.world_model import WorldModel
-from equiwm.results import Bin, ReadoutResult, SweepResult, SymmetryExcess
+from equiwm.results.sweep import Bin, ReadoutResult, SweepResult, SymmetryExcess
 from equiwm.symmetry.groups import Group
 from equiwm.worlds.world import Progress, Transitions, World
 

@@ -112,7 +112,7 @@ def closed_loop(
     from equiwm.report.closed_loop_figures import closed_loop_figure, closed_loop_file, paths_figure, paths_frame
     from equiwm.report.sides import sides_of
     from equiwm.report.video import write_video
-    from equiwm.results import ClosedLoopResult
+    from equiwm.results.closed_loop import ClosedLoopResult
 
     shown: list[dict[str, Any]] = []
     store = (out or run) / "closed_loop"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from equiwm.errors import RunError
 from equiwm.files import plain
-from equiwm.results import Result
+from equiwm.results.result import Result
 from equiwm.runs import Run, read_metrics
 
 if TYPE_CHECKING:

@@ -73,7 +73,7 @@ def rollout(
     from equiwm.loading import LoadedRun
     from equiwm.report.figures import rollout_figure
     from equiwm.report.sections import rollout_tables
-    from equiwm.results import RolloutResult
+    from equiwm.results.rollout import RolloutResult
 
     def measure(side: LoadedRun, progress: ProgressBars) -> RolloutResult:
         return measure_rollout(

@@ -12,7 +12,7 @@ from equiwm.cli.output import publish, require_writable, say
 from equiwm.cli.progress import ProgressBars
 from equiwm.errors import ConfigError
 from equiwm.loading import LoadedRun, load_run, provenance
-from equiwm.results import Result
+from equiwm.results.result import Result
 
 R = TypeVar("R", bound=Result)
 

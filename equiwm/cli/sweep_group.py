@@ -53,7 +53,7 @@ def sweep_group(
     from equiwm.loading import LoadedRun
     from equiwm.report.figures import sweep_figure
     from equiwm.report.sections import sweep_tables
-    from equiwm.results import SweepResult
+    from equiwm.results.sweep import SweepResult
 
     def measure(side: LoadedRun, progress: ProgressBars) -> SweepResult:
         return sweep(

@@ -16,7 +16,7 @@ from equiwm.files import atomic_writer
 from equiwm.loading import checkpoint_state, read_tensors
 from equiwm.models.factory import build_model
 from equiwm.models.world_model import WorldModel
-from equiwm.results import TrainResult
+from equiwm.results.train import TrainResult
 from equiwm.runs import Run, check_name
 from equiwm.training.fit import Fit
 from equiwm.training.objective import columns

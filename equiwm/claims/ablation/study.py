@@ -11,7 +11,7 @@ from equiwm.claims.ablation.kind import DIMENSIONS, Kind, Scope
 from equiwm.claims.ablation.rows import write_rows
 from equiwm.errors import ConfigError, nearest
 from equiwm.grid import CellResult, run_grid
-from equiwm.results import AblationResult
+from equiwm.results.ablation import AblationResult
 from equiwm.runs import Run
 
 SEEDS, QUICK_SEEDS = 5, 2

@@ -17,7 +17,10 @@ from equiwm.config import parse
 from equiwm.devices import DTYPES
 from equiwm.errors import TrainingError
 from equiwm.loading import LoadedRun, load_run, provenance
-from equiwm.results import ClosedLoopResult, RolloutResult, SweepResult, VerifyResult
+from equiwm.results.closed_loop import ClosedLoopResult
+from equiwm.results.residual import VerifyResult
+from equiwm.results.rollout import RolloutResult
+from equiwm.results.sweep import SweepResult
 from equiwm.runs import STUDY_RUNS
 from equiwm.training.cells import complete_run
 

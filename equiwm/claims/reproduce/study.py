@@ -12,7 +12,8 @@ from equiwm.claims.reproduce.cells import measure_cell, train_cell
 from equiwm.claims.reproduce.plan import Part, measure_cell_of, study_config
 from equiwm.claims.reproduce.statement import Ablation, Entry, Figure, Measurement, Size, Source, Statement
 from equiwm.grid import CellFunction, CellResult, run_grid, stored_results
-from equiwm.results import AblationResult, ClaimCost, ReproducedRow, ReproductionResult
+from equiwm.results.ablation import AblationResult
+from equiwm.results.reproduction import ClaimCost, ReproducedRow, ReproductionResult
 from equiwm.runs import STUDY_RUNS, Run, run_name
 
 
