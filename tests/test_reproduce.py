@@ -165,6 +165,20 @@ def test_softness_is_read_along_its_ladder():
     assert floor == pytest.approx(1e6)
 
 
+@pytest.mark.parametrize(
+    ("group", "labels", "expected"),
+    [
+        ("so2", ["0", "90", "100", "180", "270"], 4.0),  # 100 degrees is no bin of the paper's
+        ("so3", ["identity", "z45", "z180", "x90", "y90", *(f"random {k + 1}" for k in range(9))], 12.0),
+        ("se3", ["identity", "small translation", "rotation", "random 1"], 2.0),
+    ],
+)
+def test_the_paper_s_bins_are_a_part_of_ours(group, labels, expected):
+    """Bin k has k times the seen error."""
+    bins = [{"label": label, "relmse": 0.5 * k} for k, label in enumerate(labels)]
+    assert orbit.factor_on_paper_bins({"group": group, "bins": bins, "seen": 0.5}) == expected
+
+
 def test_a_rollout_that_diverges_does_not_hold():
     entry = {"ood_factor": [1.0, None], "relative_residual": [1e-7, None]}
     for line in rollouts.statements(TINY)[:2]:
@@ -178,7 +192,7 @@ def test_a_study_is_whole(made):
     study, result = made
     assert not result.failed
     assert [row.setting for row in result.rows] == [line.setting for line in plane(TINY)]
-    vn, mlp = result.rows
+    vn, mlp, beyond = result.rows  # the same sweeps, on the paper's bins and on every one
     assert vn.holds
     assert (vn.seeds, vn.runs) == (2, ["runs/vn-2d-forward", "runs/vn-2d-forward-s1"])
     assert min(vn.seconds, mlp.seconds) > 0
@@ -192,7 +206,7 @@ def test_a_study_is_whole(made):
         assert (entry["baseline"]["preset"], entry["baseline"]["train_seed"]) == ("mlp-2d-forward", seed)
         factors.append(Run(study.path / mlp.runs[seed]).metrics()["sweep_group"]["ood_factor"])
         assert entry["baseline"]["ood_factor"] == factors[-1]
-    assert (mlp.low, mlp.high, mlp.median) == (min(factors), max(factors), np.median(factors))
+    assert (beyond.low, beyond.high, beyond.median) == (min(factors), max(factors), np.median(factors))
     config = yaml.safe_load(study.config_path.read_text())
     assert (config["kind"], config["study"]["claims"], config["study"]["seeds"]) == ("study", ["B"], [0, 1])
     places = [path for path in study.path.rglob("*") if path.suffix in (".json", ".yaml", ".csv")]
@@ -284,7 +298,7 @@ def test_a_failed_training_is_named_once_and_leaves_its_rows_open(tmp_path):
     _, result = reproduce(parts, broken, tmp_path, name="study")
     (line,) = result.failed
     assert line.startswith("B: mlp-2d-forward,seed=0: TrainingError: ")
-    vn, mlp = result.rows
+    vn, mlp, _ = result.rows
     assert (vn.holds, mlp.holds, mlp.median, mlp.seeds) == (True, None, None, 0)
     assert not result.passed
     assert "open" in reproduce_tables(result.as_dict(), "study")[0].rows[1]
