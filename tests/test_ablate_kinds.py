@@ -9,6 +9,7 @@ import torch
 from equiwm.claims.ablation import augmentation, scale, soft
 from equiwm.claims.ablation.field_cells import field_cell, field_cell_of
 from equiwm.claims.ablation.kind import COLUMNS, Scope
+from equiwm.claims.ablation.rows import ladder
 from equiwm.claims.ablation.turned_worlds import turned, world_cell, world_cells
 from equiwm.worlds.cloud import Cloud
 from equiwm.worlds.pusht import PushT
@@ -164,4 +165,4 @@ def test_the_answer_on_softness_counts_the_ladders_that_rise():
     assert "the VN's residual is 1.0e-07 at most, no more than 1 times" in said
     assert "from 0.5 (hard) to 0.1 (soft) while OOD/seen goes from 1.1 to 3" in said
     assert "1e+05 times" in said
-    assert np.isfinite(soft.ladder(rows, "ood_factor", 2, 0.4)).all()
+    assert np.isfinite(ladder(rows, "ood_factor", 2, 0.4)).all()

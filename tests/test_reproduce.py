@@ -147,7 +147,8 @@ def test_softness_is_read_along_its_ladder():
     """Hard, then beta descending; one world that is not monotone is half of two, and the free MLP is no step."""
 
     def row(arm, beta, g, factor, seen):
-        return {"arm": arm, "beta": beta, "breaking": g, "ood_factor": factor, "seen_relmse": seen} | {
+        cell = f"g={g}" + (f",beta={beta}" if beta else "")
+        return {"arm": arm, "cell": cell, "beta": beta, "breaking": g, "ood_factor": factor, "seen_relmse": seen} | {
             "dim": 2,
             "seed": 0,
             "relative_residual": 1e-7 if arm == "vn" else 0.1,
@@ -160,8 +161,8 @@ def test_softness_is_read_along_its_ladder():
             (("vn", None), ("soft", 0.1), ("soft", 0.01), ("mlp", None)), factors, (0.4, 0.2, 0.3, 0.01), strict=True
         )
     ]
-    fit, rising, floor = (line.read(rows).median for line in ablations.soft(TINY)[:3])
-    assert (fit, rising) == (0.5, 0.5)
+    fit, rise, floor, rising = (line.read(rows).median for line in ablations.soft(TINY)[:4])
+    assert (fit, rise, rising) == (0.5, 2.0, 0.5)
     assert floor == pytest.approx(1e6)
 
 

@@ -47,6 +47,16 @@ def above_rounding(rows: Sequence[Row]) -> str:
     )
 
 
+def ladder(rows: Sequence[Row], column: str, dim: int, breaking: float) -> list[float]:
+    """Medians over seeds of a column of `ablate soft` from hard to free: VN, beta descending, MLP.
+
+    The free MLP is an end to compare with and not the limit of small beta: that still has its equivariant path.
+    """
+    here = select(rows, dim=dim, breaking=breaking)
+    steps = dict.fromkeys((row["arm"], row["cell"]) for row in here)
+    return [summary(here, column, arm=arm, cell=cell).median for arm, cell in steps]
+
+
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write `rows.csv`: `COLUMNS`, then the kind's own in the order of the rows; a missing number is empty.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from equiwm.claims.ablation.field_cells import HALF, field_cell, field_cell_of, field_work
 from equiwm.claims.ablation.kind import Kind, Row, Scope
-from equiwm.claims.ablation.rows import above_rounding, select, summary
+from equiwm.claims.ablation.rows import above_rounding, ladder, select, summary
 from equiwm.grid import Cell
 from equiwm.models.regressors import RegressorKind
 
@@ -53,16 +53,6 @@ def cells(scope: Scope) -> list[Cell]:
                 )
                 found.append(cell)
     return found
-
-
-def ladder(rows: Sequence[Row], column: str, dim: int, breaking: float) -> list[float]:
-    """Medians over seeds of a column from hard to free: VN, beta descending, MLP.
-
-    The free MLP is an end to compare with and not the limit of small beta: that still has its equivariant path.
-    """
-    here = select(rows, dim=dim, breaking=breaking)
-    steps = dict.fromkeys((row["arm"], row["cell"]) for row in here)
-    return [summary(here, column, arm=arm, cell=cell).median for arm, cell in steps]
 
 
 def answer(rows: Sequence[Row]) -> str:

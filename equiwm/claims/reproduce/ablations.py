@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from equiwm.claims.ablation.rows import select
+from equiwm.claims.ablation.rows import ladder, select
 from equiwm.claims.reproduce.orbit import FLAT, GAP
 from equiwm.claims.reproduce.statement import (
     Bound,
@@ -123,11 +123,27 @@ def _fit(rows: list[Entry]) -> float:
     return float(fit[1:].min() / fit[0])
 
 
-def _rising(rows: list[Entry]) -> float:
-    """Share of the worlds in which OOD/seen rises at every step of softness."""
-    worlds = sorted({row["breaking"] for row in rows})
-    ladders = [_ladder(select(rows, breaking=g), "ood_factor") for g in worlds]
-    return float(np.mean([bool((np.diff(ladder) > 0.0).all()) for ladder in ladders]))
+def _worlds(rows: Rows) -> list[float]:
+    return sorted({row["breaking"] for row in rows})
+
+
+def _rise(rows: list[Entry]) -> float:
+    """OOD/seen of the softest network over the hard one's, the least of all worlds."""
+    ladders = [_ladder(select(rows, breaking=g), "ood_factor") for g in _worlds(rows)]
+    return float(min(ladder[-1] / ladder[0] for ladder in ladders))
+
+
+def _rising(dim: int) -> Callable[[Rows], Figure]:
+    """Reads the share of the worlds in which the median of OOD/seen rises at every step of softness, as in the paper.
+
+    Between two networks that are as good as free, a single seed rises or falls by chance.
+    """
+
+    def read(rows: Rows) -> Figure:
+        ladders = [ladder(rows, "ood_factor", dim, g)[:-1] for g in _worlds(select(rows, dim=dim))]
+        return Figure.of_seeds([float(np.mean([bool((np.diff(each) > 0.0).all()) for each in ladders]))])
+
+    return read
 
 
 def _left_floor(rows: list[Entry]) -> float:
@@ -138,10 +154,15 @@ def soft(size: Size) -> list[Statement]:
     """What softness buys in fit and costs in generalisation and exactness."""
     table: list[tuple[str, str, str, Value, Bound]] = [
         ("strongest break", "seen relMSE, best soft / hard", "below 1", _fit, below(1.0)),
-        ("all worlds", "share in which OOD / seen rises with softness", "1", _rising, at_least(1.0)),
+        ("all worlds", "OOD / seen, softest / hard, least world", "above 1", _rise, at_least(GAP)),
         ("unbroken world", "least soft residual over the VN's", "1e5", _left_floor, at_least(APART)),
     ]
-    return [line for dim in (2, 3) for line in _lines(size, "soft", dim, table)]
+    lines = []
+    for dim in (2, 3):
+        lines += _lines(size, "soft", dim, table)
+        what = "share in which median OOD / seen rises at every step"
+        lines.append(Statement(f"all worlds, {dim}D", what, "1", size.ablate("soft"), _rising(dim), at_least(1.0)))
+    return lines
 
 
 def _lines(size: Size, kind: str, dim: int, table: Sequence[tuple[str, str, str, Value, Bound]]) -> list[Statement]:
