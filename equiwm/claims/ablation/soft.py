@@ -65,7 +65,7 @@ def answer(rows: Sequence[Row]) -> str:
             found += [ladder(rows, column, dim, g) for g in strengths]
         fit = ladder(rows, "seen_relmse", dim, strengths[-1])
         ratio = ladder(rows, "ood_factor", dim, strengths[-1])
-        floor = summary(rows, "relative_residual", dim=dim, arm="vn").high
+        floor = summary(rows, "relative_residual", dim=dim, arm="vn", breaking=strengths[0]).high
         soft = min(row["relative_residual"] for row in select(rows, dim=dim, arm="soft", breaking=strengths[0]))
         parts.append(
             f"in {dim}D at g = {strengths[-1]:g} the seen error goes from {fit[0]:.2g} (hard) to "
