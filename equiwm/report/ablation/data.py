@@ -9,6 +9,7 @@ from typing import Any
 from equiwm.claims.ablation.readouts import quality_columns
 from equiwm.claims.ablation.rows import over_seeds, select
 from equiwm.report.ablation.panels import draw_panels, over_seeds_frame
+from equiwm.report.ablation.view import QUANTITIES
 from equiwm.report.table import Table, interval
 
 _NAMES = {"vn": "VN", "mlp": "MLP"}
@@ -26,7 +27,7 @@ def tables(entry: Mapping[str, Any], name: str) -> list[Table]:
         for schedule, words in _SCHEDULES.items():
             rows = select(entry["rows"], dim=dim, fixed=schedule)
             measures = quality_columns(rows[0]) if rows else {}
-            columns = {"ood_factor": "OOD / seen", "relative_residual": "relative residual"}
+            columns = {key: QUANTITIES[key] for key in ("ood_factor", "relative_residual", "float32_rounding")}
             for title, (seen, ood, action) in measures.items():
                 columns = {
                     seen: f"{title}, seen",
