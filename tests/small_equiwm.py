@@ -1,0 +1,52 @@
+"""`equiwm` with every size made small, as a program: what the README's commands run as in the tests.
+
+Exit status 1, a verdict that fails, becomes 0: networks that were hardly trained cannot pass every verdict.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from small import LOOP, TINY, TRAINING, shrunk
+
+from equiwm.claims.ablation import registry as ablations
+from equiwm.claims.reproduce import registry as reproductions
+from equiwm.cli.main import run
+
+
+def _set(*assignments: str) -> list[str]:
+    return [part for assignment in assignments for part in ("--set", assignment)]
+
+
+SMALLER = {
+    "train": _set(*TRAINING),
+    "verify-equivariance": ["--samples", "2"],
+    "sweep-group": ["--bins", "4", "--transitions", "40"],
+    "rollout": ["--sequences", "8"],
+    "closed-loop": ["--tasks", "2", *_set(*LOOP)],
+    "ablate": ["--seeds", "1"],
+    "reproduce": ["rollout", "--seeds", "1"],
+}
+"""Options that override those of a command line, since the last one counts."""
+HERE = {"--jobs": "1", "--world-rollouts": "4", "--seeds": "0-1"}
+"""Values of options where a command line has them: no processes of their own, few rollouts, two trainings."""
+
+
+def smaller(arguments: list[str]) -> list[str]:
+    """A command line of the same options at small sizes."""
+    command, *rest = arguments
+    for index, word in enumerate(rest[:-1]):
+        if word in HERE:
+            rest[index + 1] = HERE[word]
+    if command in ("ablate", "closed-loop"):
+        rest += ["--jobs", "1"]
+    if command == "reproduce":  # the reference is there already; of --seeds the last one counts
+        rest = ["small" if word == "reference" else word for word in rest if word not in reproductions.CLAIMS]
+    return [command, *rest, *SMALLER.get(command, [])]
+
+
+if __name__ == "__main__":
+    ablations.load_kind = shrunk
+    reproductions.Size = lambda seeds, **_: TINY  # type: ignore[assignment,misc]
+    status = run(smaller(sys.argv[1:]))
+    sys.exit(0 if status == 1 else status)
