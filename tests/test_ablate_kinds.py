@@ -11,8 +11,8 @@ from equiwm.claims.ablation.field_cells import field_cell, field_cell_of
 from equiwm.claims.ablation.kind import COLUMNS, Scope
 from equiwm.claims.ablation.rows import ladder
 from equiwm.claims.ablation.turned_worlds import turned, world_cell, world_cells
-from equiwm.worlds.cloud import Cloud
-from equiwm.worlds.pusht import PushT
+from equiwm.worlds.cloud.world import Cloud
+from equiwm.worlds.pusht.world import PushT
 
 ROUNDING = {"float32_rounding": 1e-7}
 SMALL = {"scenes": 64, "steps": 60, "batch": 64, "test": 400}

@@ -8,10 +8,10 @@ from equiwm.claims.ablation.commutant import off_commutant, project_on_commutant
 from equiwm.claims.ablation.kind import Scope
 from equiwm.claims.ablation.optimizer import KIND
 from equiwm.files import plain
+from equiwm.locate import BUILT_IN
 from equiwm.report.ablation.optimizer import figure, tables
 from equiwm.symmetry.groups import SO2, SO3
 from equiwm.symmetry.reps import vectors
-from equiwm.training.optimizers import DEFAULT_LR
 
 # Finite subgroups over which a matrix averages as over the whole group: irreducible on R^3, or of order above 2 on R^2.
 OCTAHEDRAL = torch.from_numpy(Rotation.create_group("O").as_matrix())
@@ -30,7 +30,7 @@ def test_the_projection_is_the_average_over_the_group(d):
 
 
 @pytest.mark.parametrize("d", [2, 3])
-@pytest.mark.parametrize("optimizer", DEFAULT_LR)
+@pytest.mark.parametrize("optimizer", BUILT_IN["optimizer"])
 def test_label_noise_drives_the_dense_layer_alone_out_of_the_commutant(d, optimizer):
     distances = {}
     for name in ("vn_layer", "dense_layer"):
@@ -83,7 +83,7 @@ def test_the_answer_counts_verdicts_that_do_not_hold(rows):
 def test_tables_and_figure(rows, tmp_path):
     models, layers = tables({"rows": rows, "dims": [3]}, "study")
     assert models.rows[0][:2] == ("adam", "VN")
-    assert {row[0] for row in layers.rows} == set(DEFAULT_LR)
+    assert {row[0] for row in layers.rows} == set(BUILT_IN["optimizer"])
     assert "–" not in {row[2] for row in layers.rows}
     assert figure({"rows": rows, "dims": [3]}, "study", tmp_path).stat().st_size > 10_000
     assert (tmp_path / "ablate_optimizer.csv").is_file()

@@ -9,16 +9,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from equiwm.config import BodyConfig, CloudConfig, FieldConfig, PushTConfig, WorldConfig
+from equiwm.config import WorldConfig
 from equiwm.errors import DataError, MissingExtraError
 from equiwm.planning.arena import Arena, Simulation
 from equiwm.planning.arenas import build_arena
 from equiwm.planning.control import ReplayPolicy, run_episodes
 from equiwm.symmetry.reps import Rep
-from equiwm.worlds.body_physics import PUSHER, SPIN
+from equiwm.worlds.body.config import BodyConfig
+from equiwm.worlds.body.physics import PUSHER, SPIN
+from equiwm.worlds.cloud.config import CloudConfig
 from equiwm.worlds.factory import build_world
-from equiwm.worlds.pusht import PushT
-from equiwm.worlds.pusht_physics import AGENT, BLOCK
+from equiwm.worlds.field.config import FieldConfig
+from equiwm.worlds.pusht.config import PushTConfig
+from equiwm.worlds.pusht.physics import AGENT, BLOCK
+from equiwm.worlds.pusht.world import PushT
 
 CONFIGS: dict[str, WorldConfig] = {
     "pusht": PushTConfig(),

@@ -8,13 +8,12 @@ from gymnasium.utils.env_checker import check_env
 
 mujoco = pytest.importorskip("mujoco")
 
-from equiwm.config import BodyConfig  # noqa: E402
 from equiwm.errors import DataError  # noqa: E402
 from equiwm.symmetry.groups import SE3, SO3  # noqa: E402
 from equiwm.worlds import body_physics  # noqa: E402
-from equiwm.worlds.body import CHANNELS, POINTS, VELOCITY_MARKS, Body  # noqa: E402
-from equiwm.worlds.body_env import BodyEnv  # noqa: E402
-from equiwm.worlds.body_physics import (  # noqa: E402
+from equiwm.worlds.body.config import BodyConfig  # noqa: E402
+from equiwm.worlds.body.env import BodyEnv  # noqa: E402
+from equiwm.worlds.body.physics import (  # noqa: E402
     CONTROL_PERIOD,
     MARKS,
     ORIENTATION,
@@ -28,7 +27,8 @@ from equiwm.worlds.body_physics import (  # noqa: E402
     gap,
     turn,
 )
-from equiwm.worlds.cloud import pose_error  # noqa: E402
+from equiwm.worlds.body.world import CHANNELS, POINTS, VELOCITY_MARKS, Body  # noqa: E402
+from equiwm.worlds.cloud.world import pose_error  # noqa: E402
 from equiwm.worlds.factory import build_world  # noqa: E402
 
 COLUMNS = ("observation", "action", "next_observation", "episode")

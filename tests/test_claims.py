@@ -28,10 +28,10 @@ from equiwm.claims.sweep import Readouts, component_relmse, relmse, sweep
 from equiwm.errors import ConfigError, GroupError
 from equiwm.files import canonical_json, plain
 from equiwm.loading import LoadedRun, load_run
+from equiwm.locate import BUILT_IN
 from equiwm.models.world_model import WorldModel
 from equiwm.symmetry.groups import O2, SO2, SO3
 from equiwm.symmetry.reps import Rep, vectors
-from equiwm.training.optimizers import DEFAULT_LR
 from equiwm.worlds.world import Transitions
 
 DTYPES = {torch.float32: 1e-5, torch.float64: 1e-10}
@@ -462,7 +462,7 @@ def test_groups_that_do_not(loaded, claim, name, message):
 
 
 def test_optimisers_are_parsed():
-    assert parse_optimizers("all") == list(DEFAULT_LR)
+    assert parse_optimizers("all") == list(BUILT_IN["optimizer"])
     assert parse_optimizers("adam, sgd,adam") == ["adam", "sgd"]
     with pytest.raises(ConfigError, match="unknown optimizer 'adma' in --optimizers: did you mean adam"):
         parse_optimizers("adma")

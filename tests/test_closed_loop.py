@@ -25,8 +25,8 @@ from equiwm.planning.costs import Objective, Term
 from equiwm.report.closed_loop import closed_loop_tables
 from equiwm.results.closed_loop import ClosedLoopResult
 from equiwm.training.run import prepare_run, train_run
-from equiwm.worlds.cloud import Cloud
-from equiwm.worlds.pusht import PushT
+from equiwm.worlds.cloud.world import Cloud
+from equiwm.worlds.pusht.world import PushT
 
 QUICK = {"horizon": 6, "samples": 32, "iterations": 3, "elites": 6, "steps": 8, "replan": 4}
 SETTINGS = [f"planning.{key}={value}" for key, value in QUICK.items()]

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from equiwm.config import CloudConfig
 from equiwm.errors import DataError
 from equiwm.symmetry.groups import O3, SE3, SO3
 from equiwm.worlds.checks import as_finite
-from equiwm.worlds.cloud import TASK_STEPS, Cloud, pose_error
+from equiwm.worlds.cloud.config import CloudConfig
+from equiwm.worlds.cloud.world import TASK_STEPS, Cloud, pose_error
 from equiwm.worlds.factory import build_world
 
 COLUMNS = ("observation", "action", "next_observation", "episode")
@@ -217,7 +217,8 @@ def test_the_factory_builds_it():
 def test_only_the_body_world_needs_mujoco_and_says_so():
     code = (
         "import sys; sys.modules['mujoco'] = None\n"
-        "from equiwm.config import BodyConfig, CloudConfig\n"
+        "from equiwm.worlds.body.config import BodyConfig\n"
+        "from equiwm.worlds.cloud.config import CloudConfig\n"
         "from equiwm.errors import MissingExtraError\n"
         "from equiwm.worlds.factory import build_world\n"
         "build_world(CloudConfig())\n"

@@ -6,11 +6,11 @@ import pytest
 import torch
 from gymnasium.utils.env_checker import check_env
 
-from equiwm.config import CloudConfig
 from equiwm.errors import DataError
 from equiwm.symmetry.groups import SE3
-from equiwm.worlds.cloud import TASK_STEPS, Cloud
-from equiwm.worlds.cloud_env import CloudEnv
+from equiwm.worlds.cloud.config import CloudConfig
+from equiwm.worlds.cloud.env import CloudEnv
+from equiwm.worlds.cloud.world import TASK_STEPS, Cloud
 
 
 @pytest.mark.filterwarnings("ignore:.*A Box observation space m:UserWarning")

@@ -21,7 +21,7 @@ from equiwm.nn.nonlinear import VNReLU
 from equiwm.symmetry.groups import SE3
 from equiwm.symmetry.reps import Rep, vectors
 from equiwm.testing import assert_equivariant
-from equiwm.worlds.cloud import Cloud
+from equiwm.worlds.cloud.world import Cloud
 
 EXACT = 1e-12
 CLOUD, MIXED, LATENT = Rep.parse("24xp", 3), Rep.parse("13xp+3x1o", 3), vectors(8, 3)

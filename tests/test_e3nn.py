@@ -17,7 +17,7 @@ from equiwm.models.factory import build_model
 from equiwm.models.world_model import WorldModel
 from equiwm.symmetry.groups import SE3, SO3, Elements
 from equiwm.symmetry.reps import Rep, vectors
-from equiwm.worlds.cloud import Cloud
+from equiwm.worlds.cloud.world import Cloud
 
 CLOUD, ACTION, LATENT = Rep.parse("24xp", 3), vectors(1, 3), vectors(16, 3)
 

@@ -9,14 +9,17 @@ from scipy.spatial.transform import Rotation
 from scipy.stats import kstest
 
 from equiwm.claims.bins import orbit_bins
-from equiwm.config import CloudConfig, Config, FieldConfig, PushTConfig, load, parse, preset_names
+from equiwm.config import Config, load, parse, preset_names
 from equiwm.errors import ConfigError, DataError
 from equiwm.models.factory import build_model
 from equiwm.symmetry.groups import O2, O3, SO2, SO3
-from equiwm.worlds.cloud import Cloud
+from equiwm.worlds.cloud.config import CloudConfig
+from equiwm.worlds.cloud.world import Cloud
 from equiwm.worlds.factory import build_world
-from equiwm.worlds.field import STEP, Field, haar_angles
-from equiwm.worlds.pusht import PushT
+from equiwm.worlds.field.config import FieldConfig
+from equiwm.worlds.field.world import STEP, Field, haar_angles
+from equiwm.worlds.pusht.config import PushTConfig
+from equiwm.worlds.pusht.world import PushT
 from equiwm.worlds.world import SequenceWorld
 
 BOTH = pytest.mark.parametrize("d", [2, 3])

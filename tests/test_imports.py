@@ -19,6 +19,8 @@ import equiwm
 ROOT = Path(equiwm.__file__).parent
 LEVELS = {
     "errors": 0,
+    "schema": 1,
+    "locate": 1,
     "config": 1,
     "files": 1,
     "runs": 1,
@@ -43,7 +45,19 @@ LEVELS = {
 }
 """Room -> level, as in the design. A new room has to be given its place here."""
 
-ROOMS_WITHOUT_TORCH = ("errors", "config", "files", "runs", "results", "stats", "grid", "cluster", "report")
+ROOMS_WITHOUT_TORCH = (
+    "errors",
+    "schema",
+    "locate",
+    "config",
+    "files",
+    "runs",
+    "results",
+    "stats",
+    "grid",
+    "cluster",
+    "report",
+)
 MODULES = sorted(
     ".".join(("equiwm", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
     for path in ROOT.rglob("*.py")

@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from equiwm.config import PushTConfig
 from equiwm.errors import DataError
 from equiwm.symmetry.groups import O2, SO2
-from equiwm.worlds.pusht import ANYWHERE, PushT, Rollouts, _explore, _generator, _guarded, _scenes
-from equiwm.worlds.pusht_physics import (
+from equiwm.worlds.pusht.config import PushTConfig
+from equiwm.worlds.pusht.physics import (
     AGENT,
     ANGLE,
     BLOCK,
@@ -19,6 +18,7 @@ from equiwm.worlds.pusht_physics import (
     geometry,
     turn,
 )
+from equiwm.worlds.pusht.world import ANYWHERE, PushT, Rollouts, _explore, _generator, _guarded, _scenes
 
 COLUMNS = ("observation", "action", "next_observation", "episode")
 

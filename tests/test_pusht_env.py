@@ -6,9 +6,9 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from equiwm.errors import DataError
-from equiwm.worlds.pusht import PushT
-from equiwm.worlds.pusht_env import PushTEnv
-from equiwm.worlds.pusht_physics import STATE_SIZE
+from equiwm.worlds.pusht.env import PushTEnv
+from equiwm.worlds.pusht.physics import STATE_SIZE
+from equiwm.worlds.pusht.world import PushT
 
 
 @pytest.mark.filterwarnings("ignore:.*A Box observation space m:UserWarning")

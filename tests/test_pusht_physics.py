@@ -9,7 +9,7 @@ import torch
 
 from equiwm.errors import DataError
 from equiwm.symmetry.groups import O2, SO2
-from equiwm.worlds.pusht_physics import (
+from equiwm.worlds.pusht.physics import (
     AGENT,
     AGENT_VELOCITY,
     ANGLE,
@@ -225,6 +225,6 @@ def test_a_state_that_is_not_numbers_is_refused(state):
 
 
 def test_importing_prints_nothing():
-    command = [sys.executable, "-c", "import equiwm.worlds.pusht_env"]
+    command = [sys.executable, "-c", "import equiwm.worlds.pusht.env"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout + done.stderr == ""

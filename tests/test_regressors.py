@@ -7,12 +7,13 @@ import torch
 from torch import nn
 
 from equiwm.audit.residual import Residual, check_equivariance
-from equiwm.config import CloudConfig, FieldConfig
 from equiwm.errors import RepError
 from equiwm.models.regressors import RegressorKind, build_regressor
 from equiwm.models.soft import Regressor, SoftRegressor
-from equiwm.worlds.cloud import Cloud
-from equiwm.worlds.field import Field
+from equiwm.worlds.cloud.config import CloudConfig
+from equiwm.worlds.cloud.world import Cloud
+from equiwm.worlds.field.config import FieldConfig
+from equiwm.worlds.field.world import Field
 
 KINDS: tuple[RegressorKind, ...] = ("vn", "mlp", "soft")
 

@@ -17,13 +17,14 @@ from equiwm.claims.probe import held_out_pairs
 from equiwm.claims.rollout import compose, departure, rollout, rollout_error, rollout_residual
 from equiwm.cli.main import run
 from equiwm.cli.rollout import parse_horizons
-from equiwm.config import FieldConfig, load
+from equiwm.config import load
 from equiwm.errors import ConfigError, DataError
 from equiwm.files import plain
 from equiwm.loading import load_run
 from equiwm.results.rollout import RolloutResult
 from equiwm.training.run import prepare_run, train_run
-from equiwm.worlds.field import Field
+from equiwm.worlds.field.config import FieldConfig
+from equiwm.worlds.field.world import Field
 
 TINY = ("training.transitions=256", "training.epochs=12", "training.batch=64", "world.warmup=16")
 FIELDS = ("vn-field-2d", "mlp-field-2d", "vn-field-3d", "mlp-field-3d")

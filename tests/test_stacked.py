@@ -11,14 +11,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from equiwm.config import FieldConfig
 from equiwm.errors import TrainingError
 from equiwm.models.regressors import build_regressor
 from equiwm.models.soft import Regressor, SoftRegressor
 from equiwm.models.vector_neurons import VNEncoder
 from equiwm.training import stacked
 from equiwm.training.stacked import Regression, batches, fit_stack, stack
-from equiwm.worlds.field import Field
+from equiwm.worlds.field.config import FieldConfig
+from equiwm.worlds.field.world import Field
 
 SEEDS = [3, 4, 3]
 SAMPLES = 40

@@ -23,6 +23,7 @@ from equiwm.cli.main import run as command_line
 from equiwm.config import load
 from equiwm.errors import ConfigError, DataError, EquiwmError, RunError, TrainingError
 from equiwm.loading import load_run, read_tensors
+from equiwm.locate import BUILT_IN
 from equiwm.models.cross import CrossVNPredictor
 from equiwm.models.factory import build_model
 from equiwm.models.world_model import IdentityEncoder, WorldModel
@@ -32,12 +33,12 @@ from equiwm.symmetry.reps import Rep, vectors
 from equiwm.training.fit import Fit
 from equiwm.training.muon import StackedMuon
 from equiwm.training.objective import JEPA, Forward, columns, variance_hinge
-from equiwm.training.optimizers import DEFAULT_LR, build_optimizer
+from equiwm.training.optimizers import build_optimizer
 from equiwm.training.run import check_run, prepare_run, train_run, training_data, weights_moved
 from equiwm.worlds.factory import build_world
 from equiwm.worlds.world import Sequences, Transitions
 
-OPTIMIZERS = sorted(DEFAULT_LR)
+OPTIMIZERS = sorted(BUILT_IN["optimizer"])
 OBSERVATION, ACTION = vectors(4, 2), vectors(1, 2)
 CPU = torch.device("cpu")
 

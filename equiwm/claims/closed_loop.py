@@ -31,7 +31,7 @@ from equiwm.results.closed_loop import (
     SuccessRates,
 )
 from equiwm.stats import bootstrap_interval, sign_flip_test, sign_test
-from equiwm.worlds.cloud import Cloud
+from equiwm.worlds.cloud.world import Cloud
 from equiwm.worlds.world import Progress
 
 TIE_DEG = 1e-6

@@ -21,7 +21,7 @@ from equiwm.planning.goals import centroid_goal, dynamics_goal, goal_kind, model
 from equiwm.planning.variants import parse_variant
 from equiwm.symmetry.groups import Elements
 from equiwm.symmetry.reps import Rep
-from equiwm.worlds.cloud import TASK_STEPS, Cloud
+from equiwm.worlds.cloud.world import TASK_STEPS, Cloud
 
 Line = Literal["model", "centroid", "dynamics", "replay"]
 """What drives the episodes: the planner with the model, with the centroid's closed form alone, with the true dynamics,

@@ -11,23 +11,23 @@ import torch
 
 from equiwm.claims.probe import fitting_group
 from equiwm.claims.residual import verify
-from equiwm.config import Config, OptimizerName, parse
+from equiwm.config import Config, parse
 from equiwm.errors import ConfigError, nearest
 from equiwm.grid import Cell, run_grid
 from equiwm.loading import load_run
+from equiwm.locate import BUILT_IN
 from equiwm.results.residual import OptimizerRow, OptimizerStudy
 from equiwm.runs import STUDY_RUNS, Run
 from equiwm.training.cells import complete_run
-from equiwm.training.optimizers import DEFAULT_LR
 
 
-def parse_optimizers(text: str) -> list[OptimizerName]:
+def parse_optimizers(text: str) -> list[str]:
     """Optimiser names from `all` or `adam,sgd`.
 
     Raises:
         ConfigError: an unknown name.
     """
-    known = {str(name): name for name in DEFAULT_LR}
+    known = {name: name for name in BUILT_IN["optimizer"]}
     asked = list(known) if text == "all" else [part.strip() for part in text.split(",")]
     for name in asked:
         if name not in known:
@@ -151,7 +151,7 @@ def optimizer_study(
     return study, OptimizerStudy(group=chosen.name, samples=samples, rows=rows, failed=failed, passed=passed, seed=seed)
 
 
-def under(config: Config, optimizer: OptimizerName) -> Config:
+def under(config: Config, optimizer: str) -> Config:
     """The configuration with another optimiser at that one's own learning rate."""
     lr = config.training.lr if optimizer == config.training.optimizer else None
     return replace(config, training=replace(config.training, optimizer=optimizer, lr=lr))

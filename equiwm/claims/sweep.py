@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -10,11 +11,11 @@ from equiwm.claims.bins import OrbitBin, orbit_bins
 from equiwm.claims.excess import symmetry_excess
 from equiwm.claims.probe import PROBE_SEED, fitting_group, held_out
 from equiwm.claims.readout import Readout, action_only_error, fit_readout, pooled_error
-from equiwm.config import FieldConfig, is_broken
 from equiwm.loading import LoadedRun
 from equiwm.models.world_model import WorldModel
 from equiwm.results.sweep import Bin, ReadoutResult, SweepResult, SymmetryExcess
 from equiwm.symmetry.groups import Group
+from equiwm.worlds.field.config import FieldConfig
 from equiwm.worlds.world import Progress, Transitions, World
 
 DEFAULT_BINS = {2: 36, 3: 64}
@@ -130,8 +131,8 @@ def sweep(
     chosen = fitting_group(loaded, group)
     world = loaded.world
     larger = chosen not in world.group
-    settings = loaded.config.world
-    broken = is_broken(settings)
+    settings: Any = loaded.config.world
+    broken = not world.equivariant
     ball = settings.ball if isinstance(settings, FieldConfig) else None
     data = held_out(loaded, transitions, seed)
     if larger or broken:

@@ -16,8 +16,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from equiwm.config import ModelConfig
 from equiwm.errors import RepError
-from equiwm.models.vector_neurons import VNEncoder, Weights, vn_network
+from equiwm.models.vector_neurons import VNEncoder, Weights, real_in_space, vn_network
 from equiwm.nn.layer import Layer, to_flat
 from equiwm.symmetry.reps import Rep
 
@@ -72,6 +73,17 @@ class VNCloudEncoder(Layer):
         super().__init__(observation_rep, latent_rep, "flat")
         self.network = VNEncoder(observation_rep.linear_part, latent_rep, widths, weights, skip=skip)
 
+    @classmethod
+    def of(cls, config: ModelConfig, observation_rep: Rep, latent_rep: Rep) -> VNCloudEncoder:
+        """Encoder `vn_cloud` of a configuration."""
+        return cls(
+            observation_rep,
+            latent_rep,
+            config.encoder_widths,
+            real_in_space(config, latent_rep),
+            skip=config.encoder_skip,
+        )
+
     def forward(self, observation: Tensor) -> Tensor:
         return self.network(centred(observation, self.in_rep))
 
@@ -109,6 +121,11 @@ class VNSetEncoder(Layer):
         others = sum(count for count, kind in observation_rep.terms if kind != "p")
         in_rep = Rep(((self._features + others, "1o"),), observation_rep.d)
         self.network = vn_network(in_rep, latent_rep, widths, weights)
+
+    @classmethod
+    def of(cls, config: ModelConfig, observation_rep: Rep, latent_rep: Rep) -> VNSetEncoder:
+        """Encoder `vn_set` of a configuration."""
+        return cls(observation_rep, latent_rep, config.encoder_widths, real_in_space(config, latent_rep))
 
     def forward(self, observation: Tensor) -> Tensor:
         points, others = split_points(observation, self.in_rep)

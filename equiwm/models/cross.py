@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from equiwm.config import ModelConfig
+from equiwm.errors import ConfigError
 from equiwm.models.vector_neurons import vn_network
 from equiwm.nn.layer import Layer, Sequential, to_channels_last, to_flat
 from equiwm.nn.linear import VNLinear
@@ -45,6 +47,19 @@ class CrossVNPredictor(Layer):
         mix = VNLinear(hidden, latent_rep)
         nn.init.zeros_(mix.weight)
         self.products = Sequential(CrossProduct(joint, hidden), mix)
+
+    @classmethod
+    def of(cls, config: ModelConfig, latent_rep: Rep, action_rep: Rep) -> CrossVNPredictor:
+        """Predictor `vn_cross` of a configuration.
+
+        Raises:
+            ConfigError: d is not 3.
+        """
+        if latent_rep.d != 3:
+            raise ConfigError(
+                f"model.predictor: cross products need a world with d = 3; this one has d = {latent_rep.d}."
+            )
+        return cls(latent_rep, action_rep, config.predictor_widths, config.predictor_products)
 
     def forward(self, latent: Tensor, action: Tensor) -> Tensor:
         joined = torch.cat([latent, action.reshape(*latent.shape[:-1], self.action_dim)], -1)

@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from equiwm.config import ModelConfig
 from equiwm.errors import ConfigError, MissingExtraError, RepError
 from equiwm.models.clouds import centred
 from equiwm.nn.layer import Layer
@@ -79,6 +80,11 @@ class E3nnEncoder(Layer):
         self.product = o3.FullyConnectedTensorProduct(hidden, hidden, o3.Irreps([(latent_rep.multiplicity, "1o")]))
         self.register_state_dict_post_hook(_drop_constants)
         self.register_load_state_dict_pre_hook(_keep_constants)
+
+    @classmethod
+    def of(cls, config: ModelConfig, observation_rep: Rep, latent_rep: Rep) -> E3nnEncoder:
+        """Encoder `e3nn` of a configuration, whose `encoder_widths` are its channels."""
+        return cls(observation_rep, latent_rep, config.encoder_widths)
 
     def forward(self, observation: Tensor) -> Tensor:
         x = centred(observation, self.in_rep)

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 
-from equiwm.config import ModelConfig
-from equiwm.errors import ConfigError
-from equiwm.models.clouds import VNCloudEncoder, VNSetEncoder
-from equiwm.models.cross import CrossVNPredictor
-from equiwm.models.e3nn_encoder import E3nnEncoder
-from equiwm.models.frames import FrameEncoder, FramePredictor
-from equiwm.models.mlp import MLPEncoder, MLPPredictor
-from equiwm.models.vector_neurons import VNEncoder, VNPredictor
-from equiwm.models.world_model import IdentityEncoder, WorldModel
+from equiwm.config import ModelConfig, TrainingConfig
+from equiwm.errors import ConfigError, EquiwmError
+from equiwm.locate import is_foreign, locate, reason_of
+from equiwm.models.foreign import as_layer
+from equiwm.models.world_model import WorldModel
 from equiwm.nn.layer import Layer
 from equiwm.symmetry.reps import Rep, vectors
 
+Part = Callable[[ModelConfig, Rep, Rep], Any]
 
-def _latent_rep(config: ModelConfig, observation_rep: Rep) -> Rep:
-    if config.encoder == "identity":
+
+def _is_state(encoder: Part) -> bool:
+    """Whether an encoder's latent is the state: the class says so, or that which a constructor belongs to."""
+    return bool(getattr(getattr(encoder, "__self__", encoder), "latent_is_state", False))
+
+
+def _latent_rep(config: ModelConfig, encoder: Part, observation_rep: Rep) -> Rep:
+    if _is_state(encoder):
         return observation_rep.linear_part
     d = observation_rep.d
     if config.latent % d:
@@ -26,46 +32,41 @@ def _latent_rep(config: ModelConfig, observation_rep: Rep) -> Rep:
     return vectors(config.latent // d, d)
 
 
-def _encoder(config: ModelConfig, observation_rep: Rep, latent_rep: Rep) -> Layer:
-    widths = config.encoder_widths
-    match config.encoder:
-        case "vn":
-            return VNEncoder(observation_rep, latent_rep, widths, config.weights, skip=config.encoder_skip)
-        case "vn_cloud":
-            return VNCloudEncoder(observation_rep, latent_rep, widths, config.weights, skip=config.encoder_skip)
-        case "vn_set":
-            return VNSetEncoder(observation_rep, latent_rep, widths, config.weights)
-        case "e3nn":
-            return E3nnEncoder(observation_rep, latent_rep, widths)
-        case "frame":
-            return FrameEncoder(observation_rep, latent_rep, widths)
-        case "mlp" | "mlp_centred":
-            return MLPEncoder(observation_rep, latent_rep, widths, centre=config.encoder == "mlp_centred")
-        case "identity":
-            return IdentityEncoder(observation_rep)
-
-
-def _predictor(config: ModelConfig, latent_rep: Rep, action_rep: Rep) -> Layer:
-    widths = config.predictor_widths
-    match config.predictor:
-        case "vn":
-            return VNPredictor(latent_rep, action_rep, widths, config.weights)
-        case "vn_cross":
-            return CrossVNPredictor(latent_rep, action_rep, widths, config.predictor_products)
-        case "frame":
-            return FramePredictor(latent_rep, action_rep, widths)
-        case "mlp":
-            return MLPPredictor(latent_rep, action_rep, widths, norm=config.encoder != "identity")
+def _made(name: str, key: str, part: Part, config: ModelConfig, first: Rep, second: Rep) -> Any:
+    """Call what a name stands for; an error in somebody else's code is named as one."""
+    try:
+        return part(config, first, second)
+    except EquiwmError:
+        raise
+    except Exception as error:
+        if not is_foreign(name):
+            raise
+        raise ConfigError(f"{key} '{name}': building it raised {reason_of(error)}") from None
 
 
 def _build(config: ModelConfig, observation_rep: Rep, action_rep: Rep) -> WorldModel:
-    latent_rep, d = _latent_rep(config, observation_rep), observation_rep.d
-    if config.weights == "complex" and d != 2 and (config.encoder.startswith("vn") or config.predictor == "vn"):
-        raise ConfigError(f"model.weights: complex weights need a world with d = 2; this one has d = {d}.")
-    if config.predictor == "vn_cross" and d != 3:
-        raise ConfigError(f"model.predictor: cross products need a world with d = 3; this one has d = {d}.")
-    encoder = _encoder(config, observation_rep, latent_rep)
-    return WorldModel(encoder, _predictor(config, latent_rep, action_rep), action_rep)
+    encoder, predictor = locate("encoder", config.encoder), locate("predictor", config.predictor)
+    latent_rep = _latent_rep(config, encoder, observation_rep)
+    made = _made(config.encoder, "model.encoder", encoder, config, observation_rep, latent_rep)
+    first: Layer = as_layer(made, observation_rep, latent_rep, f"model.encoder '{config.encoder}'")
+    made = _made(config.predictor, "model.predictor", predictor, config, latent_rep, action_rep)
+    return WorldModel(
+        first, as_layer(made, latent_rep, latent_rep, f"model.predictor '{config.predictor}'"), action_rep
+    )
+
+
+def check_objective(config: TrainingConfig, model: WorldModel) -> None:
+    """Refuse an objective that does not fit what the encoder gives.
+
+    Raises:
+        ConfigError: the forward objective without the state as latent, or the state as latent without it.
+    """
+    if (config.objective == "forward") != model.latent_is_state:
+        latent = "the state" if model.latent_is_state else "a latent of its own"
+        raise ConfigError(
+            f"training.objective {config.objective}: the encoder gives {latent}; the forward objective goes with the "
+            "state, jepa with the others."
+        )
 
 
 def build_model(
@@ -77,7 +78,7 @@ def build_model(
     built in `dtype`, because constants rounded to float32 stay rounded after a cast.
 
     Raises:
-        ConfigError: a configuration that does not fit the reps.
+        ConfigError: a configuration that does not fit the reps, or an encoder or predictor that is not found.
         RepError: layers that do not fit each other.
         MissingExtraError: the encoder `e3nn` without e3nn.
     """

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from equiwm.config import ModelConfig
 from equiwm.errors import RepError
 from equiwm.models.clouds import centred
 from equiwm.models.mlp import mlp_network
@@ -108,6 +109,11 @@ class FrameEncoder(_FrameAveraged):
         super().__init__(observation_rep, latent_rep, observation_rep.linear_part, latent_rep)
         self.network = mlp_network(observation_rep.linear_part, latent_rep, widths, norm=False)
 
+    @classmethod
+    def of(cls, config: ModelConfig, observation_rep: Rep, latent_rep: Rep) -> FrameEncoder:
+        """Encoder `frame` of a configuration."""
+        return cls(observation_rep, latent_rep, config.encoder_widths)
+
     def forward(self, observation: Tensor) -> Tensor:
         x = centred(observation, self.in_rep)
         return self._average(self.network, x, *principal_frames(x))
@@ -132,6 +138,11 @@ class FramePredictor(_FrameAveraged):
         super().__init__(latent_rep, latent_rep, latent_rep + action_rep, latent_rep)
         self.action_dim = action_rep.dim
         self.network = mlp_network(latent_rep + action_rep, latent_rep, widths, norm=True)
+
+    @classmethod
+    def of(cls, config: ModelConfig, latent_rep: Rep, action_rep: Rep) -> FramePredictor:
+        """Predictor `frame` of a configuration."""
+        return cls(latent_rep, action_rep, config.predictor_widths)
 
     def forward(self, latent: Tensor, action: Tensor) -> Tensor:
         d = self.in_rep.d

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from equiwm.config import ModelConfig
 from equiwm.models.clouds import centred
 from equiwm.nn.layer import Layer, Sequential
 from equiwm.nn.linear import DenseLinear
@@ -40,6 +41,16 @@ class MLPEncoder(Layer):
         self.network = mlp_network(observation_rep, latent_rep, widths, norm=False)
         self.centre = centre
 
+    @classmethod
+    def of(cls, config: ModelConfig, observation_rep: Rep, latent_rep: Rep) -> MLPEncoder:
+        """Encoder `mlp` of a configuration."""
+        return cls(observation_rep, latent_rep, config.encoder_widths)
+
+    @classmethod
+    def of_centred(cls, config: ModelConfig, observation_rep: Rep, latent_rep: Rep) -> MLPEncoder:
+        """Encoder `mlp_centred` of a configuration."""
+        return cls(observation_rep, latent_rep, config.encoder_widths, centre=True)
+
     def forward(self, observation: Tensor) -> Tensor:
         x = centred(observation, self.in_rep) if self.centre else observation
         return self.network(x.flatten(-2))
@@ -56,6 +67,11 @@ class MLPPredictor(Layer):
         super().__init__(latent_rep, latent_rep, "flat")
         self.action_dim = action_rep.dim
         self.network = mlp_network(latent_rep + action_rep, latent_rep, widths, norm=norm)
+
+    @classmethod
+    def of(cls, config: ModelConfig, latent_rep: Rep, action_rep: Rep) -> MLPPredictor:
+        """Predictor `mlp` of a configuration; that of a forward model has no layer norm."""
+        return cls(latent_rep, action_rep, config.predictor_widths, norm=config.encoder != "identity")
 
     def forward(self, latent: Tensor, action: Tensor) -> Tensor:
         joined = torch.cat([latent, action.reshape(*latent.shape[:-1], self.action_dim)], -1)

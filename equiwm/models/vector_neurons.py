@@ -8,6 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from equiwm.config import ModelConfig
+from equiwm.errors import ConfigError
 from equiwm.nn.layer import Layer, Sequential, to_channels_last, to_flat
 from equiwm.nn.linear import ComplexVNLinear, VNLinear
 from equiwm.nn.nonlinear import VNReLU
@@ -15,6 +17,17 @@ from equiwm.symmetry.reps import Rep, vectors
 
 Weights = Literal["real", "complex"]
 LINEAR: dict[Weights, type[VNLinear] | type[ComplexVNLinear]] = {"real": VNLinear, "complex": ComplexVNLinear}
+
+
+def real_in_space(config: ModelConfig, rep: Rep) -> Weights:
+    """The weights of a configuration.
+
+    Raises:
+        ConfigError: complex ones where d is not 2.
+    """
+    if config.weights == "complex" and rep.d != 2:
+        raise ConfigError(f"model.weights: complex weights need a world with d = 2; this one has d = {rep.d}.")
+    return config.weights
 
 
 def vn_network(in_rep: Rep, out_rep: Rep, widths: Sequence[int], weights: Weights) -> Sequential:
@@ -48,6 +61,17 @@ class VNEncoder(Layer):
         self.network = vn_network(observation_rep, latent_rep, widths, weights)
         self.skip = LINEAR[weights](observation_rep, latent_rep) if skip else None
 
+    @classmethod
+    def of(cls, config: ModelConfig, observation_rep: Rep, latent_rep: Rep) -> VNEncoder:
+        """Encoder `vn` of a configuration."""
+        return cls(
+            observation_rep,
+            latent_rep,
+            config.encoder_widths,
+            real_in_space(config, latent_rep),
+            skip=config.encoder_skip,
+        )
+
     def forward(self, observation: Tensor) -> Tensor:
         x = observation.transpose(-1, -2)
         return to_flat(self.network(x) if self.skip is None else self.network(x) + self.skip(x))
@@ -63,6 +87,11 @@ class VNPredictor(Layer):
         super().__init__(latent_rep, latent_rep, "flat")
         self.action_dim = action_rep.dim
         self.network = vn_network(latent_rep + action_rep, latent_rep, widths, weights)
+
+    @classmethod
+    def of(cls, config: ModelConfig, latent_rep: Rep, action_rep: Rep) -> VNPredictor:
+        """Predictor `vn` of a configuration."""
+        return cls(latent_rep, action_rep, config.predictor_widths, real_in_space(config, latent_rep))
 
     def forward(self, latent: Tensor, action: Tensor) -> Tensor:
         joined = torch.cat([latent, action.reshape(*latent.shape[:-1], self.action_dim)], -1)

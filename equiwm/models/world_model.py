@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from equiwm.config import ModelConfig
 from equiwm.errors import RepError
 from equiwm.models.clouds import centred
 from equiwm.nn.layer import Layer
@@ -17,8 +18,15 @@ class IdentityEncoder(Layer):
     Points are centred on their mean, E(x) = x~, since latents hold no points: what is left out is where the cloud is.
     """
 
+    latent_is_state = True
+
     def __init__(self, observation_rep: Rep) -> None:
         super().__init__(observation_rep, observation_rep.linear_part, "flat")
+
+    @classmethod
+    def of(cls, config: ModelConfig, observation_rep: Rep, latent_rep: Rep) -> IdentityEncoder:
+        """Encoder `identity` of a configuration; the latent is the state whatever the configuration asks for."""
+        return cls(observation_rep)
 
     def forward(self, observation: Tensor) -> Tensor:
         return centred(observation, self.in_rep).flatten(-2)
@@ -55,6 +63,11 @@ class WorldModel(nn.Module):
     def equivariant(self) -> bool:
         """Whether encoder and predictor are both meant to be equivariant (`Layer.equivariant`)."""
         return all(isinstance(part, Layer) and part.equivariant for part in (self.encoder, self.predictor))
+
+    @property
+    def latent_is_state(self) -> bool:
+        """Whether a latent is the state itself, points centred: its channels then have the world's names."""
+        return bool(getattr(self.encoder, "latent_is_state", False))
 
     @property
     def parameter_count(self) -> int:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from equiwm.errors import DataError
 from equiwm.planning.arena import Arena
-from equiwm.planning.body_arena import BodyArena
-from equiwm.planning.cloud_arena import CloudArena
-from equiwm.planning.pusht_arena import PushTArena
-from equiwm.worlds.body import Body
-from equiwm.worlds.cloud import Cloud
-from equiwm.worlds.pusht import PushT
+from equiwm.worlds.body.control import BodyArena
+from equiwm.worlds.body.world import Body
+from equiwm.worlds.cloud.control import CloudArena
+from equiwm.worlds.cloud.world import Cloud
+from equiwm.worlds.pusht.control import PushTArena
+from equiwm.worlds.pusht.world import PushT
 from equiwm.worlds.world import World
 
 

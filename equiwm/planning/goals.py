@@ -12,7 +12,7 @@ from equiwm.planning.arena import Arena
 from equiwm.planning.control import Goal
 from equiwm.planning.costs import LatentGoal, Objective, ProcrustesGoal, Term
 from equiwm.planning.rollouts import compile_rollout
-from equiwm.worlds.cloud import Cloud
+from equiwm.worlds.cloud.world import Cloud
 
 
 def goal_kind(config: PlanningConfig, model: WorldModel, arena: Arena) -> str:

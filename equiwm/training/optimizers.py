@@ -2,24 +2,42 @@
 
 Equivariance does not depend on the choice: it is a property of the layers at any weights (claim A). The names
 exist so that this can be shown.
+
+A new one is one `OptimizerRule`, in a file of the user's (`training.optimizer: my_package.optim:LION`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from equiwm.config import OptimizerName
+from equiwm.errors import ConfigError
+from equiwm.locate import is_foreign, locate, reason_of
 from equiwm.training.muon import StackedMuon
 
-DEFAULT_LR: dict[OptimizerName, float] = {"muon": 0.02, "adamw": 1e-3, "adam": 1e-3, "sgd": 2e-2, "rmsprop": 1e-3}
-"""Learning rates of the protocol; for muon that of the matrices."""
+Build = Callable[[Sequence[nn.Parameter], float, float], list[Optimizer]]
+"""(parameters, learning rate, weight decay) -> torch optimisers over disjoint parts of them."""
 
-DEFAULT_WEIGHT_DECAY: dict[OptimizerName, float] = {"muon": 0.0, "adamw": 0.01, "adam": 0.0, "sgd": 0.0, "rmsprop": 0.0}
-"""Without its weight decay AdamW would be Adam."""
+
+@dataclass(frozen=True)
+class OptimizerRule:
+    """An optimiser as `training.optimizer` names it.
+
+    Attributes:
+        build: makes it.
+        lr: learning rate where the configuration gives none; None asks for one.
+        weight_decay: weight decay where the configuration gives none.
+    """
+
+    build: Build
+    lr: float | None = None
+    weight_decay: float = 0.0
+
 
 _ADAMW_BESIDE_MUON = 1e-3
 
@@ -57,36 +75,61 @@ class OptimizerSet:
             optimizer.load_state_dict(state)
 
 
-def build_optimizer(
-    name: OptimizerName, model: nn.Module, *, lr: float | None = None, weight_decay: float | None = None
-) -> OptimizerSet:
-    """The optimiser of that name over all parameters of `model`.
+def _muon(parameters: Sequence[nn.Parameter], lr: float, weight_decay: float) -> list[Optimizer]:
+    """Matrices to Muon (momentum 0.95, Nesterov, 5 Newton-Schulz steps, update scaled by sqrt(max(1, rows / columns))),
+    everything else to AdamW at 1e-3."""
+    matrices = [parameter for parameter in parameters if parameter.ndim == 2]
+    rest = [parameter for parameter in parameters if parameter.ndim != 2]
+    # torch's defaults (weight decay 0.1, other scalings) are not the paper's.
+    chosen: list[Optimizer] = [
+        StackedMuon(matrices, lr=lr, weight_decay=weight_decay, momentum=0.95, adjust_lr_fn="original")
+    ]
+    if rest:
+        chosen.append(torch.optim.AdamW(rest, lr=_ADAMW_BESIDE_MUON, weight_decay=weight_decay))
+    return chosen
 
-    `muon` gives matrices to Muon (`StackedMuon`; momentum 0.95, Nesterov, 5 Newton-Schulz steps, update scaled by
-    sqrt(max(1, rows / columns))) and everything else to AdamW at 1e-3.
+
+def _alone(kind: Callable[..., Optimizer], **options: Any) -> Build:
+    """One torch optimiser over all parameters."""
+    return lambda parameters, lr, weight_decay: [kind(parameters, lr=lr, weight_decay=weight_decay, **options)]
+
+
+# Learning rates of the protocol; for Muon that of the matrices.
+MUON = OptimizerRule(_muon, lr=0.02)
+ADAMW = OptimizerRule(_alone(torch.optim.AdamW), lr=1e-3, weight_decay=0.01)  # without it AdamW would be Adam
+ADAM = OptimizerRule(_alone(torch.optim.Adam), lr=1e-3)
+SGD = OptimizerRule(_alone(torch.optim.SGD, momentum=0.9), lr=2e-2)
+RMSPROP = OptimizerRule(_alone(torch.optim.RMSprop), lr=1e-3)
+
+
+def build_optimizer(
+    name: str, model: nn.Module, *, lr: float | None = None, weight_decay: float | None = None
+) -> OptimizerSet:
+    """The optimiser of that name over all trained parameters of `model`.
 
     Args:
-        name: a key of `DEFAULT_LR`.
-        lr: learning rate; None is the protocol's.
-        weight_decay: weight decay; None is that of `DEFAULT_WEIGHT_DECAY`.
+        name: as `training.optimizer` takes it; `module:name` is an `OptimizerRule`, or a torch optimiser's class.
+        model: whose parameters it trains.
+        lr: learning rate; None is the rule's own.
+        weight_decay: weight decay; None is the rule's own.
+
+    Raises:
+        ConfigError: an unknown name, something else than an optimiser, or a learning rate that nobody gives.
     """
-    rate = DEFAULT_LR[name] if lr is None else lr
-    weight_decay = DEFAULT_WEIGHT_DECAY[name] if weight_decay is None else weight_decay
+    rule = locate("optimizer", name)
+    if isinstance(rule, type) and issubclass(rule, Optimizer):
+        rule = OptimizerRule(_alone(rule))
+    if not isinstance(rule, OptimizerRule):
+        raise ConfigError(f"training.optimizer '{name}' is {rule!r}; expected an OptimizerRule or a torch optimizer.")
+    rate = rule.lr if lr is None else lr
+    if rate is None:
+        raise ConfigError(f"training.optimizer '{name}' has no learning rate of its own; pass --set training.lr=1e-3.")
+    decay = rule.weight_decay if weight_decay is None else weight_decay
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    if name == "muon":
-        matrices = [parameter for parameter in parameters if parameter.ndim == 2]
-        rest = [parameter for parameter in parameters if parameter.ndim != 2]
-        # torch's defaults (weight decay 0.1, other scalings) are not the paper's.
-        chosen: list[Optimizer] = [
-            StackedMuon(matrices, lr=rate, weight_decay=weight_decay, momentum=0.95, adjust_lr_fn="original")
-        ]
-        if rest:
-            chosen.append(torch.optim.AdamW(rest, lr=_ADAMW_BESIDE_MUON, weight_decay=weight_decay))
-        return OptimizerSet(chosen)
-    builders = {
-        "adamw": lambda: torch.optim.AdamW(parameters, lr=rate, weight_decay=weight_decay),
-        "adam": lambda: torch.optim.Adam(parameters, lr=rate, weight_decay=weight_decay),
-        "sgd": lambda: torch.optim.SGD(parameters, lr=rate, momentum=0.9, weight_decay=weight_decay),
-        "rmsprop": lambda: torch.optim.RMSprop(parameters, lr=rate, weight_decay=weight_decay),
-    }
-    return OptimizerSet([builders[name]()])
+    try:
+        built = rule.build(parameters, rate, decay)
+    except Exception as error:
+        if not is_foreign(name):
+            raise
+        raise ConfigError(f"training.optimizer '{name}': building it raised {reason_of(error)}") from None
+    return OptimizerSet(list(built))

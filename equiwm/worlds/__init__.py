@@ -2,6 +2,6 @@
 
 import gymnasium
 
-gymnasium.register(id="equiwm/PushT-v0", entry_point="equiwm.worlds.pusht_env:PushTEnv", max_episode_steps=300)
-gymnasium.register(id="equiwm/Cloud-v0", entry_point="equiwm.worlds.cloud_env:CloudEnv", max_episode_steps=50)
-gymnasium.register(id="equiwm/Body-v0", entry_point="equiwm.worlds.body_env:BodyEnv", max_episode_steps=50)
+gymnasium.register(id="equiwm/PushT-v0", entry_point="equiwm.worlds.pusht.env:PushTEnv", max_episode_steps=300)
+gymnasium.register(id="equiwm/Cloud-v0", entry_point="equiwm.worlds.cloud.env:CloudEnv", max_episode_steps=50)
+gymnasium.register(id="equiwm/Body-v0", entry_point="equiwm.worlds.body.env:BodyEnv", max_episode_steps=50)

@@ -1,12 +1,9 @@
-"""From a world configuration to a world."""
+"""From a world's configuration to the world."""
 
 from __future__ import annotations
 
-from equiwm.config import BodyConfig, CloudConfig, FieldConfig, PushTConfig, WorldConfig
-from equiwm.errors import ConfigError
-from equiwm.worlds.cloud import Cloud
-from equiwm.worlds.field import Field
-from equiwm.worlds.pusht import PushT
+from equiwm.config import WorldConfig
+from equiwm.locate import locate
 from equiwm.worlds.world import World
 
 
@@ -14,17 +11,11 @@ def build_world(config: WorldConfig) -> World:
     """The world that a configuration names.
 
     Raises:
-        ConfigError: a world that this version does not have.
+        ConfigError: a world that is not found.
         MissingExtraError: a world whose simulator is not installed.
     """
-    if isinstance(config, PushTConfig):
-        return PushT(config)
-    if isinstance(config, CloudConfig):
-        return Cloud(config)
-    if isinstance(config, FieldConfig):
-        return Field(config)
-    if isinstance(config, BodyConfig):
-        from equiwm.worlds.body import Body  # MuJoCo is an extra
-
-        return Body(config)
-    raise ConfigError(f"the world '{config.name}' is not built yet.")
+    found = locate("world", config.name)
+    if isinstance(found, type) and issubclass(found, WorldConfig):
+        found = locate("world", found.world)
+    world: World = found(config)
+    return world

@@ -150,10 +150,13 @@ class SymmetryResidual:
 
 
 class World(Protocol):
-    """A controlled dynamics s' = T(s, a) with T(g s, g a) = g T(s, a) for all g of `group`."""
+    """A controlled dynamics s' = T(s, a); `equivariant` ones have T(g s, g a) = g T(s, a) for all g of `group`."""
 
     name: str
     group: Group
+    equivariant: bool
+    """Whether the dynamics carries the group. Where it does not, an outcome that is turned with its scene is none of
+    this world's: test sets are stepped afresh."""
     observation_rep: Rep
     action_rep: Rep
     components: Mapping[str, int]

@@ -5,8 +5,8 @@ import time
 import numpy as np
 import pytest
 
-from equiwm.worlds.pusht import PushT
-from equiwm.worlds.pusht_physics import REACH, PushTPhysics
+from equiwm.worlds.pusht.physics import REACH, PushTPhysics
+from equiwm.worlds.pusht.world import PushT
 
 
 @pytest.mark.benchmark

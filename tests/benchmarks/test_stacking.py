@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch.func import functional_call, stack_module_state, vmap
 
-from equiwm.config import FieldConfig
 from equiwm.models.regressors import build_regressor
 from equiwm.training import stacked
 from equiwm.training.stacked import Regression, fit_stack
-from equiwm.worlds.field import Field
+from equiwm.worlds.field.config import FieldConfig
+from equiwm.worlds.field.world import Field
 
 SEEDS = range(5)
 CASES = [("vn", 32, 60), ("mlp", 64, 60), ("mlp", 256, 20), ("mlp", 1024, 2), ("soft", 256, 15)]

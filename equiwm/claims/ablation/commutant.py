@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from equiwm.config import OptimizerName
 from equiwm.nn.layer import Layer, to_channels_last, to_flat
 from equiwm.nn.linear import ComplexVNLinear, DenseLinear, VNLinear
 from equiwm.symmetry.reps import vectors
@@ -62,7 +61,7 @@ class _Flat(torch.nn.Module):
         return (self(torch.eye(origin.shape[1], dtype=torch.float64)) - self(origin)).T
 
 
-def train_layer(name: LayerName, optimizer: OptimizerName, d: int, *, steps: int, seed: int) -> tuple[_Flat, float]:
+def train_layer(name: LayerName, optimizer: str, d: int, *, steps: int, seed: int) -> tuple[_Flat, float]:
     """Fit one layer on noisy labels, in float64, and give it with its distance from the commutant before training.
 
     256 samples x ~ N(0, 1), M ~ N(0, 1), noise 0.05 a label; batches of 32 drawn with replacement, the optimiser at

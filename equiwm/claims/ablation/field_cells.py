@@ -11,13 +11,13 @@ from torch import Tensor
 from equiwm.audit.residual import ELEMENTS, SAMPLES, equivariance_residual
 from equiwm.audit.rounding import float32_rounding
 from equiwm.claims.probe import PROBE_SEED, held_out_seed
-from equiwm.config import FieldConfig
 from equiwm.grid import Cell
 from equiwm.models.regressors import DEFAULT_WIDTH, RegressorKind, build_regressor
 from equiwm.models.soft import Regressor, SoftRegressor
 from equiwm.symmetry.reps import vectors
 from equiwm.training.stacked import Regression, fit_stack
-from equiwm.worlds.field import STATES, Field
+from equiwm.worlds.field.config import FieldConfig
+from equiwm.worlds.field.world import STATES, Field
 from equiwm.worlds.world import Orientations
 
 HALF = {2: FieldConfig(dimension=2).covered, 3: FieldConfig(dimension=3).covered}

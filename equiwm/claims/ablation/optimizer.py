@@ -21,9 +21,9 @@ from equiwm.config import parse
 from equiwm.errors import TrainingError
 from equiwm.grid import Cell
 from equiwm.loading import load_run
+from equiwm.locate import BUILT_IN
 from equiwm.symmetry.groups import SO2, SO3
 from equiwm.training.cells import complete_run
-from equiwm.training.optimizers import DEFAULT_LR
 
 TRANSITIONS, QUICK_TRANSITIONS = 1500, 384
 EPOCHS, QUICK_EPOCHS = 60, 20
@@ -35,7 +35,7 @@ LAYERS = ("vn_layer", "dense_layer")
 def settings(scope: Scope) -> dict[str, Any]:
     """Optimisers, size of the world models' trainings and of their residuals, and steps of the single layers."""
     return {
-        "optimizers": list(DEFAULT_LR),
+        "optimizers": list(BUILT_IN["optimizer"]),
         "transitions": QUICK_TRANSITIONS if scope.quick else TRANSITIONS,
         "elements": QUICK_ELEMENTS if scope.quick else ELEMENTS,
         "epochs": QUICK_EPOCHS if scope.quick else EPOCHS,
@@ -49,7 +49,7 @@ def cells(scope: Scope) -> list[Cell]:
     found = []
     for dim in scope.dims:
         for arm in (*ARMS, *LAYERS):
-            for name in DEFAULT_LR:
+            for name in BUILT_IN["optimizer"]:
                 own: dict[str, Any] = {"optimizer": name}
                 if arm in ARMS:
                     config = under(arm_config(scope.world, dim, arm), name)
@@ -130,11 +130,13 @@ def answer(rows: Sequence[Row]) -> str:
     held = len(vn) - other.total()
     verdicts = ", ".join([f"{held} of {len(vn)} verdicts hold", *(f"{n} {verdict}" for verdict, n in other.items())])
     layers = [
-        f"{name} {_median(rows, 'vn_layer', name)} against {_median(rows, 'dense_layer', name)}" for name in DEFAULT_LR
+        f"{name} {_median(rows, 'vn_layer', name)} against {_median(rows, 'dense_layer', name)}"
+        for name in BUILT_IN["optimizer"]
     ]
     return (
         f"The VN's relative residual is at most {initial:.1e} at initialisation and {worst:.1e} after training under "
-        f"any of {len(DEFAULT_LR)} optimisers, no more than {times:.2g} times what rounding alone moves the same "
+        f"any of {len(BUILT_IN['optimizer'])} optimisers, no more than {times:.2g} times what rounding alone moves the "
+        f"same "
         f"network (float64: {max(values(vn, 'residual_float64')):.1e}; {verdicts}), the trained "
         f"MLP's at least {min(values(mlp, 'relative_residual')):.2g}; the median distance from the commutant "
         f"of a vector-neuron layer and of a dense layer started in it, under label noise: {', '.join(layers)}."

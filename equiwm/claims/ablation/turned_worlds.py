@@ -10,10 +10,11 @@ import numpy as np
 
 from equiwm.claims.ablation.kind import Scope
 from equiwm.claims.ablation.world_models import ARMS, Arm, arm_config, model_columns, sized, train_model
-from equiwm.config import Config, PushTConfig, parse
+from equiwm.config import Config, parse
 from equiwm.grid import Cell
 from equiwm.symmetry.groups import SO2, SO3
 from equiwm.worlds.factory import build_world
+from equiwm.worlds.pusht.config import PushTConfig
 from equiwm.worlds.world import Orientations, Transitions, World
 
 _TURNS = 0x7092

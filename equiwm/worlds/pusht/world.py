@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from equiwm.config import PushTConfig
 from equiwm.errors import DataError
 from equiwm.symmetry.groups import SO2, Elements
 from equiwm.symmetry.reps import vectors
-from equiwm.worlds.pusht_physics import (
+from equiwm.worlds.pusht.config import PushTConfig
+from equiwm.worlds.pusht.physics import (
     AGENT,
     AGENT_VELOCITY,
     ANGLE,
@@ -121,8 +121,11 @@ class PushT:
         "block_direction": 3,
     }
 
+    Config = PushTConfig
+
     def __init__(self, config: PushTConfig | None = None) -> None:
         self.config = config or PushTConfig()
+        self.equivariant = True
         self._axis = AXIS_ANGLE[self.config.direction]
 
     def observe(self, states: np.ndarray) -> Tensor:

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from equiwm.planning.arena import Arena, Simulation, Tasks
-from equiwm.planning.cloud_arena import POINT_CRITERION
 from equiwm.planning.costs import CentroidGoal
 from equiwm.planning.frames import CloudFrames, Frames
 from equiwm.symmetry.groups import Elements
-from equiwm.worlds.body import POINTS, Body
-from equiwm.worlds.body_physics import CONTROL_PERIOD, DAMPING, FORCE, MASS, BodyPhysics, turn
-from equiwm.worlds.cloud import pose_error, rigid_fit
+from equiwm.worlds.body.physics import CONTROL_PERIOD, DAMPING, FORCE, MASS, BodyPhysics, turn
+from equiwm.worlds.body.world import POINTS, Body
+from equiwm.worlds.cloud.control import POINT_CRITERION
+from equiwm.worlds.cloud.world import pose_error, rigid_fit
 
 
 class BodySimulation(Simulation):

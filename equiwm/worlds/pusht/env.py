@@ -8,10 +8,10 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from equiwm.config import PushTConfig
 from equiwm.errors import DataError, nearest
-from equiwm.worlds.pusht import AXIS_ANGLE, PushT
-from equiwm.worlds.pusht_physics import ANGLE, BLOCK, REACH, STATE_SIZE, PushTPhysics, as_numbers
+from equiwm.worlds.pusht.config import PushTConfig
+from equiwm.worlds.pusht.physics import ANGLE, BLOCK, REACH, STATE_SIZE, PushTPhysics, as_numbers
+from equiwm.worlds.pusht.world import AXIS_ANGLE, PushT
 
 
 class PushTEnv(gymnasium.Env[np.ndarray, np.ndarray]):

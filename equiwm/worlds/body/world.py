@@ -10,11 +10,11 @@ import torch
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from equiwm.config import BodyConfig
 from equiwm.errors import DataError
 from equiwm.symmetry.groups import SE3, SO3, Elements
 from equiwm.symmetry.reps import Rep, vectors
-from equiwm.worlds.body_physics import (
+from equiwm.worlds.body.config import BodyConfig
+from equiwm.worlds.body.physics import (
     BODY_RADIUS,
     CONTROL_PERIOD,
     MARKS,
@@ -103,8 +103,11 @@ class Body:
         "pusher_velocity": CHANNELS - 1,
     }
 
+    Config = BodyConfig
+
     def __init__(self, config: BodyConfig | None = None) -> None:
         self.config = config or BodyConfig()
+        self.equivariant = self.config.cone == "elliptic"
         self._physics = BodyPhysics(self.config.cone)
 
     def observe(self, states: np.ndarray) -> Tensor:

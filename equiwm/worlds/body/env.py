@@ -7,11 +7,11 @@ from typing import Any, Literal
 import numpy as np
 from torch import Tensor
 
-from equiwm.config import BodyConfig
 from equiwm.errors import DataError, nearest
-from equiwm.worlds.body import CHANNELS, Body
-from equiwm.worlds.body_physics import BodyPhysics
-from equiwm.worlds.cloud_env import PointGoalEnv
+from equiwm.worlds.body.config import BodyConfig
+from equiwm.worlds.body.physics import BodyPhysics
+from equiwm.worlds.body.world import CHANNELS, Body
+from equiwm.worlds.cloud.env import PointGoalEnv
 from equiwm.worlds.world import Orientations
 
 

@@ -10,11 +10,11 @@ import torch
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from equiwm.config import CloudConfig
 from equiwm.errors import DataError
 from equiwm.symmetry.groups import SE3, SO3, Elements
 from equiwm.symmetry.reps import Rep, vectors
 from equiwm.worlds.checks import as_finite
+from equiwm.worlds.cloud.config import CloudConfig
 from equiwm.worlds.world import Orientations, Progress, Sequences, SymmetryResidual, Transitions, check_orientations
 
 DRIFT, TORQUE, STRETCH = 0.15, 0.15, 0.08  # of an action of norm 1: lengths, radians and lengths a step
@@ -75,8 +75,11 @@ class Cloud:
     components: Mapping[str, int] = {}
     """Empty: points have no names of their own."""
 
+    Config = CloudConfig
+
     def __init__(self, config: CloudConfig | None = None) -> None:
         self.config = config or CloudConfig()
+        self.equivariant = self.config.breaking == 0.0
         self.observation_rep = Rep(((self.config.points, "p"),), 3)
         self.action_rep = vectors(1 if self.config.action == "coupled" else 2, 3)
         template = np.random.default_rng(_TEMPLATE_SEED).normal(size=(self.config.points, 3)) * _TEMPLATE_SCALES

@@ -9,7 +9,6 @@ import torch
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from equiwm.config import FieldConfig
 from equiwm.errors import DataError
 from equiwm.nn.layer import Sequential
 from equiwm.nn.linear import VNLinear
@@ -17,6 +16,7 @@ from equiwm.nn.nonlinear import VNReLU
 from equiwm.symmetry.groups import SO2, SO3, Elements
 from equiwm.symmetry.reps import vectors
 from equiwm.worlds.checks import as_finite
+from equiwm.worlds.field.config import FieldConfig
 from equiwm.worlds.world import Orientations, Progress, Sequences, SymmetryResidual, Transitions, check_orientations
 
 STEP = 0.05
@@ -56,8 +56,11 @@ class Field:
     components: Mapping[str, int] = {}
     """Empty: the six vectors have no names of their own."""
 
+    Config = FieldConfig
+
     def __init__(self, config: FieldConfig | None = None) -> None:
         self.config = config or FieldConfig()
+        self.equivariant = self.config.breaking == 0.0
         d = self.config.dimension
         self.group = SO2 if d == 2 else SO3
         self.observation_rep, self.action_rep = vectors(STATES, d), vectors(1, d)

@@ -8,8 +8,8 @@ from equiwm.planning.arena import Arena, Criterion, Simulation, Tasks
 from equiwm.planning.costs import CentroidGoal
 from equiwm.planning.frames import CloudFrames, Frames
 from equiwm.symmetry.groups import Elements
-from equiwm.worlds.cloud import DRIFT, Cloud, pose_error
-from equiwm.worlds.cloud_env import SUCCESS_DEG, SUCCESS_DISTANCE
+from equiwm.worlds.cloud.env import SUCCESS_DEG, SUCCESS_DISTANCE
+from equiwm.worlds.cloud.world import DRIFT, Cloud, pose_error
 
 POINT_CRITERION = Criterion(
     angle_deg=SUCCESS_DEG,

@@ -11,8 +11,8 @@ from equiwm.planning.costs import PoseGoal
 from equiwm.planning.frames import Frames, planar_frames
 from equiwm.symmetry.groups import SO2, Elements
 from equiwm.symmetry.reps import vectors
-from equiwm.worlds.pusht import AXIS_ANGLE, POSITION_SCALE, PushT
-from equiwm.worlds.pusht_physics import AGENT, ANGLE, BLOCK, PushTPhysics, agent_inside, block_inside, geometry, turn
+from equiwm.worlds.pusht.physics import AGENT, ANGLE, BLOCK, PushTPhysics, agent_inside, block_inside, geometry, turn
+from equiwm.worlds.pusht.world import AXIS_ANGLE, POSITION_SCALE, PushT
 
 
 class PushTSimulation(Simulation):

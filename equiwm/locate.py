@@ -1,0 +1,179 @@
+"""The one way anything is found by name: a short name, `module:name`, or an installed entry point.
+
+| kind | entry points | what a name stands for |
+|---|---|---|
+| `world` | `equiwm.worlds` | a world's class with its `Config`, or a configuration that names its world's class |
+| `encoder` | `equiwm.encoders` | called with (ModelConfig, observation rep, latent rep), gives E |
+| `predictor` | `equiwm.predictors` | called with (ModelConfig, latent rep, action rep), gives f |
+| `optimizer` | `equiwm.optimizers` | an `Optimiser` of `equiwm.training.optimizers` |
+| `claim` | `equiwm.claims` | a `Claim` of `equiwm.claims.claim` |
+| `ablation` | `equiwm.ablations` | a stress test of `equiwm ablate` |
+| `group` | `equiwm.groups` | a `Group` |
+
+A short name of this package is always this package's: an entry point cannot take its place. Nothing is imported but
+what is asked for. Whether a name may be looked up at all is decided where it comes from: names on the command line
+and in files that the user gives are the user's own, those in a run's folder are checked by `equiwm.trust`.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module, metadata
+from pathlib import Path
+from typing import Any, Literal
+
+from equiwm.errors import ConfigError, MissingExtraError, nearest
+
+Kind = Literal["world", "encoder", "predictor", "optimizer", "claim", "ablation", "group"]
+
+BUILT_IN: dict[Kind, dict[str, str]] = {
+    "world": {
+        "pusht": "equiwm.worlds.pusht.config:PushTConfig",
+        "cloud": "equiwm.worlds.cloud.config:CloudConfig",
+        "body": "equiwm.worlds.body.config:BodyConfig",
+        "field": "equiwm.worlds.field.config:FieldConfig",
+    },
+    "encoder": {
+        "vn": "equiwm.models.vector_neurons:VNEncoder.of",
+        "vn_cloud": "equiwm.models.clouds:VNCloudEncoder.of",
+        "vn_set": "equiwm.models.clouds:VNSetEncoder.of",
+        "e3nn": "equiwm.models.e3nn_encoder:E3nnEncoder.of",
+        "frame": "equiwm.models.frames:FrameEncoder.of",
+        "mlp": "equiwm.models.mlp:MLPEncoder.of",
+        "mlp_centred": "equiwm.models.mlp:MLPEncoder.of_centred",
+        "identity": "equiwm.models.world_model:IdentityEncoder.of",
+    },
+    "predictor": {
+        "vn": "equiwm.models.vector_neurons:VNPredictor.of",
+        "vn_cross": "equiwm.models.cross:CrossVNPredictor.of",
+        "frame": "equiwm.models.frames:FramePredictor.of",
+        "mlp": "equiwm.models.mlp:MLPPredictor.of",
+    },
+    "optimizer": {
+        "muon": "equiwm.training.optimizers:MUON",
+        "adamw": "equiwm.training.optimizers:ADAMW",
+        "adam": "equiwm.training.optimizers:ADAM",
+        "sgd": "equiwm.training.optimizers:SGD",
+        "rmsprop": "equiwm.training.optimizers:RMSPROP",
+    },
+    "claim": {},
+    "ablation": {},
+    "group": {},
+}
+"""Kind -> short name -> `module:name` of what this package has itself."""
+
+_FIELD = {
+    "world": "world",
+    "encoder": "model.encoder",
+    "predictor": "model.predictor",
+    "optimizer": "training.optimizer",
+    "claim": "claim",
+    "ablation": "kind of ablation",
+    "group": "group",
+}
+
+
+def known_names(kind: Kind) -> list[str]:
+    """The short names of a kind: this package's in their order, then those of installed entry points."""
+    own = list(BUILT_IN[kind])
+    return own + sorted(name for name in _entry_points(kind) if name not in own)
+
+
+def is_foreign(name: str) -> bool:
+    """Whether a name says where its code is, `module:name`, rather than being a short one."""
+    return ":" in name
+
+
+def check_name(kind: Kind, name: str) -> None:
+    """Refuse a name that is neither `module:name` nor a known short one, without importing anything.
+
+    Raises:
+        ConfigError: such a name, with the nearest known ones.
+    """
+    if not is_foreign(name) and name not in known_names(kind):
+        expected = nearest(name, known_names(kind))
+        raise ConfigError(f"unknown {_FIELD[kind]} '{name}': {expected} Or give your own as module:name.")
+
+
+def locate(kind: Kind, name: str) -> Any:
+    """The object of that name.
+
+    Args:
+        kind: what is looked for.
+        name: a short name, or `module:name`, where name may have dots (`my_nets:Encoder.small`).
+
+    Raises:
+        ConfigError: an unknown short name (with the nearest ones), a module that cannot be imported or lacks the name,
+            or an entry point that fails.
+        MissingExtraError: something of this package whose optional dependency is not installed.
+    """
+    check_name(kind, name)
+    where = f"{_FIELD[kind]} '{name}'"
+    if name in BUILT_IN[kind]:
+        return _resolve(BUILT_IN[kind][name], where)
+    if not is_foreign(name):
+        return _load(_entry_points(kind)[name], where)
+    try:
+        return _resolve(name, where)
+    except MissingExtraError:
+        raise
+    except ConfigError:
+        raise
+    except Exception as error:  # the user's module, which may do anything while it is imported
+        raise ConfigError(f"{where}: importing {name.partition(':')[0]} raised {reason_of(error)}") from None
+
+
+def reason_of(error: BaseException) -> str:
+    """An exception in one line: its type, its first line, and the file and line of its last frame."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = "" if trace is None else f" ({Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno})"
+    text = (str(error).splitlines() or [""])[0]
+    return f"{type(error).__name__}{': ' + text if text else ''}{place}."
+
+
+def search(folder: Path) -> None:
+    """Look for modules in `folder` as well, after every installed one."""
+    text = str(folder.resolve())
+    if text not in sys.path:
+        sys.path.append(text)
+
+
+def module_file(name: str) -> Path | None:
+    """The file that the module of `module:name` was imported from; None if it was not, or has none."""
+    module = sys.modules.get(name.partition(":")[0])
+    file = getattr(module, "__file__", None)
+    return None if file is None else Path(file).resolve()
+
+
+def _entry_points(kind: Kind) -> dict[str, metadata.EntryPoint]:
+    return {point.name: point for point in metadata.entry_points(group=f"equiwm.{kind}s")}
+
+
+def _load(point: metadata.EntryPoint, where: str) -> Any:
+    try:
+        return point.load()
+    except Exception as error:  # somebody's package, which may do anything while it is imported
+        raise ConfigError(f"{where}: the entry point {point.value} raised {reason_of(error)}") from None
+
+
+def _resolve(text: str, where: str) -> Any:
+    module_name, _, attribute = text.partition(":")
+    if not all(part.isidentifier() for part in (*module_name.split("."), *attribute.split("."))):
+        raise ConfigError(f"{where}: expected module:name, as in my_package.spring:Spring.")
+    try:
+        found: Any = import_module(module_name)
+    except ModuleNotFoundError as error:
+        asked = error.name is not None and (module_name == error.name or module_name.startswith(f"{error.name}."))
+        if not asked:
+            raise
+        raise ConfigError(
+            f"{where}: no module named '{error.name}' beside the preset, in this folder or among installed packages."
+        ) from None
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            file = getattr(found, "__file__", None)
+            raise ConfigError(f"{where}: {file or found!r} has no '{part}'.")
+        found = getattr(found, part)
+    return found

@@ -1,0 +1,118 @@
+"""Models that are not ours: any module as encoder, predictor or world model, with reps beside it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from equiwm.errors import RepError
+from equiwm.models.clouds import centred
+from equiwm.models.world_model import IdentityEncoder, WorldModel
+from equiwm.nn.layer import Layer
+from equiwm.symmetry.reps import Rep
+
+
+class ForeignLayer(Layer):
+    """A module of somebody else's, as a map between flat tensors of two reps.
+
+    It counts as ordinary unless the module says `equivariant = True`: what holds is measured all the same.
+
+    Args:
+        module: called as it is; what it returns is flattened to (B, D).
+        in_rep: rep of its first argument.
+        out_rep: rep of what it gives.
+        method: name of the method to call; None calls the module.
+    """
+
+    def __init__(self, module: nn.Module, in_rep: Rep, out_rep: Rep, *, method: str | None = None) -> None:
+        super().__init__(in_rep, out_rep, "flat")
+        self.module = module
+        self.ordinary = not bool(getattr(module, "equivariant", False))
+        self.latent_is_state = bool(getattr(module, "latent_is_state", False))
+        self._method = method
+
+    def forward(self, *arguments: Tensor) -> Tensor:
+        call: Any = self.module if self._method is None else getattr(self.module, self._method)
+        out = call(*arguments)
+        rows = arguments[0].shape[0]
+        if not isinstance(out, Tensor) or out.numel() != rows * self.out_rep.dim:
+            got = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
+            raise RepError(
+                f"{type(self.module).__name__}{'.' + self._method if self._method else ''} gave {got} for {rows} rows; "
+                f"expected a tensor of rep {self.out_rep}, ({rows}, {self.out_rep.dim})."
+            )
+        return out.reshape(rows, self.out_rep.dim)
+
+
+class StatePredictor(Layer):
+    """f(z, a) = F(x, a) flattened, F from an observation (B, C, d) and an action to the next observation.
+
+    The latent is the state; where it holds points they are centred before and after.
+    """
+
+    def __init__(self, module: nn.Module, observation_rep: Rep) -> None:
+        super().__init__(observation_rep.linear_part, observation_rep.linear_part, "flat")
+        self.module = module
+        self.ordinary = not bool(getattr(module, "equivariant", False))
+        self._observation_rep = observation_rep
+
+    def forward(self, latent: Tensor, action: Tensor) -> Tensor:
+        rep = self._observation_rep
+        shape = (len(latent), rep.multiplicity, rep.d)
+        out = self.module(latent.reshape(shape), action)
+        if not isinstance(out, Tensor) or tuple(out.shape) != shape:
+            got = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
+            raise RepError(f"{type(self.module).__name__} gave {got}; expected the next observation, {shape}.")
+        return centred(out, rep).flatten(1)
+
+
+def as_layer(part: object, in_rep: Rep, out_rep: Rep, what: str) -> Layer:
+    """An encoder or predictor as a `Layer`: one as it stands, another module with its reps beside it.
+
+    Raises:
+        RepError: it is no module, or a layer of other reps.
+    """
+    if isinstance(part, Layer):
+        if part.out_rep != out_rep:
+            raise RepError(f"{what}: {type(part).__name__} gives rep {part.out_rep}; expected {out_rep}.")
+        return part
+    if not isinstance(part, nn.Module):
+        raise RepError(f"{what} gave {type(part).__name__}; expected a torch module.")
+    return ForeignLayer(part, in_rep, out_rep)
+
+
+def as_world_model(model: nn.Module, observation_rep: Rep, action_rep: Rep) -> WorldModel:
+    """Any model as a `WorldModel`, in evaluation mode.
+
+    Args:
+        model: a `WorldModel`; a module with `encode(observation)` and `predict(latent, action)`, whose `latent_rep` (a
+            `Rep`, or text as `Rep.parse` reads it) says how a latent transforms; or a module that maps an observation
+            (B, C, d) and an action to the next observation.
+        observation_rep: rep of the observations.
+        action_rep: rep of the actions.
+
+    Raises:
+        RepError: none of the three, a latent without rep, or a model of other reps.
+    """
+    if isinstance(model, WorldModel):
+        given = model.observation_rep, model.action_rep
+        if given != (observation_rep, action_rep):
+            raise RepError(
+                f"the model takes observations {given[0]} and actions {given[1]}; its world gives {observation_rep} "
+                f"and {action_rep}."
+            )
+        return model.eval()
+    if not isinstance(model, nn.Module):
+        raise RepError(f"a model is a torch module; got {type(model).__name__}.")
+    if hasattr(model, "encode") and hasattr(model, "predict"):
+        rep = getattr(model, "latent_rep", None)
+        if isinstance(rep, str):
+            rep = Rep.parse(rep, observation_rep.d)
+        if not isinstance(rep, Rep):
+            raise RepError(
+                f"{type(model).__name__} has no latent_rep; set it to the rep of its latents, as '8x0e+16x1o'."
+            )
+        encoder = ForeignLayer(model, observation_rep, rep, method="encode")
+        return WorldModel(encoder, ForeignLayer(model, rep, rep, method="predict"), action_rep).eval()
+    return WorldModel(IdentityEncoder(observation_rep), StatePredictor(model, observation_rep), action_rep).eval()

@@ -1,0 +1,1 @@
+"""A rigid body in MuJoCo with gravity off, group SE(3)."""

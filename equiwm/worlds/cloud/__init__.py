@@ -1,0 +1,1 @@
+"""Synthetic point clouds driven by force, torque and stretch, group SE(3)."""

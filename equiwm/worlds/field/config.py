@@ -1,0 +1,62 @@
+"""Configuration of the velocity field."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from equiwm.config import WorldConfig
+from equiwm.errors import ConfigError
+from equiwm.schema import setting
+
+
+@dataclass(frozen=True)
+class FieldConfig(WorldConfig):
+    """The velocity field: six state vectors moved by a frozen equivariant teacher, group SO(2) or SO(3)."""
+
+    world: ClassVar[str] = "equiwm.worlds.field.world:Field"
+
+    name: Literal["field"] = setting("field", "which world")
+    dimension: Literal[2, 3] = setting(2, "dimension d of the space")
+    breaking: float = setting(
+        0.0, "strength g of a term - g <s_c, e> e along a fixed axis e, which breaks the symmetry", at_least=0.0
+    )
+    coverage: float | None = setting(
+        None,
+        "orientations seen in training: degrees of an arc (d = 2), radius of a ball (d = 3), of which 0 is the wedge "
+        "[0, 90) about z; null is 180 or 90",
+    )
+    warmup: int = setting(
+        0,
+        "steps: a transition starts 0 to so many after its scene, as a rollout meets it; 0 is the paper's data",
+        at_least=0,
+        unit="steps",
+    )
+
+    @property
+    def covered(self) -> float:
+        """The coverage in degrees, its default filled in: at most 360 (arc), or 180 (radius of a ball)."""
+        return (180.0 if self.dimension == 2 else 90.0) if self.coverage is None else self.coverage
+
+    @property
+    def ball(self) -> float | None:
+        """Radius in degrees of the ball of rotations that training sees; None in the plane, and for a wedge about z."""
+        return self.covered or None if self.dimension == 3 else None
+
+    @property
+    def wedge(self) -> tuple[float, float]:
+        """The rotations of the plane, or about z, that training sees: [0, covered), or [-covered, covered]."""
+        if self.covered == 0.0:
+            return (0.0, 90.0)
+        return (0.0 if self.dimension == 2 else -self.covered, self.covered)
+
+    def check(self) -> None:
+        """Refuse a coverage that is none.
+
+        Raises:
+            ConfigError: such a coverage.
+        """
+        largest = 360 if self.dimension == 2 else 180
+        wedge_about_z = self.dimension == 3 and self.covered == 0.0
+        if not (0.0 < self.covered <= largest or wedge_about_z):
+            raise ConfigError(f"world.coverage: got {self.covered:g}, expected degrees above 0, at most {largest}.")

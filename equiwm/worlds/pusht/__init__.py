@@ -1,0 +1,1 @@
+"""PushT: gym-pusht's physics, group SO(2) about the arena's centre."""
