@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from equiwm.audit.residual import Residual, check_equivariance
-    from equiwm.loading import LoadedRun, load_run
+    from equiwm.config import WorldConfig
+    from equiwm.loading import load_run, save_subject
+    from equiwm.schema import setting
+    from equiwm.subject import Subject
     from equiwm.symmetry.groups import Elements, Group
     from equiwm.symmetry.reps import Rep
 
@@ -19,14 +22,28 @@ __version__ = "0.1.0"
 _HOME = {
     "Elements": "equiwm.symmetry.groups",
     "Group": "equiwm.symmetry.groups",
-    "LoadedRun": "equiwm.loading",
+    "Subject": "equiwm.subject",
     "Rep": "equiwm.symmetry.reps",
     "Residual": "equiwm.audit.residual",
     "check_equivariance": "equiwm.audit.residual",
+    "WorldConfig": "equiwm.config",
     "load_run": "equiwm.loading",
+    "save_subject": "equiwm.loading",
+    "setting": "equiwm.schema",
 }
 
-__all__ = ["Elements", "Group", "LoadedRun", "Rep", "Residual", "check_equivariance", "load_run"]
+__all__ = [
+    "Elements",
+    "Group",
+    "Rep",
+    "Residual",
+    "Subject",
+    "WorldConfig",
+    "check_equivariance",
+    "load_run",
+    "save_subject",
+    "setting",
+]
 
 
 def __getattr__(name: str) -> object:

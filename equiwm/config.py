@@ -55,6 +55,11 @@ def check_wedge(wedge: tuple[float, float]) -> None:
 class ModelConfig:
     """Encoder E, predictor f and the latent between them."""
 
+    module: str | None = setting(
+        None,
+        "a whole model of your own as module:name, called with (model settings, observation rep, action rep); null "
+        "builds encoder and predictor",
+    )
     encoder: str = setting(
         "vn",
         "equivariant: vn (vectors), vn_cloud (points in a fixed order), vn_set (points without order), e3nn (the "
@@ -117,6 +122,22 @@ class TrainingConfig:
         """Steps of the optimiser over the whole training."""
         return self.epochs * -(-(self.transitions // self.horizon) // self.batch)
 
+    def check(self) -> None:
+        """Refuse sequences that do not divide the transitions, and batches larger than the data.
+
+        Raises:
+            ConfigError: such sizes.
+        """
+        if self.transitions % self.horizon:
+            raise ConfigError(
+                f"training.horizon: got {self.horizon}, expected a divisor of training.transitions "
+                f"({self.transitions}), which make whole sequences."
+            )
+        rows = self.transitions // self.horizon
+        if not 2 <= self.batch <= rows:
+            most = "training.transitions" + (" / training.horizon" if self.horizon > 1 else "")
+            raise ConfigError(f"training.batch: got {self.batch}, expected 2 to {most} ({rows}).")
+
 
 @dataclass(frozen=True)
 class PlanningConfig:
@@ -145,6 +166,15 @@ class PlanningConfig:
     centroid: float = setting(
         0.5, "weight of the squared centroid distance beside a latent goal, in space; 0 is none", at_least=0.0
     )
+
+    def check(self) -> None:
+        """Refuse more elites than plans.
+
+        Raises:
+            ConfigError: so many.
+        """
+        if self.elites > self.samples:
+            raise ConfigError(f"planning.elites: got {self.elites}, expected 1 to planning.samples ({self.samples}).")
 
 
 SECTIONS: dict[str, type] = {"model": ModelConfig, "training": TrainingConfig, "planning": PlanningConfig}
@@ -219,25 +249,18 @@ def parse(data: Mapping[str, Any]) -> Config:
 
 def _check(config: Config) -> None:
     """Refuse values that are each in range but make no run together."""
-    training, model, planning = config.training, config.model, config.planning
+    training, model = config.training, config.model
+    if model.module is not None:
+        check_name("model", model.module)
     check_name("encoder", model.encoder)
     check_name("predictor", model.predictor)
     check_name("optimizer", training.optimizer)
-    if training.transitions % training.horizon:
-        raise ConfigError(
-            f"training.horizon: got {training.horizon}, expected a divisor of training.transitions "
-            f"({training.transitions}), which make whole sequences."
-        )
-    rows = training.transitions // training.horizon
-    if not 2 <= training.batch <= rows:
-        most = "training.transitions" + (" / training.horizon" if training.horizon > 1 else "")
-        raise ConfigError(f"training.batch: got {training.batch}, expected 2 to {most} ({rows}).")
-    if planning.elites > planning.samples:
-        raise ConfigError(
-            f"planning.elites: got {planning.elites}, expected 1 to planning.samples ({planning.samples})."
-        )
     # What an encoder from outside does to the state is known once it is built (`models.factory.check_objective`).
-    if not is_foreign(model.encoder) and (training.objective == "forward") != (model.encoder == "identity"):
+    if (
+        model.module is None
+        and not is_foreign(model.encoder)
+        and (training.objective == "forward") != (model.encoder == "identity")
+    ):
         raise ConfigError(
             f"training.objective {training.objective} with model.encoder {model.encoder}: the forward objective "
             "goes with the identity encoder, jepa with the others."
@@ -251,7 +274,13 @@ def settings(config: Config) -> list[tuple[str, Any, str]]:
 
 def foreign_names(data: Mapping[str, Any]) -> list[str]:
     """Every `module:name` in the sections of a configuration: what has to be imported from outside to use it."""
-    keys = (("world", "name"), ("model", "encoder"), ("model", "predictor"), ("training", "optimizer"))
+    keys = (
+        ("world", "name"),
+        ("model", "module"),
+        ("model", "encoder"),
+        ("model", "predictor"),
+        ("training", "optimizer"),
+    )
     found = []
     for section, key in keys:
         values = data.get(section)
@@ -315,16 +344,16 @@ def _merged(section: str, old: Any, new: Any) -> dict[str, Any]:
     return {**old, **new}
 
 
-def override(config: Config, assignments: Sequence[str]) -> Config:
-    """A configuration with `section.key=value` assignments over it.
+def planning_of(planning: PlanningConfig, assignments: Sequence[str]) -> PlanningConfig:
+    """Settings of planning with `planning.key=value` assignments over them.
 
     Raises:
-        ConfigError: an unknown section, key or value.
+        ConfigError: an unknown key or value, or another section.
     """
-    data = config.as_dict()
+    values = dataclasses.asdict(planning)
     for assignment in assignments:
-        _assign(data, assignment)
-    return parse(data)
+        values |= read_assignment(assignment, ["planning"])[1]
+    return build(PlanningConfig, values, "planning")
 
 
 def is_path(preset: str) -> bool:

@@ -36,6 +36,10 @@ class RunError(EquiwmError):
     """A run directory that is missing, incomplete, foreign, in use, or in the way."""
 
 
+class TrustError(EquiwmError):
+    """A run that names code from outside this package which the user has not pointed at."""
+
+
 class DeviceError(EquiwmError):
     """A device that this machine does not have."""
 

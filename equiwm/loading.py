@@ -1,4 +1,4 @@
-"""From a run directory back to its model and its world."""
+"""From a run directory to a subject, and from a subject to a run directory."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pickle
 import struct
 import zipfile
 import zlib
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,15 @@ import torch
 
 from equiwm.config import Config
 from equiwm.devices import evaluation_device
-from equiwm.errors import ConfigError, RepError, RunError
+from equiwm.errors import ConfigError, DataError, RepError, RunError
+from equiwm.files import atomic_writer
 from equiwm.models.factory import build_model
 from equiwm.models.world_model import WorldModel
 from equiwm.runs import Run
+from equiwm.subject import Subject
+from equiwm.training.data import data_of, tensors_of
 from equiwm.worlds.factory import build_world
-from equiwm.worlds.world import World
+from equiwm.worlds.world import Sequences, Transitions
 
 CHECKPOINT_SCHEMA = 1
 
@@ -28,49 +31,6 @@ _UNREADABLE = (
     *(pickle.UnpicklingError, zipfile.BadZipFile, zlib.error, struct.error),
 )
 """What zipfile, pickle and torch raise on files that they did not write, or not all of."""
-
-
-@dataclass(frozen=True, eq=False)
-class LoadedRun:
-    """A trained run.
-
-    Attributes:
-        run: its directory.
-        config: its configuration.
-        seed: the seed it was trained with.
-        model: the trained model, in evaluation mode.
-        world: its world.
-        dtype: dtype of the model.
-        device: device of the model.
-        notice: something the user should know about dtype or device, or None.
-    """
-
-    run: Run
-    config: Config
-    seed: int
-    model: WorldModel
-    world: World
-    dtype: torch.dtype
-    device: torch.device
-    notice: str | None = None
-
-    def initial_model(self) -> WorldModel:
-        """The model as it was before training, rebuilt from the seed."""
-        model = build_model(
-            self.config.model, self.world.observation_rep, self.world.action_rep, seed=self.seed, dtype=self.dtype
-        )
-        return model.to(self.device).eval()
-
-
-def provenance(loaded: LoadedRun) -> dict[str, Any]:
-    """Which weights a baseline's result belongs to, as it stands under `baseline` in metrics.json."""
-    run = loaded.run
-    return {
-        "name": run.name,
-        "preset": loaded.config.preset,
-        "train_seed": loaded.seed,
-        "checkpoint_sha256": run.checkpoint_sha256(),
-    }
 
 
 def checkpoint_state(model: WorldModel, target: dict[str, Any]) -> dict[str, Any]:
@@ -134,19 +94,27 @@ def _load_weights(model: WorldModel, path: Path) -> None:
             raise RunError(f"{path} holds weights that are not finite ({name}): train the run again.")
 
 
-def load_run(path: Path | str, dtype: torch.dtype | None = None, device: torch.device | str = "cpu") -> LoadedRun:
+def load_run(
+    path: Path | str,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str = "cpu",
+    *,
+    trust: Sequence[str] = (),
+) -> Subject:
     """Load a trained run.
 
     Args:
         path: the run directory.
         dtype: dtype to evaluate in; None is float32, as it was trained. Constants are rebuilt in it.
         device: device to evaluate on; float64 moves from MPS, which has none, to the CPU and says so in `notice`.
+        trust: modules from outside this package that the run may name although this user has not run it before.
 
     Raises:
         RunError: no run, an incomplete one, or a checkpoint that is missing, damaged or foreign.
         ConfigError: a `config.yaml` that describes no run.
+        TrustError: it names code from outside this package that is neither this user's nor in `trust`.
     """
-    run = Run.open(path)
+    run = Run.open(path, trust=trust)
     config, seed = run.config, run.header.seed
     dtype = dtype or torch.float32
     place, notice = evaluation_device(torch.device(device), dtype)
@@ -156,4 +124,58 @@ def load_run(path: Path | str, dtype: torch.dtype | None = None, device: torch.d
     except (ConfigError, RepError) as error:
         raise ConfigError(f"{run.config_path}: {error}") from None
     _load_weights(model, run.checkpoint)
-    return LoadedRun(run, config, seed, model.to(place).eval(), world, dtype, place, notice)
+    train = _own_data(run)
+    return Subject(
+        model, world, train=train, seed=seed, dtype=dtype, device=place, config=config, run=run, notice=notice
+    )
+
+
+def _own_data(run: Run) -> Transitions | Sequences | None:
+    """The training data that a run brings with it, because no recipe gives it; None where one does."""
+    if not run.data_path.exists():
+        return None
+    try:
+        return data_of(read_tensors(run.data_path))
+    except DataError as error:
+        raise RunError(f"{run.data_path} is damaged: {error}") from None
+
+
+def save_subject(
+    subject: Subject, folder: Path | str, name: str, *, config: Config | None = None, command: Sequence[str] = ()
+) -> Run:
+    """Save a subject as the run `folder`/`name`, which every command then takes.
+
+    Args:
+        subject: what is saved. Data given to it by hand is kept in the run.
+        folder: the folder that holds runs.
+        name: the run's name.
+        config: how the model is built; None is the subject's own. A model from outside is named in it, as
+            `model.module: my_package.nets:build` (`ModelConfig.module`).
+        command: the command line, for config.yaml.
+
+    Raises:
+        ConfigError: no configuration, or one that does not build this model.
+        RunError: the run exists, or cannot be written.
+    """
+    config = config or subject.config
+    if config is None:
+        raise ConfigError(
+            "a subject that was built by hand is saved with a configuration that builds its model: pass config=, with "
+            "model.module='my_package.nets:build' for a model of your own."
+        )
+    world = subject.world
+    rebuilt = build_model(config.model, world.observation_rep, world.action_rep, seed=subject.seed)
+    state = subject.model.state_dict()
+    try:
+        rebuilt.load_state_dict({key: value.to("cpu") for key, value in state.items()})
+    except (RuntimeError, TypeError, AttributeError):
+        raise ConfigError(
+            "the configuration builds another model than this subject's: other layers or sizes."
+        ) from None
+    run = Run.create(Path(folder), name, config.as_dict(), seed=subject.seed, command=command)
+    if subject.has_own_data:
+        with atomic_writer(run.data_path) as file:
+            torch.save(tensors_of(subject.train), file)
+    with atomic_writer(run.checkpoint) as file:
+        torch.save(checkpoint_state(rebuilt, rebuilt.encoder.state_dict()), file)
+    return run

@@ -3,6 +3,7 @@
 | kind | entry points | what a name stands for |
 |---|---|---|
 | `world` | `equiwm.worlds` | a world's class with its `Config`, or a configuration that names its world's class |
+| `model` | `equiwm.models` | called with (ModelConfig, observation rep, action rep), gives a whole model |
 | `encoder` | `equiwm.encoders` | called with (ModelConfig, observation rep, latent rep), gives E |
 | `predictor` | `equiwm.predictors` | called with (ModelConfig, latent rep, action rep), gives f |
 | `optimizer` | `equiwm.optimizers` | an `Optimiser` of `equiwm.training.optimizers` |
@@ -24,7 +25,7 @@ from typing import Any, Literal
 
 from equiwm.errors import ConfigError, MissingExtraError, nearest
 
-Kind = Literal["world", "encoder", "predictor", "optimizer", "claim", "ablation", "group"]
+Kind = Literal["world", "model", "encoder", "predictor", "optimizer", "claim", "ablation", "group"]
 
 BUILT_IN: dict[Kind, dict[str, str]] = {
     "world": {
@@ -33,6 +34,7 @@ BUILT_IN: dict[Kind, dict[str, str]] = {
         "body": "equiwm.worlds.body.config:BodyConfig",
         "field": "equiwm.worlds.field.config:FieldConfig",
     },
+    "model": {},
     "encoder": {
         "vn": "equiwm.models.vector_neurons:VNEncoder.of",
         "vn_cloud": "equiwm.models.clouds:VNCloudEncoder.of",
@@ -64,6 +66,7 @@ BUILT_IN: dict[Kind, dict[str, str]] = {
 
 _FIELD = {
     "world": "world",
+    "model": "model.module",
     "encoder": "model.encoder",
     "predictor": "model.predictor",
     "optimizer": "training.optimizer",

@@ -19,7 +19,8 @@ import shlex
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from importlib import metadata
 from itertools import pairwise
 from pathlib import Path
@@ -32,6 +33,7 @@ from equiwm import config as configuration
 from equiwm.config import Config
 from equiwm.errors import ConfigError, RunError, nearest
 from equiwm.files import canonical_json, hold, plain, read_json, reason, write_atomic
+from equiwm.trust import admit, locations, seal
 
 SCHEMA = 1
 """Version of the layout of a run directory; a higher one than ours is refused."""
@@ -125,6 +127,8 @@ class Header:
         command: the command line, one entry an argument; empty when the run was made from Python.
         versions: package -> version.
         schema: version of the layout.
+        code: module -> file of the code from outside this package that the run was made with.
+        seal: of `code`, by the user who made the run (`equiwm.trust`).
     """
 
     kind: Kind
@@ -133,6 +137,8 @@ class Header:
     command: tuple[str, ...]
     versions: dict[str, str]
     schema: int = SCHEMA
+    code: dict[str, str] = field(default_factory=dict)
+    seal: str = ""
 
 
 def read_config(path: Path) -> tuple[Header, dict[str, Any]]:
@@ -153,7 +159,10 @@ def read_config(path: Path) -> tuple[Header, dict[str, Any]]:
         "command": list,
         "versions": dict,
     }
-    for key, kind in types.items():
+    optional: dict[str, type] = {"code": dict, "seal": str}
+    for key, kind in {**types, **optional}.items():
+        if key in optional and key not in data:
+            continue
         if key not in data:
             raise ConfigError(f"{path}: no key '{key}'; it was not written by equiwm, or it is damaged.")
         if not isinstance(data[key], kind) or isinstance(data[key], bool):
@@ -164,7 +173,7 @@ def read_config(path: Path) -> tuple[Header, dict[str, Any]]:
         raise ConfigError(f"{path}: kind: got {data['kind']!r}, expected train or study.")
     sections = [*_CONFIG_KEYS, *(["study"] if data["kind"] == "study" else [])]
     for key in data:
-        if key not in types and key not in sections:
+        if key not in types and key not in optional and key not in sections:
             raise ConfigError(f"{path}: unknown key '{key}': {nearest(str(key), [*types, *sections])}")
     header = Header(
         kind=data["kind"],
@@ -173,8 +182,10 @@ def read_config(path: Path) -> tuple[Header, dict[str, Any]]:
         command=tuple(map(str, data["command"])),
         versions={str(package): str(version) for package, version in data["versions"].items()},
         schema=data["schema"],
+        code={str(module): str(file) for module, file in data.get("code", {}).items()},
+        seal=data.get("seal", ""),
     )
-    return header, {key: value for key, value in data.items() if key not in types}
+    return header, {key: value for key, value in data.items() if key not in types and key not in optional}
 
 
 def _differences(old: Any, new: Any, where: str = "") -> list[str]:
@@ -185,6 +196,16 @@ def _differences(old: Any, new: Any, where: str = "") -> list[str]:
             line for key in sorted({*old, *new}) for line in _differences(old.get(key), new.get(key), f"{prefix}{key}")
         ]
     return [] if old == new else [f"{where} (was {old}, now {new})"]
+
+
+def _preset_of(header: Header, data: Mapping[str, Any]) -> str:
+    """A preset as the command line gave it, a path perhaps; by its name where none did."""
+    for argument, following in pairwise((*header.command, "")):
+        if argument == "--preset":
+            return following
+        if argument.startswith("--preset="):
+            return argument.partition("=")[2]
+    return str(data.get("preset"))
 
 
 def run_name(preset: str, seed: int) -> str:
@@ -212,9 +233,11 @@ class Run:
 
     Attributes:
         path: the directory.
+        trust: modules from outside this package that may be imported although this user's seal is not on the run.
     """
 
     path: Path
+    trust: tuple[str, ...] = ()
 
     @staticmethod
     def create(
@@ -242,8 +265,10 @@ class Run:
         check_name(name)
         run = Run(Path(folder) / name)
         run.refuse_existing()
-        header = Header(kind=kind, name=name, seed=seed, command=tuple(command), versions=versions())
+        code = locations(configuration.foreign_names(config))
+        header = Header(kind, name, seed, tuple(command), versions(), code=code, seal=seal(code) if code else "")
         head = {**dataclasses.asdict(header), "command": list(header.command)}
+        head = {key: value for key, value in head.items() if code or key not in ("code", "seal")}
         text = yaml.safe_dump({**head, **plain(config)}, sort_keys=False, allow_unicode=True)
         # The directory is filled under another name and renamed: of two processes one wins, and no reader
         # ever finds it without its config.yaml.
@@ -269,18 +294,19 @@ class Run:
         return run
 
     @staticmethod
-    def open(path: Path | str, *, needs_checkpoint: bool = True) -> Run:
+    def open(path: Path | str, *, needs_checkpoint: bool = True, trust: Sequence[str] = ()) -> Run:
         """An existing run.
 
         Args:
             path: its directory.
             needs_checkpoint: refuse studies and trainings that are still incomplete.
+            trust: modules from outside this package that its configuration may name.
 
         Raises:
             RunError: no run directory; a study, or an incomplete training, where a checkpoint is needed.
             ConfigError: its `config.yaml` is damaged or foreign.
         """
-        run = Run(Path(path))
+        run = Run(Path(path), tuple(trust))
         # os.path: unlike Path's methods it says False, and raises nothing, where it may not look
         if not os.path.isdir(run.path):
             what = "it is a file" if os.path.isfile(run.path) else "it does not exist"
@@ -326,6 +352,11 @@ class Run:
         return self.path / "checkpoint.pt"
 
     @property
+    def data_path(self) -> Path:
+        """`data.pt`: training data that no recipe gives again, of a run that was saved from Python."""
+        return self.path / "data.pt"
+
+    @property
     def resume_point(self) -> Path:
         """`resume.pt`: there while a training is under way."""
         return self.path / "resume.pt"
@@ -362,24 +393,33 @@ class Run:
             return "absent"
         return "complete" if self.header.kind == "study" or self.checkpoint.is_file() else "incomplete"
 
+    @cached_property
+    def _read(self) -> tuple[Header, dict[str, Any]]:
+        """`config.yaml`, which nothing changes once the run is made, read once."""
+        return read_config(self.config_path)
+
     @property
     def header(self) -> Header:
         """What `config.yaml` says besides the sections."""
-        return read_config(self.config_path)[0]
+        return self._read[0]
 
     @property
     def data(self) -> dict[str, Any]:
         """The sections of `config.yaml`, plain."""
-        return read_config(self.config_path)[1]
+        return self._read[1]
 
-    @property
+    @cached_property
     def config(self) -> Config:
         """The resolved configuration of a training.
 
         Raises:
+            TrustError: it names code from outside this package that this user has not pointed at.
             ConfigError: an unknown key or a wrong value, with the file's name.
         """
         data = self.data
+        names = configuration.foreign_names(data)
+        if names:
+            admit(self.path, names, code=self.header.code, given=self.header.seal, trusted=self.trust)
         try:
             return configuration.parse(data)
         except ConfigError as error:
@@ -388,8 +428,8 @@ class Run:
     @property
     def resume_command(self) -> str:
         """The command that finishes this training."""
-        header, data = read_config(self.config_path)
-        command = ["equiwm", "train", "--preset", str(data.get("preset"))]
+        header, data = self.header, self.data
+        command = ["equiwm", "train", "--preset", _preset_of(header, data)]
         if header.seed:
             command += ["--seed", str(header.seed)]
         for argument, following in pairwise((*header.command, "")):
@@ -410,7 +450,7 @@ class Run:
         Raises:
             RunError: what changed, the first three keys of it.
         """
-        header, data = read_config(self.config_path)
+        header, data = self.header, self.data
         changed = _differences({"seed": header.seed, **data}, {"seed": seed, **plain(config)})
         if changed:
             more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""

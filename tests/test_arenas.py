@@ -39,7 +39,7 @@ def arena(request) -> Arena:
         world = build_world(CONFIGS[request.param])
     except MissingExtraError as error:
         pytest.skip(str(error))
-    return build_arena(world, 64, 0)
+    return build_arena(world, world.transitions(64, seed=0).observation)
 
 
 def plans(arena: Arena, n: int, steps: int) -> Tensor:
@@ -144,7 +144,7 @@ def test_an_episode_that_diverges_stops_where_it_was_and_says_why():
 
 
 def test_walls_are_noticed():
-    arena = build_arena(PushT(PushTConfig()), 0, 0)
+    arena = build_arena(PushT(PushTConfig()), torch.empty(0, 4, 2))
     tasks = arena.tasks(2, 0)
     tasks.start[1, AGENT] = tasks.start[1, BLOCK] + [240.0, 0.0]
     actions = torch.zeros(2, 2, 1, 2, dtype=torch.float64)
@@ -156,4 +156,4 @@ def test_walls_are_noticed():
 
 def test_a_world_without_tasks_is_refused():
     with pytest.raises(DataError, match="has no tasks"):
-        build_arena(build_world(FieldConfig()), 8, 0)
+        build_arena(build_world(FieldConfig()), torch.empty(0, 6, 2))

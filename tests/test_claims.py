@@ -27,9 +27,10 @@ from equiwm.claims.residual import control_model, cost_drift, verify
 from equiwm.claims.sweep import Readouts, component_relmse, relmse, sweep
 from equiwm.errors import ConfigError, GroupError
 from equiwm.files import canonical_json, plain
-from equiwm.loading import LoadedRun, load_run
+from equiwm.loading import load_run
 from equiwm.locate import BUILT_IN
 from equiwm.models.world_model import WorldModel
+from equiwm.subject import Subject
 from equiwm.symmetry.groups import O2, SO2, SO3
 from equiwm.symmetry.reps import Rep, vectors
 from equiwm.worlds.world import Transitions
@@ -170,7 +171,7 @@ def test_results_are_strict_json(sweeps, verdicts):
 def test_a_wedge_of_the_whole_circle_leaves_nothing_unseen(loaded):
     """Then there is no worst unseen bin: null in metrics.json, and no error."""
     run = loaded["vn-2d", torch.float64]
-    everywhere = replace(run, config=replace(run.config, world=replace(run.config.world, wedge=(0.0, 360.0))))
+    everywhere = run.altered(world=type(run.world)(replace(run.config.world, wedge=(0.0, 360.0))))
     result = sweep(everywhere, **FEW)
     assert {entry.seen for entry in result.bins[1:]} == {"partial"}
     assert math.isnan(result.worst_ood)
@@ -362,7 +363,7 @@ def test_a_verdict_is_made_of_the_checkers_numbers(loaded, verdicts):
 
 def test_the_initial_network_is_rebuilt_from_the_seed(loaded, verdicts):
     run = loaded["mlp-2d", torch.float64]
-    untrained = replace(run, model=run.initial_model())
+    untrained = run.altered(model=run.initial_model())
     result = verify(untrained, samples=16, transitions=64)
     assert result.weights_moved == 0.0
     assert result.init == result.trained
@@ -371,7 +372,7 @@ def test_the_initial_network_is_rebuilt_from_the_seed(loaded, verdicts):
 
 def test_an_untrained_network_gets_no_verdict(loaded):
     run = loaded["vn-2d", torch.float64]
-    result = verify(replace(run, model=run.initial_model()), samples=8, transitions=32)
+    result = verify(run.altered(model=run.initial_model()), samples=8, transitions=32)
     assert result.verdict == "inconclusive"
     assert "not trained" in result.reason
     assert not result.passed
@@ -452,7 +453,7 @@ def test_groups_that_fit(loaded):
 )
 @pytest.mark.parametrize("claim", [fitting_group, verify, sweep])
 def test_groups_that_do_not(loaded, claim, name, message):
-    run: LoadedRun = loaded["vn-2d", torch.float32]
+    run: Subject = loaded["vn-2d", torch.float32]
     with pytest.raises(GroupError, match=message) as error:
         claim(run, group=name) if claim is not fitting_group else claim(run, name)
     assert "\n" not in str(error.value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from equiwm.claims.closed_loop import Outcome, _result, closed_loop
 from equiwm.claims.episode import orbit_cell
 from equiwm.claims.orbit import parse_orbit
 from equiwm.cli.main import run
-from equiwm.config import load, override
+from equiwm.config import load, planning_of
 from equiwm.errors import ConfigError, DataError, GroupError, MissingExtraError
 from equiwm.files import plain
 from equiwm.loading import load_run
@@ -58,7 +58,7 @@ def shown_loop(folder: Path, preset: str, store: Path, *settings: str, dtype=tor
     if not (folder / preset).exists():
         pytest.skip(f"{preset} needs an extra")
     loaded = load_run(folder / preset, dtype)
-    loaded = replace(loaded, config=override(loaded.config, [*SETTINGS, *settings]))
+    loaded = loaded.altered(planning=planning_of(loaded.planning, [*SETTINGS, *settings]))
     return closed_loop(loaded, **{"tasks": 2, "store": store, **options})
 
 
@@ -307,7 +307,7 @@ def test_what_is_recorded_is_turned_back(runs, tmp_path):
 
 def test_cells_are_plain_data(runs):
     loaded = load_run(runs / "vn-2d-forward")
-    planning = asdict(override(loaded.config, SETTINGS).planning)
+    planning = asdict(planning_of(loaded.planning, SETTINGS))
     params = {
         **{"run": str(runs / "vn-2d-forward"), "checkpoint": "x", "dtype": "float32", "device": "cpu", "line": "model"},
         **{"planner": "equivariant", "planning": planning, "task": 1, "orbit": "90", "seed": 0, "record": False},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -155,7 +154,7 @@ def test_ordinary_rollouts_are_not_and_their_residual_grows(results, preset):
 
 def test_a_broken_world_is_not_flat_for_an_equivariant_model(fields):
     loaded = load_run(fields / "vn-field-2d", torch.float64)
-    broken = replace(loaded, world=Field(FieldConfig(breaking=0.4)))
+    broken = loaded.altered(world=Field(FieldConfig(breaking=0.4)))
     result = rollout(broken, horizons=[1, 8], sequences=64)
     assert max(result.relative_residual) <= 1e-14  # the model has not changed
     assert min(abs(factor - 1.0) for factor in result.ood_factor) > 1e-3  # the world's outcome has
@@ -213,10 +212,10 @@ def test_wrong_questions(fields):
     for settings in ({"horizons": []}, {"horizons": [0]}, {"horizons": [1, -2]}, {"sequences": 1}, {"seed": -1}):
         with pytest.raises(DataError if settings != {"seed": -1} else (DataError, ValueError)):
             rollout(loaded, **settings)
-    nothing_unseen = replace(loaded, world=Field(FieldConfig(coverage=360.0)))
+    nothing_unseen = loaded.altered(world=Field(FieldConfig(coverage=360.0)))
     with pytest.raises(DataError, match="none is unseen"):
         rollout(nothing_unseen)
-    without = replace(loaded, world=SimpleNamespace(name="mine", group=loaded.world.group))
+    without = loaded.altered(world=SimpleNamespace(name="mine", group=loaded.world.group))
     with pytest.raises(DataError, match="'mine' gives no sequences"):
         rollout(without)
 

@@ -17,7 +17,6 @@ from equiwm.claims.probe import PROBE_SEED
 from equiwm.errors import ClosedLoopError, DataError
 from equiwm.files import canonical_json
 from equiwm.grid import Cell, run_grid
-from equiwm.loading import LoadedRun
 from equiwm.planning.arena import Criterion
 from equiwm.planning.control import build_planner
 from equiwm.planning.variants import parse_variant
@@ -31,6 +30,7 @@ from equiwm.results.closed_loop import (
     SuccessRates,
 )
 from equiwm.stats import bootstrap_interval, sign_flip_test, sign_test
+from equiwm.subject import Subject
 from equiwm.worlds.cloud.world import Cloud
 from equiwm.worlds.world import Progress
 
@@ -88,7 +88,7 @@ class Outcome:
 
 
 def closed_loop(
-    loaded: LoadedRun,
+    loaded: Subject,
     *,
     tasks: int,
     planner: str = "equivariant",
@@ -130,7 +130,7 @@ def closed_loop(
         raise DataError(f"--tasks: got {tasks}, expected at least 2: intervals are over tasks.")
     if not 0 <= show < tasks:
         raise DataError(f"--show: got task {show}, expected 0 to {tasks - 1}.")
-    config, stage = loaded.config.planning, set_stage(loaded)
+    config, stage = loaded.planning, set_stage(loaded)
     elements = parse_orbit(orbit, loaded.world, seed)
     build_planner(config, parse_variant(planner))  # refused here, before any cell
     goal = check_line(stage, "model", config)
@@ -138,8 +138,8 @@ def closed_loop(
     if references:
         lines += [line for line in REFERENCES if isinstance(loaded.world, Cloud)]
     params = {
-        "run": str(loaded.run.path.resolve()),
-        "checkpoint": loaded.run.checkpoint_sha256(),
+        "run": str(loaded.stored.path.resolve()),
+        "checkpoint": loaded.checkpoint_sha256,
         "dtype": str(loaded.dtype).removeprefix("torch."),
         "device": str(loaded.device),
         "planner": planner,

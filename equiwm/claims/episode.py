@@ -13,12 +13,13 @@ from equiwm.claims.probe import held_out_seed
 from equiwm.config import PlanningConfig
 from equiwm.devices import DTYPES
 from equiwm.errors import ConfigError
-from equiwm.loading import LoadedRun, load_run
+from equiwm.loading import load_run
 from equiwm.planning.arena import Arena
 from equiwm.planning.arenas import build_arena
 from equiwm.planning.control import Goal, PlannerPolicy, Policy, ReplayPolicy, build_planner, run_episodes
 from equiwm.planning.goals import centroid_goal, dynamics_goal, goal_kind, model_goal
 from equiwm.planning.variants import parse_variant
+from equiwm.subject import Subject
 from equiwm.symmetry.groups import Elements
 from equiwm.symmetry.reps import Rep
 from equiwm.worlds.cloud.world import TASK_STEPS, Cloud
@@ -38,17 +39,17 @@ REFERENCES: dict[Line, str] = {
 class Stage:
     """A run and its world as a place to act in."""
 
-    loaded: LoadedRun
+    loaded: Subject
     arena: Arena
 
 
-def set_stage(loaded: LoadedRun) -> Stage:
+def set_stage(loaded: Subject) -> Stage:
     """The stage of a run, its frames fitted to the data it was trained on.
 
     Raises:
         DataError: a world in which there is nothing to reach.
     """
-    return Stage(loaded, build_arena(loaded.world, loaded.config.training.transitions, loaded.seed))
+    return Stage(loaded, build_arena(loaded.world, loaded.train_transitions.observation))
 
 
 @lru_cache(maxsize=2)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from equiwm.audit.residual import equivariance_residual
 from equiwm.audit.verdict import TOLERANCES
-from equiwm.loading import LoadedRun
 from equiwm.results.sweep import SymmetryExcess
+from equiwm.subject import Subject
 from equiwm.symmetry.groups import Elements, Group
 from equiwm.worlds.world import Transitions, World
 
@@ -29,7 +29,7 @@ def world_residual(world: World, data: Transitions, elements: Elements) -> float
     return worst
 
 
-def symmetry_excess(loaded: LoadedRun, group: Group, data: Transitions, elements: Elements) -> SymmetryExcess:
+def symmetry_excess(loaded: Subject, group: Group, data: Transitions, elements: Elements) -> SymmetryExcess:
     """Test world and model under elements of a group that may be larger than the world's.
 
     Args:

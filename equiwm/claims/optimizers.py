@@ -103,9 +103,9 @@ def optimizer_study(
     names = parse_optimizers(optimizers)
     loaded = load_run(path)
     chosen = fitting_group(loaded, group)
-    configs = {name: under(loaded.config, name) for name in names}
+    configs = {name: under(loaded.stored.config, name) for name in names}
     study_config = {
-        **loaded.config.as_dict(),
+        **loaded.stored.config.as_dict(),
         "study": {
             "claim": "optimizers",
             "optimizers": names,
@@ -114,8 +114,8 @@ def optimizer_study(
             "probe_seed": seed,
         },
     }
-    own = loaded.run.path if loaded.run.path.name not in ("", "..") else loaded.run.path.resolve()
-    folder, name = out or own.parent, f"{loaded.run.name}-optimizers"
+    own = loaded.stored.path if loaded.stored.path.name not in ("", "..") else loaded.stored.path.resolve()
+    folder, name = out or own.parent, f"{loaded.stored.name}-optimizers"
     study = Run(folder / name)
     if resume and study.state != "absent":
         study = Run.open(study.path, needs_checkpoint=False)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from equiwm.errors import DataError, GroupError
-from equiwm.loading import LoadedRun
+from equiwm.subject import Subject
 from equiwm.symmetry.groups import Group
 from equiwm.worlds.world import Orientations, Progress, Sequences, SequenceWorld, Transitions, World
 
@@ -17,7 +17,7 @@ PROBE_SEED = 1000
 """Default seed of probe data and tasks: never that of a training."""
 
 
-def fitting_group(loaded: LoadedRun, name: str | None) -> Group:
+def fitting_group(loaded: Subject, name: str | None) -> Group:
     """The group to probe: the world's own unless `name` is given.
 
     Raises:
@@ -29,7 +29,7 @@ def fitting_group(loaded: LoadedRun, name: str | None) -> Group:
     group = Group.parse(name)
     if group.d != world.group.d:
         raise GroupError(
-            f"{group} acts on {group.d}D, but {loaded.run.path} lives in the {world.group.d}D world '{world.name}' "
+            f"{group} acts on {group.d}D, but {loaded.path} lives in the {world.group.d}D world '{world.name}' "
             f"(group {world.group}); pass --group {world.group.name}."
         )
     if group.translations and not world.group.translations:
@@ -40,7 +40,7 @@ def fitting_group(loaded: LoadedRun, name: str | None) -> Group:
     return group
 
 
-def held_out(loaded: LoadedRun, n: int, seed: int) -> Transitions:
+def held_out(loaded: Subject, n: int, seed: int) -> Transitions:
     """`n` transitions from the training wedge, float64, never those of a training whatever the seeds."""
     return loaded.world.transitions(n, seed=held_out_seed(seed))
 
@@ -64,7 +64,7 @@ def held_out_pair(world: World, n: int, seed: int, unseen: Orientations = "unsee
 
 
 def held_out_pairs(
-    loaded: LoadedRun, n: int, horizon: int, seed: int, progress: Progress | None = None
+    loaded: Subject, n: int, horizon: int, seed: int, progress: Progress | None = None
 ) -> tuple[Sequences, Sequences]:
     """Up to `n` sequences at seen orientations, and each again at an unseen one; never a training's data.
 

@@ -12,10 +12,10 @@ from equiwm.audit.spread import latent_spread
 from equiwm.audit.verdict import TOLERANCES, judge
 from equiwm.claims.probe import PROBE_SEED, fitting_group, held_out
 from equiwm.config import ModelConfig, load
-from equiwm.loading import LoadedRun
 from equiwm.models.factory import build_model
 from equiwm.models.world_model import WorldModel
 from equiwm.results.residual import ModelResidual, VerifyResult, WorldResidual
+from equiwm.subject import Subject
 from equiwm.symmetry.groups import Elements
 from equiwm.training.run import weights_moved
 from equiwm.worlds.world import Transitions
@@ -70,20 +70,18 @@ def model_residual(model: WorldModel, data: Transitions, elements: Elements) -> 
     )
 
 
-def control_config(loaded: LoadedRun) -> ModelConfig:
+def control_config(loaded: Subject) -> ModelConfig:
     """The ordinary network with the run's interface: MLPs of the baseline's widths, the run's own latent.
 
     A run without a baseline is an ordinary network itself; its control is one of its own shape.
     """
-    config = loaded.config
-    shape = load(config.baseline).model if config.baseline else config.model
-    control = replace(shape, predictor="mlp", latent=config.model.latent)
-    return (
-        replace(control, encoder="identity") if config.model.encoder == "identity" else replace(control, encoder="mlp")
-    )
+    config, model = loaded.config, loaded.model
+    shape = ModelConfig() if config is None else load(config.baseline).model if config.baseline else config.model
+    control = replace(shape, module=None, predictor="mlp", latent=model.latent_rep.dim)
+    return replace(control, encoder="identity" if model.latent_is_state else "mlp")
 
 
-def control_model(loaded: LoadedRun) -> WorldModel:
+def control_model(loaded: Subject) -> WorldModel:
     """An ordinary network of the run's interface at random weights: a probe that passes it proves nothing."""
     world = loaded.world
     model = build_model(
@@ -93,7 +91,7 @@ def control_model(loaded: LoadedRun) -> WorldModel:
 
 
 def verify(
-    loaded: LoadedRun,
+    loaded: Subject,
     *,
     group: str | None = None,
     samples: int = ELEMENTS,
@@ -164,6 +162,6 @@ def _breaks_at(model: WorldModel, data: Transitions, elements: Elements, toleran
     return f"{found.name} ({found.kind}), relative residual {found.relative:.1e}" if found else None
 
 
-def _world_residual(loaded: LoadedRun, rollouts: int, seed: int) -> WorldResidual:
+def _world_residual(loaded: Subject, rollouts: int, seed: int) -> WorldResidual:
     measured = loaded.world.symmetry_residual(rollouts, seed=seed)
     return WorldResidual(measured.unit, measured.steps, dict(measured.worst), dict(measured.rollouts))

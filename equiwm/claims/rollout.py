@@ -13,9 +13,9 @@ from equiwm.audit.residual import ELEMENTS, SAMPLES, equivariance_residual
 from equiwm.audit.spread import latent_spread
 from equiwm.claims.probe import PROBE_SEED, held_out_pairs
 from equiwm.errors import DataError
-from equiwm.loading import LoadedRun
 from equiwm.models.world_model import WorldModel
 from equiwm.results.rollout import RolloutResult
+from equiwm.subject import Subject
 from equiwm.symmetry.groups import Elements
 from equiwm.symmetry.reps import Rep
 from equiwm.worlds.world import Progress, Sequences
@@ -113,7 +113,7 @@ def rollout_residual(model: WorldModel, data: Sequences, elements: Elements) -> 
     return measured.relative, measured.max_abs
 
 
-def _measure(loaded: LoadedRun, horizon: int, n: int, elements: Elements, seed: int, progress: Progress | None) -> _Row:
+def _measure(loaded: Subject, horizon: int, n: int, elements: Elements, seed: int, progress: Progress | None) -> _Row:
     pair = held_out_pairs(loaded, n, horizon, seed, progress)
     seen, unseen = (part.to(loaded.dtype, loaded.device) for part in pair)
     few = seen.select(torch.arange(min(SAMPLES, len(seen))))
@@ -133,7 +133,7 @@ def _measure(loaded: LoadedRun, horizon: int, n: int, elements: Elements, seed: 
 
 
 def rollout(
-    loaded: LoadedRun,
+    loaded: Subject,
     *,
     horizons: Sequence[int] | None = None,
     sequences: int = SEQUENCES,
@@ -182,7 +182,7 @@ def rollout(
         group=loaded.world.group.name,
         dtype=str(loaded.dtype).removeprefix("torch."),
         device=loaded.device.type,
-        space="state" if loaded.config.model.encoder == "identity" else "latent",
+        space="state" if loaded.model.latent_is_state else "latent",
         elements=ELEMENTS,
         horizons=[row.horizon for row in rows],
         sequences=[row.sequences for row in rows],

@@ -11,9 +11,9 @@ from equiwm.claims.bins import OrbitBin, orbit_bins
 from equiwm.claims.excess import symmetry_excess
 from equiwm.claims.probe import PROBE_SEED, fitting_group, held_out
 from equiwm.claims.readout import Readout, action_only_error, fit_readout, pooled_error
-from equiwm.loading import LoadedRun
 from equiwm.models.world_model import WorldModel
 from equiwm.results.sweep import Bin, ReadoutResult, SweepResult, SymmetryExcess
+from equiwm.subject import Subject
 from equiwm.symmetry.groups import Group
 from equiwm.worlds.field.config import FieldConfig
 from equiwm.worlds.world import Progress, Transitions, World
@@ -32,9 +32,9 @@ def relmse(model: WorldModel, data: Transitions) -> float:
         return float(error / (then - now).cpu().double().square().sum())
 
 
-def component_relmse(loaded: LoadedRun, data: Transitions) -> dict[str, float]:
+def component_relmse(loaded: Subject, data: Transitions) -> dict[str, float]:
     """relMSE of each named channel of a forward model; empty for latent ones, whose channels have no names."""
-    if loaded.config.model.encoder != "identity":
+    if not loaded.model.latent_is_state:
         return {}
     with torch.no_grad():
         predicted = loaded.model(data.observation, data.action).reshape(data.next_observation.shape)
@@ -62,10 +62,9 @@ class Readouts:
         }
 
     @classmethod
-    def of_run(cls, loaded: LoadedRun) -> Readouts:
+    def of_run(cls, loaded: Subject) -> Readouts:
         """Those of a run, on the transitions it was trained on."""
-        train = loaded.world.transitions(loaded.config.training.transitions, seed=loaded.seed)
-        return cls(loaded.model, loaded.world, train.to(loaded.dtype, loaded.device))
+        return cls(loaded.model, loaded.world, loaded.train_transitions.to(loaded.dtype, loaded.device))
 
     def errors(self, data: Transitions) -> dict[str, float]:
         """Pooled read-out error of each target on given transitions."""
@@ -93,7 +92,7 @@ class Readouts:
         }
 
 
-def _turned(loaded: LoadedRun, data: Transitions, entry: OrbitBin, *, resample: bool) -> Transitions:
+def _turned(loaded: Subject, data: Transitions, entry: OrbitBin, *, resample: bool) -> Transitions:
     """The test set in a bin: turned as it stands, or where the world may not carry `g` with the world's own outcome."""
     world = loaded.world
     turned = data.transform(entry.element, world.observation_rep, world.action_rep)
@@ -103,7 +102,7 @@ def _turned(loaded: LoadedRun, data: Transitions, entry: OrbitBin, *, resample: 
 
 
 def sweep(
-    loaded: LoadedRun,
+    loaded: Subject,
     *,
     group: str | None = None,
     bins: int | None = None,
@@ -131,7 +130,7 @@ def sweep(
     chosen = fitting_group(loaded, group)
     world = loaded.world
     larger = chosen not in world.group
-    settings: Any = loaded.config.world
+    settings: Any = loaded.world.config  # type: ignore[attr-defined]
     broken = not world.equivariant
     ball = settings.ball if isinstance(settings, FieldConfig) else None
     data = held_out(loaded, transitions, seed)
@@ -168,7 +167,7 @@ def _flatness(bins: list[Bin], seen: float) -> float:
 
 
 def _summary(
-    loaded: LoadedRun,
+    loaded: Subject,
     group: Group,
     data: Transitions,
     bins: list[Bin],

@@ -100,26 +100,25 @@ def closed_loop(
     if goal is not None:
         assignments.append(f"planning.goal={goal.value}")
     import shutil
-    from dataclasses import replace
 
     from equiwm.claims.closed_loop import closed_loop as measure_loop
     from equiwm.cli.output import print_json, print_tables, say
     from equiwm.cli.progress import ProgressBars
     from equiwm.cli.sides import measure_sides
-    from equiwm.config import override
-    from equiwm.loading import LoadedRun
+    from equiwm.config import planning_of
     from equiwm.report.closed_loop import closed_loop_tables
     from equiwm.report.closed_loop_figures import closed_loop_figure, closed_loop_file, paths_figure, paths_frame
     from equiwm.report.sides import sides_of
     from equiwm.report.video import write_video
     from equiwm.results.closed_loop import ClosedLoopResult
+    from equiwm.subject import Subject
 
     shown: list[dict[str, Any]] = []
     store = (out or run) / "closed_loop"
 
-    def measure(side: LoadedRun, progress: ProgressBars) -> ClosedLoopResult:
+    def measure(side: Subject, progress: ProgressBars) -> ClosedLoopResult:
         result, kept = measure_loop(
-            replace(side, config=override(side.config, assignments)),
+            side.altered(planning=planning_of(side.planning, assignments)),
             tasks=tasks,
             planner=planner.value,
             orbit=orbit,
@@ -128,7 +127,7 @@ def closed_loop(
             show=show,
             store=store,
             jobs=jobs,
-            progress=lambda done, total: progress.count(str(side.run.path), done, total),
+            progress=lambda done, total: progress.count(side.path, done, total),
         )
         shown.append(kept)
         return result
@@ -144,7 +143,7 @@ def closed_loop(
         out=out,
         quiet=quiet,
     )
-    result, name, entry = measured.result, measured.loaded.run.name, measured.entry
+    result, name, entry = measured.result, measured.loaded.name, measured.entry
     file = closed_loop_file(result.variant)
     figures = [closed_loop_figure(entry, name, measured.figures, file)]
     paths = paths_frame(dict(zip(sides_of(entry, name), shown, strict=True)), ["seen", *result.orbit], show)

@@ -70,18 +70,18 @@ def rollout(
     from equiwm.cli.output import print_json, print_tables, say
     from equiwm.cli.progress import ProgressBars
     from equiwm.cli.sides import measure_sides
-    from equiwm.loading import LoadedRun
     from equiwm.report.figures import rollout_figure
     from equiwm.report.sections import rollout_tables
     from equiwm.results.rollout import RolloutResult
+    from equiwm.subject import Subject
 
-    def measure(side: LoadedRun, progress: ProgressBars) -> RolloutResult:
+    def measure(side: Subject, progress: ProgressBars) -> RolloutResult:
         return measure_rollout(
             side,
             horizons=steps,
             sequences=sequences,
             seed=seed,
-            progress=lambda done, total: progress.count(str(side.run.path), done, total),
+            progress=lambda done, total: progress.count(side.path, done, total),
         )
 
     measured = measure_sides(
@@ -95,7 +95,7 @@ def rollout(
         out=out,
         quiet=quiet,
     )
-    result, name = measured.result, measured.loaded.run.name
+    result, name = measured.result, measured.loaded.name
     figure = rollout_figure(measured.entry, name, measured.figures)
     if json:
         print_json(measured.entry)

@@ -11,8 +11,9 @@ from equiwm.cli.options import Device, Dtype
 from equiwm.cli.output import publish, require_writable, say
 from equiwm.cli.progress import ProgressBars
 from equiwm.errors import ConfigError
-from equiwm.loading import LoadedRun, load_run, provenance
+from equiwm.loading import load_run
 from equiwm.results.result import Result
+from equiwm.subject import Subject
 
 R = TypeVar("R", bound=Result)
 
@@ -28,7 +29,7 @@ class Measured(Generic[R]):
         figures: folder for figures.
     """
 
-    loaded: LoadedRun
+    loaded: Subject
     result: R
     entry: dict[str, Any]
     figures: Path
@@ -37,7 +38,7 @@ class Measured(Generic[R]):
 def measure_sides(
     run: Path,
     baseline: Path | None,
-    measure: Callable[[LoadedRun, ProgressBars], R],
+    measure: Callable[[Subject, ProgressBars], R],
     *,
     section: str,
     variant: Callable[[R], str],
@@ -71,16 +72,16 @@ def measure_sides(
     place = resolve_device(device.value)
     loaded = load_run(run, DTYPES[dtype.value], place)
     other = load_run(baseline, DTYPES[dtype.value], place) if baseline else None
-    if other is not None and other.config.world.name != loaded.config.world.name:
+    if other is not None and other.world.name != loaded.world.name:
         raise ConfigError(
-            f"--baseline {baseline}: it lives in the world '{other.config.world.name}', {run} in "
-            f"'{loaded.config.world.name}'; a baseline is measured on the same world."
+            f"--baseline {baseline}: it lives in the world '{other.world.name}', {run} in "
+            f"'{loaded.world.name}'; a baseline is measured on the same world."
         )
-    require_writable(loaded.run, out)
+    require_writable(loaded.stored, out)
     if loaded.notice:
         say(loaded.notice)
     with ProgressBars(quiet=quiet) as progress:
         result = measure(loaded, progress)
-        beside = None if other is None else {**provenance(other), **measure(other, progress).as_dict()}
-    entry = publish(loaded.run, section, variant(result), result, baseline=beside, out=out)
-    return Measured(loaded, result, entry, (out or loaded.run.path) / "figures")
+        beside = None if other is None else {**other.provenance(), **measure(other, progress).as_dict()}
+    entry = publish(loaded.stored, section, variant(result), result, baseline=beside, out=out)
+    return Measured(loaded, result, entry, (out or loaded.stored.path) / "figures")

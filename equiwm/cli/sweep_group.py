@@ -50,19 +50,19 @@ def sweep_group(
     from equiwm.cli.output import print_json, print_tables, say
     from equiwm.cli.progress import ProgressBars
     from equiwm.cli.sides import measure_sides
-    from equiwm.loading import LoadedRun
     from equiwm.report.figures import sweep_figure
     from equiwm.report.sections import sweep_tables
     from equiwm.results.sweep import SweepResult
+    from equiwm.subject import Subject
 
-    def measure(side: LoadedRun, progress: ProgressBars) -> SweepResult:
+    def measure(side: Subject, progress: ProgressBars) -> SweepResult:
         return sweep(
             side,
             group=group,
             bins=bins,
             transitions=transitions,
             seed=seed,
-            progress=lambda done, total: progress.count(str(side.run.path), done, total),
+            progress=lambda done, total: progress.count(side.path, done, total),
         )
 
     measured = measure_sides(
@@ -76,7 +76,7 @@ def sweep_group(
         out=out,
         quiet=quiet,
     )
-    result, name = measured.result, measured.loaded.run.name
+    result, name = measured.result, measured.loaded.name
     figure = sweep_figure(measured.entry, name, measured.figures)
     if json:
         print_json(measured.entry)

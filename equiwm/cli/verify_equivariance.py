@@ -67,15 +67,15 @@ def verify_equivariance(
         _optimizers(run, optimizers, group, samples, tolerance, seed, jobs, out, resume=resume, quiet=quiet, json=json)
         return
     loaded = load_run(run, DTYPES[dtype.value], resolve_device(device.value))
-    require_writable(loaded.run, out)
+    require_writable(loaded.stored, out)
     if loaded.notice:
         say(loaded.notice)
     result = verify(loaded, group=group, samples=samples, tolerance=tolerance, seed=seed, world_rollouts=world_rollouts)
-    entry = publish(loaded.run, "verify_equivariance", result.variant, result, baseline=None, out=out)
+    entry = publish(loaded.stored, "verify_equivariance", result.variant, result, baseline=None, out=out)
     if json:
         print_json(entry)
     else:
-        print_tables(verify_tables(entry, loaded.run.name))
+        print_tables(verify_tables(entry, loaded.name))
     if not result.passed:
         raise typer.Exit(1)
 

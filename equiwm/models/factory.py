@@ -10,7 +10,7 @@ import torch
 from equiwm.config import ModelConfig, TrainingConfig
 from equiwm.errors import ConfigError, EquiwmError
 from equiwm.locate import is_foreign, locate, reason_of
-from equiwm.models.foreign import as_layer
+from equiwm.models.foreign import as_layer, as_world_model
 from equiwm.models.world_model import WorldModel
 from equiwm.nn.layer import Layer
 from equiwm.symmetry.reps import Rep, vectors
@@ -45,6 +45,9 @@ def _made(name: str, key: str, part: Part, config: ModelConfig, first: Rep, seco
 
 
 def _build(config: ModelConfig, observation_rep: Rep, action_rep: Rep) -> WorldModel:
+    if config.module is not None:
+        made = _made(config.module, "model.module", locate("model", config.module), config, observation_rep, action_rep)
+        return as_world_model(made, observation_rep, action_rep).train()
     encoder, predictor = locate("encoder", config.encoder), locate("predictor", config.predictor)
     latent_rep = _latent_rep(config, encoder, observation_rep)
     made = _made(config.encoder, "model.encoder", encoder, config, observation_rep, latent_rep)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from equiwm.errors import DataError
 from equiwm.planning.arena import Arena
 from equiwm.worlds.body.control import BodyArena
@@ -13,13 +15,12 @@ from equiwm.worlds.pusht.world import PushT
 from equiwm.worlds.world import World
 
 
-def build_arena(world: World, transitions: int, seed: int) -> Arena:
+def build_arena(world: World, observations: Tensor) -> Arena:
     """The arena of a world.
 
     Args:
         world: the world.
-        transitions: how many of them, drawn with `seed`, show which clouds there are: a training's own.
-        seed: of a training.
+        observations: (n, C, d) of a training, which show what there is to turn: frames are fitted to them.
 
     Raises:
         DataError: a world in which there is nothing to reach.
@@ -27,7 +28,7 @@ def build_arena(world: World, transitions: int, seed: int) -> Arena:
     if isinstance(world, PushT):
         return PushTArena(world)
     if isinstance(world, Cloud):
-        return CloudArena(world, world.transitions(transitions, seed=seed).observation)
+        return CloudArena(world, observations)
     if isinstance(world, Body):
-        return BodyArena(world, world.transitions(transitions, seed=seed).observation)
+        return BodyArena(world, observations)
     raise DataError(f"the world '{world.name}' has no tasks; a closed loop runs in pusht, cloud and body.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,18 +11,19 @@ from typing import Protocol
 import torch
 
 from equiwm.audit.spread import latent_spread
-from equiwm.config import Config, TrainingConfig
-from equiwm.errors import ConfigError, DataError, RunError
+from equiwm.config import Config
+from equiwm.errors import ConfigError, RunError
 from equiwm.files import atomic_writer
 from equiwm.loading import checkpoint_state, read_tensors
-from equiwm.models.factory import build_model
+from equiwm.models.factory import build_model, check_objective
 from equiwm.models.world_model import WorldModel
 from equiwm.results.train import TrainResult
 from equiwm.runs import Run, check_name
+from equiwm.training.data import training_data
 from equiwm.training.fit import Fit
 from equiwm.training.objective import columns
 from equiwm.worlds.factory import build_world
-from equiwm.worlds.world import Progress, Sequences, SequenceWorld, Transitions, World
+from equiwm.worlds.world import Sequences, Transitions
 
 
 class TrainingProgress(Protocol):
@@ -36,14 +38,14 @@ class TrainingProgress(Protocol):
         ...
 
 
-class Silent:
-    """Tells nobody."""
+class NoProgress(TrainingProgress):
+    """A training that nobody watches."""
 
     def data(self, done: int, total: int) -> None:
-        """Ignore."""
+        pass
 
     def epoch(self, done: int, total: int, loss: float) -> None:
-        """Ignore."""
+        pass
 
 
 def weights_moved(model: WorldModel, initial: WorldModel) -> float:
@@ -52,28 +54,6 @@ def weights_moved(model: WorldModel, initial: WorldModel) -> float:
     moved = sum(float((now.detach().cpu().double() - was.detach().cpu().double()).square().sum()) for now, was in pairs)
     size = sum(float(was.detach().cpu().double().square().sum()) for _, was in pairs)
     return (moved / size) ** 0.5 if size else 0.0
-
-
-def training_data(
-    config: TrainingConfig, world: World, *, seed: int, progress: Progress | None = None
-) -> Transitions | Sequences:
-    """The data of a training: `config.transitions` transitions, or as many in sequences of `config.horizon` steps.
-
-    Raises:
-        DataError: too few sequences of that length stay inside the world's guard.
-    """
-    if config.horizon == 1:
-        return world.transitions(config.transitions, seed=seed, progress=progress)
-    if not isinstance(world, SequenceWorld):
-        raise DataError(f"the world '{world.name}' gives no sequences; expected training.horizon=1.")
-    n = config.transitions // config.horizon
-    data = world.sequences(n, config.horizon, seed=seed, progress=progress)
-    if len(data) < n:
-        raise DataError(
-            f"training.horizon: only {len(data)} of {n} sequences of {config.horizon} steps stay inside the guard of "
-            f"'{world.name}'; expected a smaller one."
-        )
-    return data
 
 
 def check_run(config: Config, folder: Path, name: str, *, seed: int, resume: bool) -> None:
@@ -85,7 +65,7 @@ def check_run(config: Config, folder: Path, name: str, *, seed: int, resume: boo
     check_name(name)
     world = build_world(config.world)
     try:
-        build_model(config.model, world.observation_rep, world.action_rep, seed=seed)
+        check_objective(config.training, build_model(config.model, world.observation_rep, world.action_rep, seed=seed))
     except (MemoryError, RuntimeError) as error:  # torch's allocator raises RuntimeError
         raise ConfigError(f"the model cannot be built: {str(error).splitlines()[0]}") from None
     run = Run(folder / name)
@@ -120,7 +100,7 @@ def train_run(run: Run, *, device: torch.device, progress: TrainingProgress | No
         RunError: the run is in use, complete, or its `resume.pt` is damaged.
         TrainingError: the training diverged or collapsed; history and the last good `resume.pt` stay.
     """
-    progress = progress or Silent()
+    progress = progress or NoProgress()
     with run.lock():
         if run.state == "complete":
             raise RunError(f"the run {run.path} is complete; pass another --name to train again.")
@@ -129,6 +109,7 @@ def train_run(run: Run, *, device: torch.device, progress: TrainingProgress | No
         world = build_world(config.world)
         data = training_data(config.training, world, seed=seed, progress=progress.data)
         model = build_model(config.model, world.observation_rep, world.action_rep, seed=seed).to(device)
+        initial = copy.deepcopy(model)
         fit = Fit(config.training, model, data.to(torch.float32, device), seed=seed)
         before = 0.0
         if run.resume_point.exists():
@@ -147,7 +128,7 @@ def train_run(run: Run, *, device: torch.device, progress: TrainingProgress | No
                 torch.save({**fit.state_dict(), "seconds": seconds}, file)
             progress.epoch(fit.epoch, config.training.epochs, row["loss"])
         steps_seconds = time.perf_counter() - steps_started
-        result = _result(run, world, model, data, seed, before + time.perf_counter() - started, steps_seconds)
+        result = _result(run, model, initial, data, seed, before + time.perf_counter() - started, steps_seconds)
         run.record("train", None, result.as_dict())
         with atomic_writer(run.checkpoint) as file:
             torch.save(checkpoint_state(model, fit.target.state_dict()), file)
@@ -157,15 +138,14 @@ def train_run(run: Run, *, device: torch.device, progress: TrainingProgress | No
 
 def _result(
     run: Run,
-    world: World,
     model: WorldModel,
+    initial: WorldModel,
     data: Transitions | Sequences,
     seed: int,
     seconds: float,
     steps_seconds: float,
 ) -> TrainResult:
     history = run.history()
-    initial = build_model(run.config.model, world.observation_rep, world.action_rep, seed=seed)
     with torch.no_grad():
         spread = latent_spread(model.encode(columns(data)[0].to(next(model.parameters()))))
     return TrainResult(

@@ -16,12 +16,13 @@ from equiwm.claims.sweep import sweep
 from equiwm.config import parse
 from equiwm.devices import DTYPES
 from equiwm.errors import TrainingError
-from equiwm.loading import LoadedRun, load_run, provenance
+from equiwm.loading import load_run
 from equiwm.results.closed_loop import ClosedLoopResult
 from equiwm.results.residual import VerifyResult
 from equiwm.results.rollout import RolloutResult
 from equiwm.results.sweep import SweepResult
 from equiwm.runs import STUDY_RUNS
+from equiwm.subject import Subject
 from equiwm.training.cells import complete_run
 
 
@@ -58,12 +59,12 @@ def measure_cell(params: dict[str, Any], study: Path) -> dict[str, Any]:
         "section": section,
         "variant": result.variant,
         "result": result.as_dict(),
-        "provenance": provenance(loaded),
+        "provenance": loaded.provenance(),
     }
 
 
 def _measure(
-    loaded: LoadedRun, section: str, options: dict[str, Any], store: Path
+    loaded: Subject, section: str, options: dict[str, Any], store: Path
 ) -> VerifyResult | SweepResult | RolloutResult | ClosedLoopResult:
     if section == "verify_equivariance":
         return verify(loaded, **options)
@@ -95,5 +96,5 @@ def _optimizers(path: Path, options: dict[str, Any]) -> dict[str, Any]:
         "section": "verify_equivariance",
         "variant": None,
         "result": result.as_dict(),
-        "provenance": provenance(load_run(path)),
+        "provenance": load_run(path).provenance(),
     }

@@ -1,0 +1,166 @@
+"""What every claim measures: a model in its world, with the data that it was trained on."""
+
+from __future__ import annotations
+
+import copy
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from equiwm.config import Config, PlanningConfig
+from equiwm.errors import DataError, RunError
+from equiwm.models.factory import build_model
+from equiwm.models.foreign import as_world_model
+from equiwm.models.world_model import WorldModel
+from equiwm.training.data import training_data, transitions_of
+from equiwm.worlds.world import Sequences, Transitions, World
+
+if TYPE_CHECKING:
+    from equiwm.runs import Run
+
+
+class Subject:
+    """A model, its world and its training data, in one dtype on one device.
+
+    `load_run` makes one from a run directory. One made by hand is measured by the same claims:
+
+        subject = Subject(MyNet(), MyWorld(), train=data)
+
+    Args:
+        model: a `WorldModel`, a module with `encode`, `predict` and `latent_rep`, or a module that maps an observation
+            and an action to the next observation (`models.foreign.as_world_model`). It is put into evaluation mode.
+        world: its world.
+        train: the very transitions, or sequences, that it was trained on, float64; None is what the configuration's
+            recipe gives, or without a configuration `transitions` of the world with `seed`.
+        seed: seed of its training.
+        dtype: dtype to evaluate in; None is the model's.
+        device: device to evaluate on.
+        name: what tables call it.
+        initial: the model before training; None is rebuilt from configuration and seed, if there is a configuration.
+        config: the configuration it was built from; None of a model that was built by hand.
+        run: the run directory that it came from.
+        planning: how it plans; None is the configuration's section, or the defaults.
+        transitions: how many training transitions are drawn where neither `train` nor `config` says so.
+        notice: something the user should know about dtype or device.
+
+    Raises:
+        RepError: a model that does not fit the world's reps, or whose latents have no rep.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        world: World,
+        *,
+        train: Transitions | Sequences | None = None,
+        seed: int = 0,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str = "cpu",
+        name: str = "model",
+        initial: nn.Module | None = None,
+        config: Config | None = None,
+        run: Run | None = None,
+        planning: PlanningConfig | None = None,
+        transitions: int = 1500,
+        notice: str | None = None,
+    ) -> None:
+        self.dtype = dtype or next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
+        self.device = torch.device(device)
+        self.model: WorldModel = as_world_model(model, world.observation_rep, world.action_rep)
+        self.model = self.model.to(self.device, self.dtype).eval()
+        self.world, self.seed, self.name = world, seed, name if run is None else run.name
+        self.run, self.config, self.notice = run, config, notice
+        self.planning = planning or (PlanningConfig() if config is None else config.planning)
+        self._train, self._initial, self._transitions = train, initial, transitions
+
+    @cached_property
+    def train(self) -> Transitions | Sequences:
+        """The data that the model was trained on, float64."""
+        if self._train is not None:
+            return self._train
+        if self.config is not None:
+            return training_data(self.config.training, self.world, seed=self.seed)
+        return self.world.transitions(self._transitions, seed=self.seed)
+
+    @property
+    def knows_initial(self) -> bool:
+        """Whether the model before training can be had."""
+        return self._initial is not None or self.config is not None
+
+    @property
+    def has_own_data(self) -> bool:
+        """Whether its data was given by hand, so that no recipe makes it again."""
+        return self._train is not None
+
+    @cached_property
+    def train_transitions(self) -> Transitions:
+        """The same as single transitions: what read-outs and frames are fitted on."""
+        return transitions_of(self.train)
+
+    @property
+    def path(self) -> str:
+        """Where it came from, for messages."""
+        return self.name if self.run is None else str(self.run.path)
+
+    @property
+    def stored(self) -> Run:
+        """The run directory that it came from.
+
+        Raises:
+            RunError: it was built by hand.
+        """
+        if self.run is None:
+            raise RunError(f"{self.name} was built by hand; save it first, with equiwm.save_subject.")
+        return self.run
+
+    def altered(
+        self, *, model: WorldModel | None = None, world: World | None = None, planning: PlanningConfig | None = None
+    ) -> Subject:
+        """The same subject with another model, in another world of the same reps, or planning with other settings."""
+        other = copy.copy(self)
+        if world is not None:
+            other.__dict__.pop("train", None)
+            other.__dict__.pop("train_transitions", None)
+        other.model, other.world = model or self.model, world or self.world
+        other.planning = planning or self.planning
+        return other
+
+    @cached_property
+    def checkpoint_sha256(self) -> str | None:
+        """Hash of the weights' file; None of a subject that was not loaded."""
+        return None if self.run is None else self.run.checkpoint_sha256()
+
+    @property
+    def trust(self) -> tuple[str, ...]:
+        """Modules that its run may import, for the processes that load it again."""
+        return () if self.run is None else self.run.trust
+
+    def initial_model(self) -> WorldModel:
+        """The model as it was before training.
+
+        Raises:
+            DataError: a model that was built by hand, without `initial`.
+        """
+        world = self.world
+        if self._initial is not None:
+            model = as_world_model(self._initial, world.observation_rep, world.action_rep)
+            return model.to(self.device, self.dtype).eval()
+        if self.config is None:
+            raise DataError(
+                f"{self.name} was built by hand, so its weights before training are unknown: pass Subject(initial=...)."
+            )
+        model = build_model(
+            self.config.model, world.observation_rep, world.action_rep, seed=self.seed, dtype=self.dtype
+        )
+        return model.to(self.device).eval()
+
+    def provenance(self) -> dict[str, Any]:
+        """Which weights a result belongs to, as it stands under `baseline` in metrics.json."""
+        return {
+            "name": self.name,
+            "preset": None if self.config is None else self.config.preset,
+            "train_seed": self.seed,
+            "checkpoint_sha256": self.checkpoint_sha256,
+        }
