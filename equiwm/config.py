@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal
 import yaml
 
 from equiwm.errors import ConfigError, nearest
-from equiwm.locate import check_name, is_foreign, locate, search
+from equiwm.locate import BUILT_IN, check_name, is_foreign, locate, search
 from equiwm.schema import build, coerce, plain, read_assignment, section_of, setting, settings_of
 
 
@@ -288,6 +288,21 @@ def foreign_names(data: Mapping[str, Any]) -> list[str]:
         if isinstance(name, str) and is_foreign(name):
             found.append(name)
     return list(dict.fromkeys(found))
+
+
+def readable(data: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's sections as plain data for a reader of results, who imports nobody's code.
+
+    Settings that came later than the run have their defaults, so that old runs and new ones compare; a run with code
+    from outside this package, written fully resolved, is taken as it stands.
+
+    Raises:
+        ConfigError: an unknown key or a wrong value.
+    """
+    world = section_of("world", data.get("world")).get("name", "pusht")
+    if foreign_names(data) or world not in BUILT_IN["world"]:
+        return plain(data)
+    return parse(data).as_dict()
 
 
 def preset_folder() -> Path:

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor, nn
 
-from equiwm.errors import RepError
+from equiwm.errors import EquiwmError, RepError
+from equiwm.locate import reason_of
 from equiwm.models.clouds import centred
 from equiwm.models.world_model import IdentityEncoder, WorldModel
 from equiwm.nn.layer import Layer
 from equiwm.symmetry.reps import Rep
+
+
+def _call(function: Callable[..., Any], name: str, *arguments: Tensor) -> Any:
+    """Call somebody else's code; what it raises becomes a line that names it and what it was given."""
+    try:
+        return function(*arguments)
+    except (EquiwmError, MemoryError):
+        raise
+    except Exception as error:
+        shapes = ", ".join(str(tuple(argument.shape)) for argument in arguments)
+        raise RepError(f"{name}, given {shapes}, raised {reason_of(error)}") from error
 
 
 class ForeignLayer(Layer):
@@ -34,7 +47,7 @@ class ForeignLayer(Layer):
 
     def forward(self, *arguments: Tensor) -> Tensor:
         call: Any = self.module if self._method is None else getattr(self.module, self._method)
-        out = call(*arguments)
+        out = _call(call, type(self.module).__name__, *arguments)
         rows = arguments[0].shape[0]
         if not isinstance(out, Tensor) or out.numel() != rows * self.out_rep.dim:
             got = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
@@ -60,7 +73,7 @@ class StatePredictor(Layer):
     def forward(self, latent: Tensor, action: Tensor) -> Tensor:
         rep = self._observation_rep
         shape = (len(latent), rep.multiplicity, rep.d)
-        out = self.module(latent.reshape(shape), action)
+        out = _call(self.module, type(self.module).__name__, latent.reshape(shape), action)
         if not isinstance(out, Tensor) or tuple(out.shape) != shape:
             got = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
             raise RepError(f"{type(self.module).__name__} gave {got}; expected the next observation, {shape}.")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from equiwm.config import parse
+from equiwm.config import readable
 from equiwm.errors import EquiwmError, RunError
 from equiwm.files import reason
 from equiwm.runs import STUDY_RUNS, Kind, Run, read_config
@@ -113,8 +113,8 @@ def _read(run: Run) -> Found:
     if not run.checkpoint.is_file() and ("train" not in metrics or run.resume_point.exists()):
         raise RunError(f"{run.path} is incomplete; finish it with: {run.resume_command}")
     try:
-        settings = parse(data).as_dict()  # settings that came later have their defaults: old runs and new ones compare
+        settings = readable(data)
     except EquiwmError as error:
         raise RunError(f"{run.config_path}: {error}") from None
-    about = {key: settings.pop(key) for key in ("preset", "baseline", "description")}
+    about = {key: settings.pop(key, None) for key in ("preset", "baseline", "description")}
     return Found(run.path, "train", about["preset"], about["baseline"], header.seed, settings, metrics)
