@@ -281,7 +281,9 @@ def test_both_forms_of_vn_relu_are_equal_to_the_bit(dtype):
     inputs = [(v.clone().requires_grad_(), q.clone().requires_grad_()) for _ in range(2)]
     outputs = [
         form(*pair, VNReLU.eps)
-        for form, pair in zip((nonlinear._AwayFrom.apply, nonlinear._away_from), inputs, strict=True)
+        for form, pair in zip(
+            (nonlinear._HalfSpaceProjection.apply, nonlinear._half_space_projection), inputs, strict=True
+        )
     ]
     assert torch.equal(*outputs)
     for output in outputs:
