@@ -19,6 +19,7 @@ import equiwm
 ROOT = Path(equiwm.__file__).parent
 LEVELS = {
     "errors": 0,
+    "checks": 1,
     "schema": 1,
     "locate": 1,
     "config": 1,
