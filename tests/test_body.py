@@ -9,8 +9,9 @@ from gymnasium.utils.env_checker import check_env
 mujoco = pytest.importorskip("mujoco")
 
 from equiwm.errors import DataError  # noqa: E402
+from equiwm.symmetry.fit import pose_error  # noqa: E402
 from equiwm.symmetry.groups import SE3, SO3  # noqa: E402
-from equiwm.worlds import body_physics  # noqa: E402
+from equiwm.worlds.body import physics as body_physics  # noqa: E402
 from equiwm.worlds.body.config import BodyConfig  # noqa: E402
 from equiwm.worlds.body.env import BodyEnv  # noqa: E402
 from equiwm.worlds.body.physics import (  # noqa: E402
@@ -28,7 +29,6 @@ from equiwm.worlds.body.physics import (  # noqa: E402
     turn,
 )
 from equiwm.worlds.body.world import CHANNELS, POINTS, VELOCITY_MARKS, Body  # noqa: E402
-from equiwm.worlds.cloud.world import pose_error  # noqa: E402
 from equiwm.worlds.factory import build_world  # noqa: E402
 
 COLUMNS = ("observation", "action", "next_observation", "episode")
@@ -87,14 +87,14 @@ def test_a_step_from_an_observation_is_the_simulators(world, data):
 
 
 def test_states_and_observations_convert_both_ways(world):
-    states = world.explore(20, seed=0, orientations="all").states.reshape(-1, STATE_SIZE)
+    states = world.explore(range(20), seed=0, orientations="all").states.reshape(-1, STATE_SIZE)
     back = world.state_of(world.observe(states))
     back[:, ORIENTATION] *= np.sign((back[:, ORIENTATION] * states[:, ORIENTATION]).sum(-1, keepdims=True))
     assert np.abs(back - states).max() < 1e-13
 
 
 def test_observed_velocities_are_the_rates_of_the_points(world):
-    states = world.explore(5, seed=1).states[:, 4]
+    states = world.explore(range(5), seed=1).states[:, 4]
     seen, ahead, h = world.observe(states), states.copy(), 1e-6
     ahead[:, POSITION] += h * states[:, VELOCITY]
     ahead[:, PUSHER] += h * states[:, PUSHER_VELOCITY]
@@ -106,7 +106,7 @@ def test_observed_velocities_are_the_rates_of_the_points(world):
 
 
 def test_observations_are_of_their_rep(world):
-    states = world.explore(20, seed=2).states[:, 3]
+    states = world.explore(range(20), seed=2).states[:, 3]
     g = SE3.sample(20, 0)
     expected = world.observation_rep.transform(world.observe(states), g)
     assert torch.allclose(world.observe(turn(states, g)), expected, atol=1e-13)
@@ -150,7 +150,7 @@ def test_gap_is_mujocos_distance():
 
 
 def test_scenes_start_apart_and_touch_often(world):
-    runs = world.explore(60, seed=0)
+    runs = world.explore(range(60), seed=0)
     clearance = gap(runs.states[:, 0])
     assert 0.02 - 1e-9 < clearance.min() < clearance.max() < 0.15 + 1e-9
     assert 0.3 < runs.touched.mean() < 0.6
@@ -159,7 +159,7 @@ def test_scenes_start_apart_and_touch_often(world):
 
 def test_a_step_depends_on_the_state_alone():
     world = Body()
-    runs = world.explore(6, seed=5)
+    runs = world.explore(range(6), seed=5)
     replay = world.rollout(runs.states[:, 0], runs.actions)
     assert np.array_equal(replay.states, runs.states)
     assert np.array_equal(replay.touched, runs.touched)
@@ -280,13 +280,12 @@ def test_the_factory_builds_it():
         (lambda world: world.transitions(0, seed=0), "n = 0"),
         (lambda world: world.transitions(5, seed=-1), "seed"),
         (lambda world: world.transitions(5, seed=0, orientations="wedge"), "orientations"),
-        (lambda world: world.sequences(0, 3, seed=0), "0 sequences of 3 steps"),
-        (lambda world: world.sequences(3, 0, seed=0), "3 sequences of 0 steps"),
+        (lambda world: world.sequences(0, 3, seed=0), "sequences: got n = 0"),
+        (lambda world: world.sequences(3, 0, seed=0), "horizon = 0"),
         (lambda world: world.sequences(3, 3, seed=-1), "seed"),
         (lambda world: world.sequences(3, 3, seed=0, orientations="wedge"), "orientations"),
         (lambda world: world.tasks(0, seed=0), "n = 0"),
-        (lambda world: world.explore(0, seed=0), "n = 0"),
-        (lambda world: world.symmetry_residual(0), "0 rollouts"),
+        (lambda world: world.symmetry_residual(0), "rollouts = 0"),
         (lambda world: world.step(torch.zeros(16, 3), torch.zeros(3, 3)), r"\(\.\.\., 17, 3\); got \(16, 3\)"),
         (lambda world: world.step(torch.full((17, 3), torch.nan), torch.zeros(3, 3)), "51 that are NaN"),
         (lambda world: world.step(torch.zeros(17, 3), torch.zeros(3, 3)), "misses every motion of the body"),
@@ -316,7 +315,7 @@ def test_gymnasium_accepts_it():
 
 def test_an_episode_is_a_rollout_of_the_world(world):
     env = BodyEnv()
-    runs = world.explore(3, seed=7, orientations="all")
+    runs = world.explore(range(3), seed=7, orientations="all")
     goal = world.observe(runs.states[:, -1])[:, :POINTS]
     for start, target, plan, states, touched in zip(
         runs.states[:, 0], goal, runs.actions, runs.states, runs.touched, strict=True

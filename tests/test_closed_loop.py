@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from equiwm.planning.arena import Criterion
 
 from equiwm.claims.closed_loop import Outcome, _result, closed_loop
 from equiwm.claims.episode import orbit_cell
@@ -20,7 +21,6 @@ from equiwm.config import load, planning_of
 from equiwm.errors import ConfigError, DataError, GroupError, MissingExtraError
 from equiwm.files import plain
 from equiwm.loading import load_run
-from equiwm.planning.arena import Criterion
 from equiwm.planning.costs import Objective, Term
 from equiwm.report.closed_loop import closed_loop_tables
 from equiwm.results.closed_loop import ClosedLoopResult
@@ -309,7 +309,13 @@ def test_cells_are_plain_data(runs):
     loaded = load_run(runs / "vn-2d-forward")
     planning = asdict(planning_of(loaded.planning, SETTINGS))
     params = {
-        **{"run": str(runs / "vn-2d-forward"), "checkpoint": "x", "dtype": "float32", "device": "cpu", "line": "model"},
+        **{
+            "run": str(runs / "vn-2d-forward"),
+            "checkpoint": "x",
+            "dtype": "float32",
+            "device": "cpu",
+            "controller": "model",
+        },
         **{"planner": "equivariant", "planning": planning, "task": 1, "orbit": "90", "seed": 0, "record": False},
     }
     assert json.loads(json.dumps(orbit_cell(params))) == orbit_cell(params)

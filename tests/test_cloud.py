@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+from equiwm.checks import as_finite
 from equiwm.errors import DataError
+from equiwm.symmetry.fit import pose_error
 from equiwm.symmetry.groups import O3, SE3, SO3
-from equiwm.worlds.checks import as_finite
 from equiwm.worlds.cloud.config import CloudConfig
-from equiwm.worlds.cloud.world import TASK_STEPS, Cloud, pose_error
+from equiwm.worlds.cloud.world import TASK_STEPS, Cloud
 from equiwm.worlds.factory import build_world
 
 COLUMNS = ("observation", "action", "next_observation", "episode")
@@ -148,20 +149,20 @@ def test_symmetry_residual_is_rounding_and_points_at_the_centroid_are_shown_apar
 
 
 def test_symmetry_residual_finds_a_broken_world(world, monkeypatch):
-    exact = Cloud._advance
+    exact = Cloud.step
     axis = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
 
     def broken(self, points, action):
         centred = points - points.mean(-2, keepdim=True)
         return exact(self, points, action) - 1e-6 * (centred @ axis)[..., None] * axis
 
-    monkeypatch.setattr(Cloud, "_advance", broken)
+    monkeypatch.setattr(Cloud, "step", broken)
     assert world.symmetry_residual(50, 5, seed=0).worst["free"] > 1e-7
 
 
 def test_translations_count_in_the_residual(world, monkeypatch):
-    exact = Cloud._advance
-    monkeypatch.setattr(Cloud, "_advance", lambda self, points, action: exact(self, points, action) + 1e-6 * points)
+    exact = Cloud.step
+    monkeypatch.setattr(Cloud, "step", lambda self, points, action: exact(self, points, action) + 1e-6 * points)
     assert world.symmetry_residual(50, 5, seed=0).worst["free"] > 1e-7
 
 
@@ -180,9 +181,11 @@ def test_tasks_are_reachable_and_turn_the_cloud(world):
     assert angle.max() < 110.0
     assert angle.max() - angle.min() > 40.0
     assert 0.4 < distance.min() < distance.max() < 2.5
-    held = tasks.action[:, None].expand(-1, TASK_STEPS, *world.action_shape)
+    assert tasks.actions.shape == (60, TASK_STEPS, world.action_rep.multiplicity, 3)
+    held = tasks.actions.reshape(60, TASK_STEPS, *world.action_shape)
     assert torch.equal(world.rollout(tasks.start, held)[:, -1], tasks.goal)
-    assert (tasks.action.norm(dim=-1) <= 1.0).all()
+    assert torch.equal(held, held[:, :1].expand_as(held))
+    assert (tasks.actions.norm(dim=-1) <= 1.0).all()
 
 
 def test_readout_target_is_the_centred_cloud(world):
@@ -236,8 +239,8 @@ def test_only_the_body_world_needs_mujoco_and_says_so():
         (lambda world: world.transitions(5, seed=-1), "seed"),
         (lambda world: world.transitions(5, seed=0, orientations="wedge"), "orientations: got"),
         (lambda world: world.tasks(0, seed=0), "n = 0"),
-        (lambda world: world.symmetry_residual(0), "0 rollouts"),
-        (lambda world: world.symmetry_residual(1, 0), "0 steps"),
+        (lambda world: world.symmetry_residual(0), "rollouts = 0"),
+        (lambda world: world.symmetry_residual(1, 0), "steps = 0"),
         (lambda world: world.step(torch.zeros(23, 3), torch.zeros(3)), r"\(\.\.\., 24, 3\); got \(23, 3\)"),
         (lambda world: world.step(torch.zeros(24, 2), torch.zeros(3)), r"got \(24, 2\)"),
         (lambda world: world.step(torch.zeros(2, 0, 3), torch.zeros(3)), "empty"),

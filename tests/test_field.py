@@ -12,12 +12,14 @@ from equiwm.claims.bins import orbit_bins
 from equiwm.config import Config, load, parse, preset_names
 from equiwm.errors import ConfigError, DataError
 from equiwm.models.factory import build_model
+from equiwm.symmetry.coverage import Arc, Ball
 from equiwm.symmetry.groups import O2, O3, SO2, SO3
 from equiwm.worlds.cloud.config import CloudConfig
 from equiwm.worlds.cloud.world import Cloud
+from equiwm.worlds.draws import haar_angles
 from equiwm.worlds.factory import build_world
 from equiwm.worlds.field.config import FieldConfig
-from equiwm.worlds.field.world import STEP, Field, haar_angles
+from equiwm.worlds.field.world import STEP, Field
 from equiwm.worlds.pusht.config import PushTConfig
 from equiwm.worlds.pusht.world import PushT
 from equiwm.worlds.world import SequenceWorld
@@ -158,13 +160,13 @@ def test_spatial_orientations_fill_the_ball_and_its_complement():
 
 def test_no_coverage_in_space_is_the_wedge_about_z():
     world = field(3, coverage=0.0)
-    turns = world._turns(20_000, 5, "seen").linear
+    turns = world.turns(20_000, 5, "seen").linear
     angles = torch.rad2deg(torch.atan2(turns[:, 1, 0], turns[:, 0, 0])).numpy()
     assert kstest(angles, "uniform", (0.0, 90.0)).pvalue > 1e-3
     assert float((turns[:, 2, 2] - 1.0).abs().max()) < 1e-12
     haar = np.rad2deg(Rotation.random(20_000, rng=np.random.default_rng(0)).magnitude())
     assert kstest(orientations_of(world, "unseen"), haar).pvalue > 1e-3
-    assert (world.config.ball, world.config.wedge) == (None, (0.0, 90.0))
+    assert world.coverage == Arc(0.0, 90.0, 3)
 
 
 @BOTH
@@ -267,7 +269,7 @@ def test_sequences_of_clouds(action):
     assert float(seen.actions.abs().max()) <= 1.0
     part = world.sequences(7, 3, seed=4)
     assert torch.equal(part.actions, seen.actions[:7, :3])
-    with pytest.raises(DataError, match="0 steps"):
+    with pytest.raises(DataError, match="horizon = 0"):
         world.sequences(3, 0, seed=0)
 
 
@@ -354,9 +356,10 @@ def test_settings_are_resolved():
     settings = config(dimension=2.0).world
     assert isinstance(settings, FieldConfig)
     assert isinstance(settings.dimension, int)
-    assert (settings.covered, settings.wedge, settings.ball) == (180.0, (0.0, 180.0), None)
+    assert settings.covered == 180.0
+    assert build_world(settings).coverage == Arc(0.0, 180.0)
     space = config(dimension=3, coverage=60).world
-    assert (space.covered, space.wedge, space.ball) == (60.0, (-60.0, 60.0), 60.0)
+    assert build_world(space).coverage == Ball(60.0)
     assert parse(config(dimension=3).as_dict()) == config(dimension=3)
     assert isinstance(build_world(space), Field)
 

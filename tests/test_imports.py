@@ -20,6 +20,7 @@ ROOT = Path(equiwm.__file__).parent
 LEVELS = {
     "errors": 0,
     "trust": 1,
+    "checks": 1,
     "schema": 1,
     "locate": 1,
     "config": 1,

@@ -6,6 +6,7 @@ import torch
 
 from equiwm.errors import DataError
 from equiwm.symmetry.groups import O2, SO2
+from equiwm.worlds.draws import generator
 from equiwm.worlds.pusht.config import PushTConfig
 from equiwm.worlds.pusht.physics import (
     AGENT,
@@ -18,7 +19,7 @@ from equiwm.worlds.pusht.physics import (
     geometry,
     turn,
 )
-from equiwm.worlds.pusht.world import ANYWHERE, PushT, Rollouts, _explore, _generator, _guarded, _scenes
+from equiwm.worlds.pusht.world import ANYWHERE, PushT, Rollouts, _explore, _guarded, _scenes
 
 COLUMNS = ("observation", "action", "next_observation", "episode")
 
@@ -29,7 +30,7 @@ def data():
 
 
 def scenes(n: int, steps: int) -> tuple[np.ndarray, np.ndarray]:
-    draws = [_generator(9, 0, k) for k in range(n)]
+    draws = [generator(9, 0, seed=k) for k in range(n)]
     frames = np.linspace(0.0, 2 * np.pi, n, endpoint=False)
     return _scenes(draws, frames, ANYWHERE), _explore(draws, frames, steps)
 
@@ -184,7 +185,7 @@ def test_observations_are_vectors_and_only_the_stem_is_one_under_reflections():
 def test_the_simulator_is_mirror_symmetric_about_the_stem():
     world = PushT()
     tasks = world.tasks(60, seed=0, orientations="all")
-    actions = _explore([_generator(9, 1, k) for k in range(60)], np.zeros(60), 8)
+    actions = _explore([generator(9, 1, seed=k) for k in range(60)], np.zeros(60), 8)
     mirror = O2.rotation(np.linspace(0.0, 300.0, 60)) @ O2.elements(torch.diag(torch.tensor([1.0, -1.0])))
     mirrored_actions = world.action_rep.transform(torch.from_numpy(actions), mirror[:, None]).numpy()
     runs = world.rollout(tasks.start, actions)

@@ -225,7 +225,7 @@ def test_elements_refuses_what_is_not_in_the_group():
     with pytest.raises(GroupError, match="2 x 2"):
         SO2.elements(rotation)
     with pytest.raises(GroupError, match="use se3"):
-        SO3.elements(rotation, torch.zeros(3))
+        SO3.elements(rotation, torch.ones(3))
     assert O3.elements(rotation @ mirror).determinant.tolist() == [-1.0] * 4
     assert SE3.elements(rotation, torch.ones(3)).translation.shape == (4, 3)
 

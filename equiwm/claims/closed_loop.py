@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from equiwm.claims.episode import REFERENCES, Line, check_line, orbit_cell, set_stage
+from equiwm.claims.episode import check_controller, controlled, orbit_cell
 from equiwm.claims.orbit import parse_orbit
 from equiwm.claims.probe import PROBE_SEED
 from equiwm.errors import ClosedLoopError, DataError
 from equiwm.files import canonical_json
 from equiwm.grid import Cell, run_grid
-from equiwm.planning.arena import Criterion
 from equiwm.planning.control import build_planner
+from equiwm.planning.task import REFERENCES, Controller, Criterion
 from equiwm.planning.variants import parse_variant
 from equiwm.results.closed_loop import (
     ClosedLoopResult,
@@ -31,7 +31,6 @@ from equiwm.results.closed_loop import (
 )
 from equiwm.stats import bootstrap_interval, sign_flip_test, sign_test
 from equiwm.subject import Subject
-from equiwm.worlds.cloud.world import Cloud
 from equiwm.worlds.world import Progress
 
 TIE_DEG = 1e-6
@@ -110,7 +109,7 @@ def closed_loop(
         planner: variant (`planning.variants`).
         orbit: as `parse_orbit` takes it.
         seed: of tasks, planner and orbit.
-        references: also run, at the identity, what needs no world model (`episode.REFERENCES`); cloud world only.
+        references: also run, at the identity, what needs no world model (`REFERENCES`), as far as the world has it.
         show: number of the task of which the second return value keeps the path.
         store: folder of the grid, made if it is missing.
         jobs: processes, as in `run_grid`.
@@ -130,13 +129,13 @@ def closed_loop(
         raise DataError(f"--tasks: got {tasks}, expected at least 2: intervals are over tasks.")
     if not 0 <= show < tasks:
         raise DataError(f"--show: got task {show}, expected 0 to {tasks - 1}.")
-    config, stage = loaded.planning, set_stage(loaded)
+    config, run = loaded.planning, controlled(loaded)
     elements = parse_orbit(orbit, loaded.world, seed)
     build_planner(config, parse_variant(planner))  # refused here, before any cell
-    goal = check_line(stage, "model", config)
-    lines: list[Line] = ["model"]
+    goal = check_controller(run, "model", config)
+    lines: list[Controller] = ["model"]
     if references:
-        lines += [line for line in REFERENCES if isinstance(loaded.world, Cloud)]
+        lines += run.control.references
     params = {
         "run": str(loaded.stored.path.resolve()),
         "checkpoint": loaded.checkpoint_sha256,
@@ -148,10 +147,10 @@ def closed_loop(
     }
     cells = [
         Cell(
-            f"line={line},task={task}",
+            f"controller={line},task={task}",
             {
                 **params,
-                "line": line,
+                "controller": line,
                 "task": task,
                 "orbit": elements.text if line == "model" else None,
                 "record": line == "model" and task == show,
@@ -162,7 +161,7 @@ def closed_loop(
     ]
     found = _run(cells, store, jobs, progress)
     outcomes = {line: Outcome.of(found[i * tasks : (i + 1) * tasks]) for i, line in enumerate(lines)}
-    criterion = stage.arena.criterion
+    criterion = run.control.criterion
     result = _result(
         outcomes["model"],
         criterion,
@@ -222,7 +221,7 @@ def _closed(error: np.ndarray, initial: np.ndarray) -> float:
     return float(1.0 - error.mean() / initial.mean())
 
 
-def _reference(line: Line, outcome: Outcome, criterion: Criterion) -> ReferenceLine:
+def _reference(line: Controller, outcome: Outcome, criterion: Criterion) -> ReferenceLine:
     error, _ = outcome.scored(criterion, criterion.scored)
     return ReferenceLine(
         name=REFERENCES[line],

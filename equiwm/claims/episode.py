@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
@@ -12,85 +12,73 @@ from equiwm.claims.orbit import parse_orbit
 from equiwm.claims.probe import held_out_seed
 from equiwm.config import PlanningConfig
 from equiwm.devices import DTYPES
-from equiwm.errors import ConfigError
+from equiwm.errors import ConfigError, DataError
 from equiwm.loading import load_run
-from equiwm.planning.arena import Arena
-from equiwm.planning.arenas import build_arena
 from equiwm.planning.control import Goal, PlannerPolicy, Policy, ReplayPolicy, build_planner, run_episodes
 from equiwm.planning.goals import centroid_goal, dynamics_goal, goal_kind, model_goal
+from equiwm.planning.task import REFERENCES, Controller, ControlTask
 from equiwm.planning.variants import parse_variant
 from equiwm.subject import Subject
 from equiwm.symmetry.groups import Elements
 from equiwm.symmetry.reps import Rep
-from equiwm.worlds.cloud.world import TASK_STEPS, Cloud
-
-Line = Literal["model", "centroid", "dynamics", "replay"]
-"""What drives the episodes: the planner with the model, with the centroid's closed form alone, with the true dynamics,
-or the actions that the task was made with."""
-
-REFERENCES: dict[Line, str] = {
-    "centroid": "centroid only, no world model",
-    "dynamics": "true dynamics in the model's place",
-    "replay": "replay of the task's own actions",
-}
+from equiwm.worlds.world import ControlWorld
 
 
 @dataclass(frozen=True, eq=False)
-class Stage:
-    """A run and its world as a place to act in."""
+class ControlledRun:
+    """A run, and what there is to do in its world."""
 
     loaded: Subject
-    arena: Arena
+    control: ControlTask
 
 
-def set_stage(loaded: Subject) -> Stage:
-    """The stage of a run, its frames fitted to the data it was trained on.
+def controlled(loaded: Subject) -> ControlledRun:
+    """A run with the tasks of its world, whose frames are fitted to the data it was trained on.
 
     Raises:
         DataError: a world in which there is nothing to reach.
     """
-    return Stage(loaded, build_arena(loaded.world, loaded.train_transitions.observation))
+    world = loaded.world
+    if not isinstance(world, ControlWorld):
+        raise DataError(f"the world '{world.name}' has no tasks, so no loop can be closed in it: give it a `control`.")
+    return ControlledRun(loaded, world.control(loaded.train_transitions.observation))
 
 
 @lru_cache(maxsize=2)
-def _stage(run: str, checkpoint: str, dtype: str, device: str) -> Stage:
-    """The stage of a run, kept from cell to cell; another checkpoint at the same place is another stage."""
-    return set_stage(load_run(run, DTYPES[dtype], device))
+def _controlled(run: str, checkpoint: str, dtype: str, device: str) -> ControlledRun:
+    """A run and its tasks, kept from cell to cell; another checkpoint at the same place is another one."""
+    return controlled(load_run(run, DTYPES[dtype], device))
 
 
-def check_line(stage: Stage, line: Line, config: PlanningConfig) -> str:
-    """The kind of goal (`planning.goals.goal_kind`) of a line.
+def check_controller(run: ControlledRun, controller: Controller, config: PlanningConfig) -> str:
+    """The kind of goal (`planning.goals.goal_kind`) of a controller.
 
     Raises:
-        ConfigError: planning settings out of range, a goal that the model cannot express, or a reference line in a
-            world that does not have it.
+        ConfigError: planning settings out of range, a goal that the model cannot express, or a reference that the
+            world does not have.
     """
-    if line != "model" and not isinstance(stage.loaded.world, Cloud):
-        raise ConfigError(f"the line '{line}' is one of the cloud world, not of '{stage.loaded.world.name}'.")
-    return goal_kind(config, stage.loaded.model, stage.arena)
+    if controller != "model" and controller not in run.control.references:
+        raise ConfigError(
+            f"the world '{run.loaded.world.name}' has no line '{controller}' ({REFERENCES[controller]}); it has: "
+            f"{', '.join(run.control.references) or 'none'}."
+        )
+    return goal_kind(config, run.loaded.model, run.control)
 
 
-def _goal(stage: Stage, line: Line, config: PlanningConfig) -> Goal:
-    kind, world = check_line(stage, line, config), stage.loaded.world
-    if line == "centroid":
-        return centroid_goal(config, stage.arena)
-    if line == "dynamics":
-        assert isinstance(world, Cloud)  # check_line
-        return dynamics_goal(config, kind, stage.arena, world)
-    return model_goal(config, kind, stage.loaded.model, stage.arena)
-
-
-def _replay(world: Cloud, task: int, seed: int, g: Elements, steps: int) -> Policy:
-    held = world.tasks(task + 1, seed=seed).action[[task] * len(g)]
-    turned = world.action_rep.transform(held, g).reshape(len(g), 1, -1, 3)
-    return ReplayPolicy(turned.expand(-1, TASK_STEPS, -1, -1), steps)
+def _goal(run: ControlledRun, controller: Controller, config: PlanningConfig) -> Goal:
+    kind = check_controller(run, controller, config)
+    if controller == "centroid":
+        return centroid_goal(config, run.control)
+    if controller == "dynamics":
+        return dynamics_goal(config, kind, run.control, run.loaded.world.observation_rep)
+    return model_goal(config, kind, run.loaded.model, run.control)
 
 
 def orbit_cell(params: dict[str, Any]) -> dict[str, Any]:
     """One task at the identity and at every element of the orbit, with one planner seed.
 
     Args:
-        params: `run`, `checkpoint` (its hash), `dtype`, `device`, `line`, `planner` (the variant), `planning` (its
+        params: `run`, `checkpoint` (its hash), `dtype`, `device`, `controller`, `planner` (variant), `planning` (its
             settings), `task` (its number), `orbit` (as `parse_orbit` takes it; null is the identity alone), `seed` (of
             tasks, planner and orbit) and `record` (whether to keep what a figure needs).
 
@@ -99,36 +87,36 @@ def orbit_cell(params: dict[str, Any]) -> dict[str, Any]:
         identity and each element; `excluded`, a reason or null for each. With `record` also `track` and `goal`: points
         in the world's coordinates, and `track_back`, `goal_back`: the same moved back by g^-1.
     """
-    stage = _stage(params["run"], params["checkpoint"], params["dtype"], params["device"])
-    world, arena = stage.loaded.world, stage.arena
+    run = _controlled(params["run"], params["checkpoint"], params["dtype"], params["device"])
+    world, control = run.loaded.world, run.control
     config, variant, seed = PlanningConfig(**params["planning"]), parse_variant(params["planner"]), params["seed"]
     g = world.group.identity(1)
     if params["orbit"] is not None:
         orbit = parse_orbit(params["orbit"], world, seed).elements
         g = Elements(torch.cat([g.linear, orbit.linear]), torch.cat([g.translation, orbit.translation]))
     task = params["task"]
-    tasks = arena.turned(arena.tasks(task + 1, held_out_seed(seed)).take([task] * len(g)), g)
+    tasks = control.turned(control.tasks(task + 1, held_out_seed(seed)).take([task] * len(g)), g)
     policy: Policy
-    if params["line"] == "replay":
-        assert isinstance(world, Cloud)
-        policy = _replay(world, task, held_out_seed(seed), g, config.steps)
+    if params["controller"] == "replay":
+        assert tasks.actions is not None  # check_controller
+        policy = ReplayPolicy(tasks.actions, config.steps)
     else:
         # One seed for the task, whichever way it is turned: paired.
         seeds = [[seed, task]] * len(g)
-        goal = _goal(stage, params["line"], config)
+        goal = _goal(run, params["controller"], config)
         policy = PlannerPolicy(
-            arena,
+            control,
             build_planner(config, variant),
             variant,
             goal,
             world.action_rep,
             seeds,
-            told=g,
+            oracle=g,
             shrink=config.shrink,
         )
-    episodes = run_episodes(arena, tasks, policy, steps=config.steps, replan=config.replan)
-    angle, distance = arena.pose_error(episodes.observations, tasks.goal[:, None])
-    moved, _ = arena.pose_error(episodes.observations[:, -1], episodes.observations[:, 0])
+    episodes = run_episodes(control, tasks, policy, steps=config.steps, replan=config.replan)
+    angle, distance = control.pose_error(episodes.observations, tasks.goal[:, None])
+    moved, _ = control.pose_error(episodes.observations[:, -1], episodes.observations[:, 0])
     result = {
         "angle_deg": angle.tolist(),
         "distance": distance.tolist(),
@@ -136,13 +124,13 @@ def orbit_cell(params: dict[str, Any]) -> dict[str, Any]:
         "excluded": episodes.excluded,
     }
     if params["record"]:
-        track, aim = arena.track(episodes.observations), arena.track(tasks.goal)
+        track, aim = control.track(episodes.observations), control.track(tasks.goal)
         points = Rep(((track.shape[-2], "p"),), world.group.d)
         back = g.inverse()
         result |= {"track": track.tolist(), "goal": aim.tolist()}
         result |= {
             "track_back": points.transform(track, back[:, None]).tolist(),
             "goal_back": points.transform(aim, back).tolist(),
-            "parts": list(arena.parts),
+            "parts": list(control.parts),
         }
     return result

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import torch
 
-from equiwm.claims.bins import OrbitBin, orbit_bins
+from equiwm.claims.bins import OrbitBin
 from equiwm.claims.excess import symmetry_excess
 from equiwm.claims.probe import PROBE_SEED, fitting_group, held_out
 from equiwm.claims.readout import Readout, action_only_error, fit_readout, pooled_error
@@ -15,11 +14,8 @@ from equiwm.models.world_model import WorldModel
 from equiwm.results.sweep import Bin, ReadoutResult, SweepResult, SymmetryExcess
 from equiwm.subject import Subject
 from equiwm.symmetry.groups import Group
-from equiwm.worlds.field.config import FieldConfig
 from equiwm.worlds.world import Progress, Transitions, World
 
-DEFAULT_BINS = {2: 36, 3: 64}
-"""Angles round the circle; random elements in space."""
 TRANSITIONS = 1000
 EXCESS_TRANSITIONS, EXCESS_ELEMENTS = 64, 16
 
@@ -130,14 +126,12 @@ def sweep(
     chosen = fitting_group(loaded, group)
     world = loaded.world
     larger = chosen not in world.group
-    settings: Any = loaded.world.config  # type: ignore[attr-defined]
     broken = not world.equivariant
-    ball = settings.ball if isinstance(settings, FieldConfig) else None
     data = held_out(loaded, transitions, seed)
     if larger or broken:
         # A world that is stepped afresh starts from what an observation shows, so the straight set does as well.
         data = replace(data, next_observation=world.step(data.observation, data.action))
-    entries = orbit_bins(chosen, bins or DEFAULT_BINS[chosen.d], seed, settings.wedge, ball=ball)
+    entries = [OrbitBin.of(entry, first=k == 0) for k, entry in enumerate(chosen.bins(bins, seed, world.coverage))]
     readouts = Readouts.of_run(loaded)
     measured = []
     for entry in entries:

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from equiwm.config import PlanningConfig
-from equiwm.planning.arena import Arena, Tasks
 from equiwm.planning.cem import CEM
 from equiwm.planning.costs import Objective
 from equiwm.planning.mppi import MPPI
 from equiwm.planning.sampling import PlanSeed, SamplingPlanner
+from equiwm.planning.task import ControlTask, Tasks
 from equiwm.planning.variants import Variant
 from equiwm.symmetry.groups import Elements
 from equiwm.symmetry.reps import Rep
@@ -68,38 +68,38 @@ class PlannerPolicy:
     """Plans with random numbers of its own for each episode, which go on from plan to plan.
 
     Args:
-        arena: the world, from whose observations the frames are read.
+        control: the world's tasks, which read frames off its observations.
         planner: the planner.
         variant: whose frame the noise is drawn in.
         goal: the cost of a plan.
         action_rep: A vectors in d dimensions.
         seeds: one an episode; an episode and its turned copy have the same.
-        told: the elements that the scenes were turned by; only the variant `paper` looks at them.
+        oracle: the elements that the scenes were turned by; only the variant `paper` looks at them.
         shrink: a plan ends with the episode at the latest. A plan of constant length, whose cost looks at its end, is
             never in a hurry: with 12 steps, renewed every 6, half of the way is left each time.
     """
 
     def __init__(
         self,
-        arena: Arena,
+        control: ControlTask,
         planner: SamplingPlanner,
         variant: Variant,
         goal: Goal,
         action_rep: Rep,
         seeds: Sequence[PlanSeed],
-        told: Elements,
+        oracle: Elements,
         shrink: bool,
     ) -> None:
-        self._arena, self._planner, self._variant, self._goal = arena, planner, variant, goal
-        self._action_rep, self._told, self._shrink = action_rep, told, shrink
+        self._control, self._planner, self._variant, self._goal = control, planner, variant, goal
+        self._action_rep, self._oracle, self._shrink = action_rep, oracle, shrink
         self._generators = [np.random.default_rng(seed) for seed in seeds]
 
     def __call__(self, observation: Tensor, goal: Tensor, remaining: int) -> Tensor:
         planner = self._planner
         if self._shrink and remaining < planner.horizon:
             planner = replace(planner, horizon=remaining)
-        axes = self._arena.frames(observation).axes if self._variant.frame == "state" else None
-        frame = self._variant.noise_frame(state=axes, told=self._told)
+        axes = self._control.frames(observation).axes if self._variant.frame == "state" else None
+        frame = self._variant.noise_frame(state=axes, oracle=self._oracle)
         objective = self._goal(observation, goal, planner.horizon)
         return planner.plan(objective, self._action_rep, self._generators, frame=frame).actions
 
@@ -120,17 +120,17 @@ class ReplayPolicy:
         return self._actions[:, self._steps - remaining :]
 
 
-def run_episodes(arena: Arena, tasks: Tasks, policy: Policy, *, steps: int, replan: int) -> Episodes:
+def run_episodes(control: ControlTask, tasks: Tasks, policy: Policy, *, steps: int, replan: int) -> Episodes:
     """T episodes side by side: every `replan` steps the policy sees where they are and says what to do next.
 
     Args:
-        arena: the world.
+        control: the world's tasks.
         tasks: T tasks.
         policy: gives at least one action at a time.
         steps: control steps S of an episode.
         replan: actions of a plan that are carried out.
     """
-    simulation = arena.begin(tasks)
+    simulation = control.begin(tasks)
     observations = [simulation.observation.clone()]
     while len(observations) <= steps:
         remaining = steps + 1 - len(observations)

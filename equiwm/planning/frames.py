@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from equiwm.checks import as_finite
 from equiwm.errors import DataError
 
 LEAST_SINE = 1e-6
@@ -45,7 +46,7 @@ def planar_frames(direction: Tensor) -> Frames:
     Raises:
         DataError: another shape, or numbers that are not finite.
     """
-    v = _finite(direction, (2,), "direction")
+    v = _rows(direction, (2,), "direction")
     length = v.norm(dim=-1, keepdim=True)
     degenerate = length[:, 0] == 0.0
     u = torch.where(degenerate[:, None], v.new_tensor([1.0, 0.0]), v / length)
@@ -73,7 +74,7 @@ class CloudFrames:
         Raises:
             DataError: not clouds of at least 3 points, not finite, or all of them collinear.
         """
-        x = _finite(clouds, (clouds.shape[-2] if clouds.dim() == 3 else 0, 3), "training cloud")
+        x = _rows(clouds, (clouds.shape[-2] if clouds.dim() == 3 else 0, 3), "training cloud")
         centred = x - x.mean(-2, keepdim=True)
         gram = torch.einsum("npd,nqd->pq", centred, centred) / max(len(x), 1)
         values, vectors = torch.linalg.eigh(gram)  # ascending
@@ -89,7 +90,7 @@ class CloudFrames:
         Raises:
             DataError: another shape, or numbers that are not finite.
         """
-        x = _finite(clouds, (self.weights.shape[-1], 3), "cloud")
+        x = _rows(clouds, (self.weights.shape[-1], 3), "cloud")
         centred = x - x.mean(-2, keepdim=True)
         first, second = (self.weights @ centred).unbind(-2)
         # A coincident cloud far from the origin keeps the rounding of its centroid: that is no size.
@@ -111,9 +112,6 @@ def _axis(vector: Tensor, size: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
     return torch.where(short, lab, vector / length), short[:, 0]
 
 
-def _finite(value: Tensor, shape: tuple[int, ...], what: str) -> Tensor:
-    if value.dim() != 1 + len(shape) or value.shape[1:] != shape:
-        raise DataError(f"a {what} has shape (T, {', '.join(map(str, shape))}); got {tuple(value.shape)}.")
-    if not bool(value.isfinite().all()):
-        raise DataError(f"a {what} is finite numbers; got {int((~value.isfinite()).sum())} that are not.")
-    return value.detach().cpu().double()
+def _rows(value: Tensor, shape: tuple[int, ...], what: str) -> Tensor:
+    """A `what` (*shape) a task, (T, *shape), as finite float64 on the CPU."""
+    return as_finite(value.detach(), (*value.shape[:1], *shape), what, single=True)

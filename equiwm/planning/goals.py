@@ -7,15 +7,16 @@ from torch import Tensor
 
 from equiwm.config import PlanningConfig
 from equiwm.errors import ConfigError
+from equiwm.models.clouds import centred
 from equiwm.models.world_model import IdentityEncoder, WorldModel
-from equiwm.planning.arena import Arena
 from equiwm.planning.control import Goal
 from equiwm.planning.costs import LatentGoal, Objective, ProcrustesGoal, Term
 from equiwm.planning.rollouts import compile_rollout
-from equiwm.worlds.cloud.world import Cloud
+from equiwm.planning.task import ControlTask
+from equiwm.symmetry.reps import Rep
 
 
-def goal_kind(config: PlanningConfig, model: WorldModel, arena: Arena) -> str:
+def goal_kind(config: PlanningConfig, model: WorldModel, control: ControlTask) -> str:
     """`pose`, `latent` or `procrustes`: the configured goal, or what the model can express where it is null.
 
     Raises:
@@ -23,15 +24,15 @@ def goal_kind(config: PlanningConfig, model: WorldModel, arena: Arena) -> str:
     """
     is_state = isinstance(model.encoder, IdentityEncoder)
     rep = model.observation_rep
-    has_pose = _pose_term(config, arena, torch.ones(1, rep.multiplicity, rep.d)) is not None
+    has_pose = _pose_term(config, control, torch.ones(1, rep.multiplicity, rep.d)) is not None
     if config.goal == "pose" and not (is_state and has_pose):
         lacks = "the state shows no pose" if is_state else f"the latent ({model.latent_rep}) is not the state"
         raise ConfigError(f"goal pose: {lacks}, so the pose that a plan leads to is not known; ask for --goal latent.")
     return config.goal or ("pose" if is_state and has_pose else "latent")
 
 
-def _pose_term(config: PlanningConfig, arena: Arena, goal: Tensor) -> Term | None:
-    return arena.pose_term(goal, running=config.running, approach=config.approach, weight=config.position_weight)
+def _pose_term(config: PlanningConfig, control: ControlTask, goal: Tensor) -> Term | None:
+    return control.pose_term(goal, running=config.running, approach=config.approach, weight=config.position_weight)
 
 
 def _terms(kind: str, config: PlanningConfig, latent: Tensor) -> list[Term]:
@@ -40,14 +41,14 @@ def _terms(kind: str, config: PlanningConfig, latent: Tensor) -> list[Term]:
     return [LatentGoal(latent, running=config.running)]
 
 
-def model_goal(config: PlanningConfig, kind: str, model: WorldModel, arena: Arena) -> Goal:
+def model_goal(config: PlanningConfig, kind: str, model: WorldModel, control: ControlTask) -> Goal:
     """The cost of what the model predicts, and beside a latent goal the centroid's, where the world gives it.
 
     Args:
         config: weights of the terms.
         kind: of the goal (`goal_kind`).
         model: in the dtype and on the device to evaluate in.
-        arena: the world.
+        control: the world's tasks.
     """
     rollout = compile_rollout(model)
     parameter = next(model.parameters())
@@ -56,24 +57,26 @@ def model_goal(config: PlanningConfig, kind: str, model: WorldModel, arena: Aren
     def goal(observation: Tensor, wanted: Tensor, horizon: int) -> Objective:
         latent, aim = (model.encode(part.to(parameter)) for part in (observation, wanted))
         if kind == "pose":
-            pose = _pose_term(config, arena, wanted)
+            pose = _pose_term(config, control, wanted)
             assert pose is not None  # goal_kind has refused the others
             return Objective([pose], rollout, latent)
         return Objective(
-            [*_terms(kind, config, aim), *_centroid(config, arena, observation, wanted, horizon)], rollout, latent
+            [*_terms(kind, config, aim), *_centroid(config, control, observation, wanted, horizon)], rollout, latent
         )
 
     return goal
 
 
-def _centroid(config: PlanningConfig, arena: Arena, observation: Tensor, wanted: Tensor, horizon: int) -> list[Term]:
+def _centroid(
+    config: PlanningConfig, control: ControlTask, observation: Tensor, wanted: Tensor, horizon: int
+) -> list[Term]:
     if not config.centroid:
         return []
-    term = arena.centroid_term(observation, wanted, weight=config.centroid, horizon=horizon)
+    term = control.centroid_term(observation, wanted, weight=config.centroid, horizon=horizon)
     return [] if term is None else [term]
 
 
-def centroid_goal(config: PlanningConfig, arena: Arena) -> Goal:
+def centroid_goal(config: PlanningConfig, control: ControlTask) -> Goal:
     """The cost of the centroid alone, in closed form: what control comes to without a world model.
 
     Raises:
@@ -81,7 +84,7 @@ def centroid_goal(config: PlanningConfig, arena: Arena) -> Goal:
     """
 
     def goal(observation: Tensor, wanted: Tensor, horizon: int) -> Objective:
-        term = arena.centroid_term(observation, wanted, weight=config.centroid or 1.0, horizon=horizon)
+        term = control.centroid_term(observation, wanted, weight=config.centroid or 1.0, horizon=horizon)
         if term is None:
             raise ConfigError("this world does not give its centroid in closed form.")
         return Objective([term])
@@ -89,26 +92,47 @@ def centroid_goal(config: PlanningConfig, arena: Arena) -> Goal:
     return goal
 
 
-class _TrueClouds:
-    """The rollout of the cloud world itself: its latent is the centred cloud."""
+class TrueRollout:
+    """The world's own dynamics as a rollout: its latent is the observation, points less their mean.
 
-    def __init__(self, world: Cloud) -> None:
-        self._world = world
+    Args:
+        control: the world's tasks, which can `simulate`.
+        rep: of the observations.
+    """
+
+    def __init__(self, control: ControlTask, rep: Rep) -> None:
+        self._control, self._rep = control, rep
+
+    def encode(self, observation: Tensor) -> Tensor:
+        """(T, C, d) -> (T, C d)."""
+        return centred(observation, self._rep).flatten(1)
 
     def __call__(self, latent: Tensor, actions: Tensor) -> Tensor:
-        clouds = latent.unflatten(-1, (-1, 3))[:, None]
-        plans = actions[..., 0, :] if len(self._world.action_shape) == 1 else actions
-        points = self._world.rollout(clouds, plans)[:, :, 1:]
-        return (points - points.mean(-2, keepdim=True)).permute(0, 2, 3, 4, 1)
+        """See `rollouts.Rollout`.
+
+        Raises:
+            ConfigError: a world that does not simulate plans.
+        """
+        found = self._control.simulate(latent.unflatten(-1, (-1, self._rep.d)), actions)
+        if found is None:
+            raise ConfigError("this world does not simulate plans: it has no line of its true dynamics.")
+        return centred(found, self._rep).permute(0, 2, 3, 4, 1)
 
 
-def dynamics_goal(config: PlanningConfig, kind: str, arena: Arena, world: Cloud) -> Goal:
-    """The same cost, of the true clouds in place of latents: what control comes to with a perfect model."""
-    rollout = _TrueClouds(world)
+def dynamics_goal(config: PlanningConfig, kind: str, control: ControlTask, rep: Rep) -> Goal:
+    """The same cost, of true observations in place of latents: what control comes to with a perfect model.
+
+    Args:
+        config: weights of the terms.
+        kind: of the goal (`goal_kind`).
+        control: the world's tasks.
+        rep: of the observations.
+    """
+    rollout = TrueRollout(control, rep)
 
     def goal(observation: Tensor, wanted: Tensor, horizon: int) -> Objective:
-        centred, aim = ((part - part.mean(-2, keepdim=True)).flatten(1) for part in (observation, wanted))
-        terms = [*_terms(kind, config, aim), *_centroid(config, arena, observation, wanted, horizon)]
-        return Objective(terms, rollout, centred)
+        terms = [*_terms(kind, config, rollout.encode(wanted))]
+        terms += _centroid(config, control, observation, wanted, horizon)
+        return Objective(terms, rollout, rollout.encode(observation))
 
     return goal

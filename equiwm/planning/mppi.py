@@ -18,15 +18,13 @@ class MPPI(SamplingPlanner):
         m <- sum_n w_n a_n / sum_n w_n,  w_n = exp(-(c_n - min c) / (temperature std(c)))
 
     with exponents on a grid that rounding does not reach (`refit.softmin_weights`). The spread is refitted
-    with the same weights, or, without `adapt`, stays as it was, as in Williams et al. 2017. Constraint, refit and
-    frame are as in CEM.
+    with the same weights (in Williams et al. 2017 it stays as it was). Constraint, refit and frame are as in CEM.
 
     Raises:
         ConfigError: a setting out of its range.
     """
 
     temperature: float = 0.1
-    adapt: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -37,4 +35,4 @@ class MPPI(SamplingPlanner):
         return softmin_weights(costs, self.temperature)
 
     def next_spread(self, samples: Tensor, weights: Tensor, mean: Tensor, old: Tensor) -> Tensor:
-        return self._refitted(samples, weights, mean) if self.adapt else old
+        return self._refitted(samples, weights, mean)

@@ -105,8 +105,8 @@ def initial_spread(sigma: float, refit: Refit, shape: tuple[int, int, int, int])
     return torch.full((*shape[:-1], 1 if refit == "isotropic" else d, 1), sigma, dtype=torch.float64)
 
 
-def spread(samples: Tensor, weights: Tensor, mean: Tensor, refit: Refit, floor: float) -> Tensor:
-    """How far the weighted samples lie from their mean, per step and channel, at least `floor`.
+def spread(samples: Tensor, weights: Tensor, mean: Tensor, refit: Refit) -> Tensor:
+    """How far the weighted samples lie from their mean, per step and channel.
 
     isotropic: sigma = sqrt(E |a - mean|^2 / d), (T, H, A, 1, 1): turns with the scene.
     full: S^(1/2), the symmetric root of the covariance S, (T, H, A, d, d): (R S R^T)^(1/2) = R S^(1/2) R^T.
@@ -116,11 +116,11 @@ def spread(samples: Tensor, weights: Tensor, mean: Tensor, refit: Refit, floor: 
     if refit == "full":
         share = (weights / weights.sum(-1, keepdim=True))[:, None, None, None]
         values, vectors = torch.linalg.eigh((difference * share) @ difference.transpose(-1, -2))
-        return (vectors * values.clamp_min(floor**2).sqrt()[..., None, :]) @ vectors.transpose(-1, -2)
+        return (vectors * values.clamp_min(0.0).sqrt()[..., None, :]) @ vectors.transpose(-1, -2)
     variance = weighted_mean(difference.square_(), weights)
     if refit == "isotropic":
         variance = variance.mean(-2, keepdim=True)
-    return variance.sqrt().clamp_min(floor)
+    return variance.sqrt()
 
 
 def scattered(noise: Tensor, spread: Tensor, refit: Refit) -> Tensor:

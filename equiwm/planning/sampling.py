@@ -44,20 +44,6 @@ class Plan:
     cost: Tensor
 
 
-def shifted(actions: Tensor, steps: int) -> Tensor:
-    """The plan (T, H, A, d) after `steps` of it were executed, padded with zero actions: a warm start.
-
-    Zeros are invariant, and for a world that moves by its actions they mean "stay".
-
-    Raises:
-        DataError: `steps` is negative.
-    """
-    if steps < 0:
-        raise DataError(f"shifted: got {steps} steps, expected at least 0.")
-    steps = min(steps, actions.shape[1])
-    return torch.cat([actions[:, steps:], torch.zeros_like(actions[:, :steps])], 1)
-
-
 @dataclass(frozen=True)
 class SamplingPlanner(ABC):
     """Samples a_n = C(m + S Q eps_n), eps_n ~ N(0, I), scores them, and refits m and S to the weighted samples.
@@ -72,7 +58,6 @@ class SamplingPlanner(ABC):
         samples: N, samples an iteration.
         iterations: number of refits.
         sigma: initial standard deviation of every coordinate, in units of the action.
-        floor: the spread never falls below it.
         constraint: `ball` (|a| <= 1, every channel) or `box` (|a_i| <= 1).
         refit: `isotropic` (one sigma a step and channel), `full` (a covariance) or `axis` (a sigma an axis).
 
@@ -84,7 +69,6 @@ class SamplingPlanner(ABC):
     samples: int = 300
     iterations: int = 6
     sigma: float = 0.8
-    floor: float = 0.0
     constraint: Constraint = "ball"
     refit: Refit = "isotropic"
 
@@ -92,10 +76,8 @@ class SamplingPlanner(ABC):
         for name in ("horizon", "samples", "iterations"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"planning.{name}: got {getattr(self, name)}, expected at least 1.")
-        if not self.sigma > 0.0 or not 0.0 <= self.floor <= self.sigma:
-            raise ConfigError(
-                f"planning.sigma: got {self.sigma:g} (floor {self.floor:g}), expected sigma > 0, 0 <= floor <= sigma."
-            )
+        if not self.sigma > 0.0:
+            raise ConfigError(f"planning.sigma: got {self.sigma:g}, expected a positive number.")
         for name, known in (("constraint", ("ball", "box")), ("refit", ("isotropic", "full", "axis"))):
             if getattr(self, name) not in known:
                 raise ConfigError(f"planning.{name}: got {getattr(self, name)!r}, expected one of {', '.join(known)}.")
@@ -125,7 +107,7 @@ class SamplingPlanner(ABC):
             action_rep: A vectors in d dimensions.
             seeds: one a task.
             frame: (T, d, d), orthogonal, columns the axes in which the noise is drawn; None is the laboratory's.
-            start: (T, H, A, d), the plan to begin from (a warm start: see `shifted`); None is zero.
+            start: (T, H, A, d), the plan to begin from (a warm start); None is zero.
 
         Raises:
             DataError: actions that are not vectors alone, no task, or `frame`, `start` or costs of another shape.
@@ -159,7 +141,7 @@ class SamplingPlanner(ABC):
         return Plan(mean[..., 0], best)
 
     def _refitted(self, samples: Tensor, weights: Tensor, mean: Tensor) -> Tensor:
-        return spread(samples, weights, mean, self.refit, self.floor)
+        return spread(samples, weights, mean, self.refit)
 
 
 def _as(value: Tensor, shape: tuple[int, ...], what: str) -> Tensor:

@@ -20,30 +20,30 @@ class Variant:
         name: `equivariant`, `paper` or `ordinary`.
         constraint: ball or box.
         refit: of the spread.
-        frame: where the axes of the noise come from: read off the `state`, `told` (the rotation that the scene was
+        frame: where the axes of the noise come from: read off the `state`, an `oracle` (the rotation that the scene was
             turned by), or the `laboratory`.
     """
 
     name: str
     constraint: Constraint
     refit: Refit
-    frame: Literal["state", "told", "laboratory"]
+    frame: Literal["state", "oracle", "laboratory"]
 
-    def noise_frame(self, *, state: Tensor | None = None, told: Elements | None = None) -> Tensor | None:
+    def noise_frame(self, *, state: Tensor | None = None, oracle: Elements | None = None) -> Tensor | None:
         """The `frame` argument of `SamplingPlanner.plan`.
 
         Args:
             state: (T, d, d) axes read off the states (`frames`); used by `equivariant`.
-            told: T elements g = (R, t) that the scenes were turned by; used by `paper`.
+            oracle: T elements g = (R, t) that the scenes were turned by; used by `paper`.
 
         Raises:
             ConfigError: what this variant uses was not given.
         """
         if self.frame == "laboratory":
             return None
-        axes = state if self.frame == "state" else told.linear if told is not None else None
+        axes = state if self.frame == "state" else oracle.linear if oracle is not None else None
         if axes is None:
-            what = "a frame read off the state" if self.frame == "state" else "told the rotation of the scene"
+            what = "a frame read off the state" if self.frame == "state" else "the rotation of the scene"
             raise ConfigError(f"planner '{self.name}' has to be given {what}.")
         return axes
 
@@ -52,7 +52,7 @@ VARIANTS = {
     variant.name: variant
     for variant in (
         Variant("equivariant", "ball", "isotropic", "state"),
-        Variant("paper", "ball", "isotropic", "told"),
+        Variant("paper", "ball", "isotropic", "oracle"),
         Variant("ordinary", "box", "axis", "laboratory"),
     )
 }

@@ -1,94 +1,281 @@
-"""The matrix groups SO(2), O(2), SO(3), O(3), SE(2), SE(3) and batches of their elements.
+"""Groups as values: what any group can be asked, and the Euclidean groups of the plane and of space.
 
-An element is a pair g = (R, t): it acts on points as x -> R x + t and on vectors as v -> R v. Elements are built
-in float64 and cast once, where they are applied (`Rep.transform`): a rotation built in float32 is orthogonal only
-to 1e-7, and that error would be read as the model's.
+A group of one's own is a subclass of `Group` with a name, a dimension, `sample` and `contains`; everything else has a
+default, and `check_group` (`equiwm.symmetry.laws`) refuses one that breaks the laws. Finite groups are made by
+`FiniteGroup.generated_by` (`equiwm.symmetry.finite`), groups about an axis of space by `about`, products by `A * B`.
 """
 
 from __future__ import annotations
 
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from equiwm.errors import GroupError, nearest
+from equiwm.errors import GroupError
+from equiwm.symmetry.bins import OrbitBin
+from equiwm.symmetry.coverage import Arc, Coverage, Shell
+from equiwm.symmetry.elements import (
+    Elements,
+    Seed,
+    haar_rotations,
+    identities,
+    planar_rotations,
+    rotations,
+)
+from equiwm.symmetry.generators import Generators, discrete
 
-Seed = int | np.random.Generator
-"""A seed, or a generator that is drawn from (and so advanced)."""
+TOLERANCE = 1e-9
+"""How far a matrix may be from orthogonal, or from an element, to count as one."""
+CIRCLE, DRAWS = 36, 64
+"""Bins of a sweep unless it is said otherwise: angles of a circle, random elements."""
+LADDER = {"small translation": (2.0, -1.5, 1.0), "large translation": (10.0, -8.0, 6.0)}
+"""Translations of the ladder of SE(3), in the units of the points (paper, section 5); the plane takes the first two."""
+
+_PROBES = 16
 
 
-@dataclass(frozen=True, eq=False)
-class Elements:
-    """A batch of group elements g = (R, t).
+class Group(ABC):
+    """A group of rigid motions of a space, of permutations of an axis of items, or of both.
+
+    A subclass sets `name` and `d` (and `items`) and defines `sample` and `contains`.
 
     Attributes:
-        linear: R, orthogonal, shape (..., d, d), float64.
-        translation: t, shape (..., d), float64; zero where the group has no translations.
+        name: lower-case name, as the command line takes it (`so2`, `c5z`).
+        d: dimension of the space it acts on; 0 where it only permutes.
+        items: number of items it permutes; 0 for none.
     """
 
-    linear: Tensor
-    translation: Tensor
+    name: str
+    d: int
+    items: int = 0
+
+    @abstractmethod
+    def sample(self, n: int, seed: Seed, *, sigma: float = 1.0) -> Elements:
+        """`n` elements, batch shape (n,): spread over the whole group, by the Haar measure where it is compact.
+
+        Args:
+            n: how many.
+            seed: a seed, or a generator that is drawn from.
+            sigma: standard deviation of every coordinate of the translations, where the group has them.
+        """
+
+    @abstractmethod
+    def contains(self, g: Elements) -> Tensor:
+        """Which elements are in the group (to 1e-9), bool of shape g.shape."""
+
+    @staticmethod
+    def parse(name: str) -> Group:
+        """The group of that name, in any case and with or without brackets: `so2`, `SO(2)`, `c5z`, `so3*s5`.
+
+        The names stand in `equiwm.symmetry.named`, which knows every family of groups.
+
+        Raises:
+            GroupError: no such group.
+        """
+        # By name, here and below: the families are subclasses of this class, and their modules import this one.
+        group: Group = importlib.import_module("equiwm.symmetry.named").parse_group(name)
+        return group
+
+    def about(self, axis: str | Sequence[float] = "z") -> Group:
+        """A group of the plane laid about an axis of space, as `equiwm.symmetry.about` says: `SO2.about("z")`.
+
+        Args:
+            axis: x, y, z or a direction of three numbers.
+
+        Raises:
+            GroupError: a group that is not of the plane, or no axis.
+        """
+        group: Group = importlib.import_module("equiwm.symmetry.about").about(self, axis)
+        return group
+
+    def __mul__(self, other: Group) -> Group:
+        """The product of two groups, as `equiwm.symmetry.product_group` says: `SO3 * Group.parse("s5")`.
+
+        Raises:
+            GroupError: groups that have none.
+        """
+        group: Group = importlib.import_module("equiwm.symmetry.product_group").product(self, other)
+        return group
+
+    def __str__(self) -> str:
+        return self.name
+
+    # What it is
 
     @property
-    def d(self) -> int:
-        """Dimension of the space the elements act on."""
-        return self.linear.shape[-1]
+    def order(self) -> int | None:
+        """How many elements it has; None where they are infinitely many."""
+        return None
 
     @property
-    def shape(self) -> torch.Size:
-        """Batch shape: () for a single element."""
-        return self.linear.shape[:-2]
-
-    def __len__(self) -> int:
-        return self.linear.shape[0] if self.shape else 1
-
-    def __getitem__(self, index: object) -> Elements:
-        """Index the batch shape, as a tensor of that shape would be indexed (`g[3]`, `g[:, None]`, `g[mask]`)."""
-        index = index if isinstance(index, tuple) else (index,)
-        if Ellipsis not in index:
-            index = (*index, Ellipsis)
-        return Elements(self.linear[(*index, slice(None), slice(None))], self.translation[(*index, slice(None))])
-
-    def __matmul__(self, other: Elements) -> Elements:
-        """Compose: (g @ h) x = g (h x), hence (R_g R_h, R_g t_h + t_g). Batch shapes broadcast."""
-        moved = (self.linear @ other.translation[..., None])[..., 0]
-        return Elements(self.linear @ other.linear, moved + self.translation)
-
-    def inverse(self) -> Elements:
-        """g^-1 = (R^T, -R^T t)."""
-        transpose = self.linear.transpose(-1, -2)
-        return Elements(transpose, -(transpose @ self.translation[..., None])[..., 0])
+    def is_finite(self) -> bool:
+        """Whether it has finitely many elements."""
+        return self.order is not None
 
     @property
-    def determinant(self) -> Tensor:
-        """det R, exactly +1 or -1, shape (...)."""
-        return torch.linalg.det(self.linear).sign()
+    def generators(self) -> Generators:
+        """What generates it. By default elements that are drawn, which generate a dense part of it."""
+        return discrete(self.sample(_PROBES, 0))
 
     @property
-    def angle_deg(self) -> Tensor:
-        """Geodesic angle in degrees from the identity, in [0, 180]; of det(R) R where R reflects (d = 3)."""
-        rotation = self.linear * (self.determinant[..., None, None] if self.d == 3 else 1.0)
-        if self.d == 2:
-            return torch.rad2deg(torch.atan2(rotation[..., 1, 0], rotation[..., 0, 0]).abs())
-        magnitude = Rotation.from_matrix(rotation.reshape(-1, 3, 3).numpy()).magnitude()
-        return torch.rad2deg(torch.from_numpy(np.atleast_1d(magnitude)).reshape(self.shape))
+    def reflections(self) -> bool:
+        """Whether some R has determinant -1."""
+        return bool((self._probes().determinant < 0).any())
 
+    @property
+    def translations(self) -> bool:
+        """Whether some t is not zero."""
+        return bool(self._probes().moves.any())
 
-def _planar(angles_rad: np.ndarray) -> Tensor:
-    cos, sin = torch.as_tensor(np.cos(angles_rad)), torch.as_tensor(np.sin(angles_rad))
-    return torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)
+    def _probes(self) -> Elements:
+        """Elements that a group has to contain, if this one is to be a subgroup: generators, flows and draws."""
+        parts = [self.generators.elements(), self.sample(_PROBES, 0)]
+        return Elements.cat([part.acting_on(self.d, self.items) for part in parts])
+
+    def __contains__(self, other: object) -> bool:
+        """Whether `other` is a subgroup: `SO2 in SE2`.
+
+        Answered by elements: the generators of `other`, elements of its one-parameter subgroups and elements drawn
+        from it, translations among them, all have to be in this group.
+        """
+        if not isinstance(other, Group) or other.d not in (0, self.d) or other.items not in (0, self.items):
+            return False
+        if other is self:
+            return True
+        return bool(self.contains(other._probes().acting_on(self.d, self.items)).all())
+
+    # Elements
+
+    def elements(
+        self, linear: Tensor, translation: Tensor | None = None, permutation: Tensor | None = None
+    ) -> Elements:
+        """Elements from matrices (..., d, d) and, if the group has them, translations (..., d), permutations (..., n).
+
+        Raises:
+            GroupError: a shape that does not fit, a matrix that is not orthogonal to 1e-9, or what is not in the group.
+        """
+        linear = linear.to(torch.float64)
+        if linear.shape[-2:] != (self.d, self.d):
+            raise GroupError(f"{self} has {self.d} x {self.d} matrices; got shape {tuple(linear.shape)}.")
+        identity = torch.eye(self.d, dtype=torch.float64)
+        if not torch.allclose(linear.mT @ linear, identity.expand_as(linear), rtol=0, atol=TOLERANCE):
+            raise GroupError(f"not an element of {self}: the matrix is not orthogonal to 1e-9 (build it in float64).")
+        if translation is None:
+            translation = torch.zeros(linear.shape[:-1], dtype=torch.float64)
+        if permutation is not None and permutation.shape[-1] != self.items:
+            raise GroupError(f"{self} permutes {self.items} items; got a permutation of {permutation.shape[-1]}.")
+        g = Elements(linear, translation.to(torch.float64).expand(linear.shape[:-1]), permutation)
+        if not bool(self.contains(g).all()):
+            raise GroupError(f"not an element of {self}: {self._lacks(g)}.")
+        return g
+
+    def _lacks(self, g: Elements) -> str:
+        """Why some of the elements are not in the group, in a few words."""
+        if not self.reflections and bool((g.determinant < 0).any()):
+            return "the matrix reflects (determinant -1)"
+        if not self.translations and bool(g.moves.any()):
+            return "it has no translations"
+        return "it is none of its motions"
+
+    def identity(self, *shape: int) -> Elements:
+        """The identity element, repeated over a batch shape."""
+        return identities(self.d, shape, self.items)
+
+    def rotation(self, angles_deg: float | np.ndarray | Sequence[float] | Tensor, axis: str | None = None) -> Elements:
+        """Rotations by `angles_deg` (degrees): of the plane, or about the `axis` x, y or z (the default) of space.
+
+        Raises:
+            GroupError: they are not in the group.
+        """
+        return self.elements(rotations(angles_deg, self.d, axis or "z").linear)
+
+    def wedge(self, n: int, seed: Seed, *, low: float, high: float) -> Elements:
+        """`n` rotations by an angle uniform in [low, high) degrees, as `Arc` draws them.
+
+        Raises:
+            GroupError: not low < high <= low + 360, or rotations that are not in the group.
+        """
+        return self.elements(Arc(low, high, self.d).sample(n, seed).linear)
+
+    def ball(self, n: int, seed: Seed, *, outer: float, inner: float = 0.0) -> Elements:
+        """`n` rotations by a geodesic angle in [inner, outer] degrees, as `Shell` draws them.
+
+        Raises:
+            GroupError: not 0 <= inner < outer <= 180, or rotations that are not in the group.
+        """
+        return self.elements(Shell(inner, outer, self.d).sample(n, seed).linear)
+
+    def orbit(self, n: int, seed: Seed = 0, *, sigma: float = 1.0) -> Elements:
+        """`n` elements that spread over the group, the identity first; the others are drawn from `seed`."""
+        return Elements.cat([self.identity(1), self.sample(n, seed, sigma=sigma)[1:]])
+
+    def cosets(self, n: int, seed: Seed, *, sigma: float = 1.0) -> dict[str, Elements]:
+        """Elements that do one thing at a time, by what they do: what an audit tells apart.
+
+        Of each of `n` drawn elements (R, t, p) the parts (R, 0, 1), (1, t, 1) and (1, 0, p) are kept where they are
+        in the group and do something: `rotation` and `reflection` (by the determinant of R), `translation`,
+        `permutation`. An element whose R or p is not in the group alone (a mirror that exchanges legs) is kept
+        whole, as `rotation and permutation` or `reflection and permutation`.
+
+        Returns:
+            Non-empty batches by name.
+        """
+        drawn = self.sample(n, seed, sigma=sigma).acting_on(self.d, self.items)
+        still = self.identity(len(drawn))
+        turned = Elements(drawn.linear, still.translation, still.permutation)
+        moved = Elements(still.linear, drawn.translation, still.permutation)
+        permuted = Elements(still.linear, still.translation, drawn.permutation)
+        alone = self.contains(turned)
+        mirrored = drawn.determinant < 0
+        kept = {
+            "rotation": turned[turned.turns & ~mirrored & alone],
+            "reflection": turned[mirrored & alone],
+            "translation": moved[moved.moves & self.contains(moved)],
+            "permutation": permuted[permuted.permutes & self.contains(permuted)],
+            "rotation and permutation": drawn[drawn.turns & ~mirrored & ~alone],
+            "reflection and permutation": drawn[mirrored & ~alone],
+        }
+        return {name: part for name, part in kept.items() if len(part)}
+
+    # The bins of a sweep
+
+    def bins(self, n: int | None, seed: Seed, coverage: Coverage) -> list[OrbitBin]:
+        """The bins of a sweep, the identity first: the group's named elements, then `n` drawn ones if it has too many.
+
+        Args:
+            n: angles of a circle, or elements that are drawn; None is 36 angles, or 64 elements (36 in the plane).
+            seed: of the drawn ones.
+            coverage: what training has seen.
+        """
+        n = n or (CIRCLE if self.d == 2 or not self.draws else DRAWS)
+        named = [OrbitBin.of(element, label, coverage) for label, element in self.named(n, seed)]
+        if not self.draws:
+            return named
+        drawn = self.sample(n, seed)
+        return named + [OrbitBin.of(drawn[k], f"random {k + 1}", coverage, drawn=True) for k in range(n)]
+
+    @property
+    def draws(self) -> bool:
+        """Whether its bins hold random elements after the named ones: they do not cover it."""
+        return True
+
+    def named(self, n: int, seed: Seed) -> list[tuple[str, Elements]]:
+        """The elements that every sweep has a bin for, with their labels, the identity first."""
+        return [("identity", self.identity())]
 
 
 @dataclass(frozen=True)
-class Group:
-    """One of the six groups. Use the constants of this module or `Group.parse`.
+class EuclideanGroup(Group):
+    """SO(d), O(d), SE(d) or E(d) of the plane or of space: all rotations, with or without reflections, translations.
 
     Attributes:
-        name: lower-case name, as the command line takes it (`so2`).
-        d: dimension of the space it acts on.
+        name: lower-case name.
+        d: 2 or 3.
         reflections: whether R may have determinant -1.
         translations: whether t may be non-zero.
     """
@@ -98,112 +285,52 @@ class Group:
     reflections: bool = False
     translations: bool = False
 
-    @staticmethod
-    def parse(name: str) -> Group:
-        """The group of that name, in any case and with or without brackets: `so2`, `SO(2)`.
-
-        Raises:
-            GroupError: no such group.
-        """
-        key = name.lower().replace("(", "").replace(")", "").strip()
-        if key not in GROUPS:
-            raise GroupError(f"unknown group '{name}': {nearest(key, GROUPS)}")
-        return GROUPS[key]
+    def __post_init__(self) -> None:
+        meant = f"{'' if self.reflections else 's'}{'e' if self.translations else 'o'}{self.d}"
+        if self.name != meant or self.d not in (2, 3):
+            raise GroupError(
+                f"'{self.name}' is not a Euclidean group of d = {self.d}: with these motions it is {meant}."
+            )
 
     def __str__(self) -> str:
         return f"{self.name[:-1].upper()}({self.d})"
 
-    def __contains__(self, other: object) -> bool:
-        """Whether `other` is a subgroup: `SO2 in SE2`."""
-        return (
-            isinstance(other, Group)
-            and other.d == self.d
-            and self.reflections >= other.reflections
-            and self.translations >= other.translations
-        )
+    def contains(self, g: Elements) -> Tensor:
+        eye = torch.eye(self.d, dtype=g.linear.dtype)
+        inside = ((g.linear.mT @ g.linear - eye).abs() <= TOLERANCE).flatten(-2).all(-1) & ~g.permutes
+        if not self.reflections:
+            inside &= g.determinant > 0
+        return inside if self.translations else inside & ~g.moves
 
-    def elements(self, linear: Tensor, translation: Tensor | None = None) -> Elements:
-        """Elements from matrices (..., d, d) and, if the group has them, translations (..., d).
+    def _lacks(self, g: Elements) -> str:
+        if not self.translations and bool(g.moves.any()):
+            return f"it has no translations; use {self.name.replace('o', 'e')}"
+        return super()._lacks(g)
 
-        Raises:
-            GroupError: a matrix that is not in the group (not orthogonal to 1e-9, or a reflection where there are
-                none), or a translation where there are none.
-        """
-        linear = linear.to(torch.float64)
-        if linear.shape[-2:] != (self.d, self.d):
-            raise GroupError(f"{self} has {self.d} x {self.d} matrices; got shape {tuple(linear.shape)}.")
-        identity = torch.eye(self.d, dtype=torch.float64)
-        if not torch.allclose(linear.transpose(-1, -2) @ linear, identity.expand_as(linear), rtol=0, atol=1e-9):
-            raise GroupError(f"not an element of {self}: the matrix is not orthogonal to 1e-9 (build it in float64).")
-        if not self.reflections and bool((torch.linalg.det(linear) < 0).any()):
-            raise GroupError(f"not an element of {self}: the matrix reflects (determinant -1).")
-        if translation is None:
-            translation = torch.zeros(linear.shape[:-1], dtype=torch.float64)
-        elif not self.translations:
-            raise GroupError(f"{self} has no translations; use se{self.d}.")
-        return Elements(linear, translation.to(torch.float64).expand(linear.shape[:-1]))
-
-    def identity(self, *shape: int) -> Elements:
-        """The identity element, repeated over a batch shape."""
-        return self.elements(torch.eye(self.d, dtype=torch.float64).expand(*shape, self.d, self.d))
-
-    def rotation(self, angles_deg: float | np.ndarray | Tensor, axis: str = "z") -> Elements:
-        """Rotations by `angles_deg` (degrees): of the plane, or about the `axis` x, y or z of space."""
-        radians = np.deg2rad(np.asarray(angles_deg, dtype=np.float64))
-        if self.d == 2:
-            return self.elements(_planar(radians))
-        matrices = Rotation.from_euler(axis, radians.reshape(-1, 1)).as_matrix()
-        return self.elements(torch.from_numpy(matrices.reshape(*radians.shape, 3, 3)))
+    @property
+    def generators(self) -> Generators:
+        """A mirror (x -> -x) where it reflects; infinitesimal rotations and translations."""
+        flip = torch.eye(self.d, dtype=torch.float64)
+        flip[0, 0] = -1.0
+        mirrors = self.identity(1)[:0]
+        if self.reflections:
+            mirrors = Elements(flip[None], flip.new_zeros(1, self.d))
+        return Generators.euclidean(self.d, mirrors, translations=self.translations)
 
     def sample(self, n: int, seed: Seed, *, sigma: float = 1.0) -> Elements:
         """`n` elements: R from the Haar measure, and t ~ N(0, sigma^2 I) where the group has translations."""
         rng = np.random.default_rng(seed)
-        if self.d == 2:
-            linear = _planar(rng.uniform(0.0, 2 * np.pi, n))
-        else:
-            linear = torch.from_numpy(Rotation.random(n, rng=rng).as_matrix())
-        return self._decorate(linear, rng, sigma)
+        return self._decorate(haar_rotations(n, rng, self.d), rng, sigma)
 
-    def _decorate(self, rotations: Tensor, rng: np.random.Generator, sigma: float) -> Elements:
-        """Give rotations their random reflections and translations, whichever the group has."""
-        n = len(rotations)
+    def _decorate(self, turns: Tensor, rng: np.random.Generator, sigma: float) -> Elements:
+        """Give rotations their random reflections and translations, where the group has them."""
+        n = len(turns)
         if self.reflections:
             flip = torch.eye(self.d, dtype=torch.float64).repeat(n, 1, 1)
             flip[:, 0, 0] = torch.from_numpy(rng.choice([-1.0, 1.0], n))
-            rotations = rotations @ flip
+            turns = turns @ flip
         translation = torch.from_numpy(rng.normal(0.0, sigma, (n, self.d))) if self.translations else None
-        return self.elements(rotations, translation)
-
-    def wedge(self, n: int, seed: Seed, *, low: float, high: float) -> Elements:
-        """`n` rotations by an angle uniform in [low, high) degrees: of the plane, or about z in space.
-
-        The complement of the wedge in the plane is the wedge `low=high, high=low + 360`.
-        """
-        if not low < high <= low + 360.0:
-            raise GroupError(f"a wedge needs low < high <= low + 360 degrees; got [{low:g}, {high:g}).")
-        return self.rotation(np.random.default_rng(seed).uniform(low, high, n))
-
-    def ball(self, n: int, seed: Seed, *, outer: float, inner: float = 0.0) -> Elements:
-        """`n` rotations from the Haar measure restricted to geodesic angles in [inner, outer] degrees.
-
-        The complement of the ball `outer=theta` is `inner=theta, outer=180`. The density of the angle is uniform
-        in the plane and proportional to 1 - cos(angle) in space.
-        """
-        if not 0.0 <= inner < outer <= 180.0:
-            raise GroupError(f"a ball needs 0 <= inner < outer <= 180 degrees; got [{inner:g}, {outer:g}].")
-        rng = np.random.default_rng(seed)
-        low, high = np.deg2rad([inner, outer])
-        if self.d == 2:
-            return self.elements(_planar(rng.uniform(low, high, n) * rng.choice([-1.0, 1.0], n)))
-        axis = rng.normal(size=(n, 3))
-        axis /= np.linalg.norm(axis, axis=1, keepdims=True)
-        # Exact by rejection: 1 - cos(x) <= x^2 / 2, and a density proportional to x^2 is inverted in closed form.
-        angles = np.empty(0)
-        while len(angles) < n:
-            proposal = np.cbrt(rng.uniform(low**3, high**3, 2 * n + 8))
-            keep = rng.uniform(0.0, 0.5 * proposal**2) < 1.0 - np.cos(proposal)
-            angles = np.concatenate([angles, proposal[keep]])
-        return self.elements(torch.from_numpy(Rotation.from_rotvec(angles[:n, None] * axis).as_matrix()))
+        return self.elements(turns, translation)
 
     def orbit(self, n: int, seed: Seed = 0, *, sigma: float = 1.0) -> Elements:
         """`n` elements that spread over the group, the identity first.
@@ -211,21 +338,63 @@ class Group:
         In the plane the rotations are by 360 k / n degrees, in space Haar draws from `seed`; reflections and
         translations, where the group has them, are drawn for all but the first.
         """
-        rng = np.random.default_rng(seed)
+        if self.d == 3:
+            return super().orbit(n, seed, sigma=sigma)
+        drawn = self._decorate(planar_rotations(2 * np.pi * np.arange(n) / n), np.random.default_rng(seed), sigma)
+        return Elements.cat([self.identity(1), drawn[1:]])
+
+    @property
+    def draws(self) -> bool:
+        """In the plane the circle is covered by its angles, unless there are translations."""
+        return self.d == 3 or self.translations
+
+    def named(self, n: int, seed: Seed) -> list[tuple[str, Elements]]:
+        """The circle for SO(2) and O(2), the paper's rotations for SO(3) and O(3), its ladder with translations."""
+        if self.translations:
+            return self._ladder(seed)
         if self.d == 2:
-            drawn = self._decorate(_planar(2 * np.pi * np.arange(n) / n), rng, sigma)
-        else:
-            drawn = self.sample(n, rng, sigma=sigma)
-        first = self.identity(1)
-        return Elements(
-            torch.cat([first.linear, drawn.linear[1:]]), torch.cat([first.translation, drawn.translation[1:]])
-        )
+            return circle(self, n)
+        return [
+            ("identity", self.identity()),
+            ("z45", self.rotation(45.0)),
+            ("z180", self.rotation(180.0)),
+            ("x90", self.rotation(90.0, "x")),
+            ("y90", self.rotation(90.0, "y")),
+        ]
+
+    def _ladder(self, seed: Seed) -> list[tuple[str, Elements]]:
+        """Translations small and large, a rotation, and both; the rotations are drawn from O(d) or SO(d)."""
+        turns = (O2, O3)[self.d - 2] if self.reflections else (SO2, SO3)[self.d - 2]
+        linear = turns.sample(2, seed).linear
+        straight = torch.eye(self.d, dtype=torch.float64)
+        small, large = (torch.tensor(t, dtype=torch.float64)[: self.d] for t in LADDER.values())
+        rungs = [
+            ("identity", straight, torch.zeros_like(small)),
+            ("small translation", straight, small),
+            ("large translation", straight, large),
+            ("rotation", linear[0], torch.zeros_like(small)),
+            ("rotation, small translation", linear[0], small),
+            ("rotation, large translation", linear[1], large),
+        ]
+        return [(label, self.elements(turn, t)) for label, turn, t in rungs]
 
 
-SO2 = Group("so2", 2)
-O2 = Group("o2", 2, reflections=True)
-SE2 = Group("se2", 2, translations=True)
-SO3 = Group("so3", 3)
-O3 = Group("o3", 3, reflections=True)
-SE3 = Group("se3", 3, translations=True)
-GROUPS = {group.name: group for group in (SO2, O2, SE2, SO3, O3, SE3)}
+def circle(group: Group, n: int) -> list[tuple[str, Elements]]:
+    """R(360 k / n), labelled by degrees; with reflections also M R(360 k / n), M = diag(-1, 1), `mirror 40`."""
+    labels = [f"{angle:g}" for angle in 360.0 * np.arange(n) / n]
+    turned = [(label, group.rotation(360.0 * k / n)) for k, label in enumerate(labels)]
+    if not group.reflections:
+        return turned
+    mirror = group.elements(torch.diag(torch.tensor([-1.0, 1.0], dtype=torch.float64)))
+    return turned + [(f"mirror {label}", mirror @ element) for label, element in turned]
+
+
+SO2: Group = EuclideanGroup("so2", 2)
+O2: Group = EuclideanGroup("o2", 2, reflections=True)
+SE2: Group = EuclideanGroup("se2", 2, translations=True)
+E2: Group = EuclideanGroup("e2", 2, reflections=True, translations=True)
+SO3: Group = EuclideanGroup("so3", 3)
+O3: Group = EuclideanGroup("o3", 3, reflections=True)
+SE3: Group = EuclideanGroup("se3", 3, translations=True)
+E3: Group = EuclideanGroup("e3", 3, reflections=True, translations=True)
+GROUPS: dict[str, Group] = {group.name: group for group in (SO2, O2, SE2, E2, SO3, O3, SE3, E3)}

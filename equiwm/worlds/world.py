@@ -4,34 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol, get_args, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
-from equiwm.errors import DataError
+from equiwm.planning.task import ControlTask
+from equiwm.symmetry.coverage import Coverage
 from equiwm.symmetry.groups import Elements, Group
 from equiwm.symmetry.reps import Rep
-
-Orientations = Literal["seen", "all", "unseen"]
-"""Scene orientations to draw from: those of training, the whole group, or what training does not see.
-
-For one seed the scenes of all three are the same but for how each is turned as a whole. `unseen` is the complement
-of the training's orientations, or, where that is a set of measure zero (a wedge about z in space), the whole group.
-"""
-
-
-def check_orientations(orientations: str) -> None:
-    """Refuse a name that is none of `Orientations`.
-
-    Raises:
-        DataError: such a name.
-    """
-    known = get_args(Orientations)
-    if orientations not in known:
-        names = ", ".join(map(repr, known[:-1]))
-        raise DataError(f"orientations: got {orientations!r}, expected {names} or {known[-1]!r}.")
-
+from equiwm.worlds.draws import Orientations
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) while data is collected."""
@@ -150,10 +132,17 @@ class SymmetryResidual:
 
 
 class World(Protocol):
-    """A controlled dynamics s' = T(s, a); `equivariant` ones have T(g s, g a) = g T(s, a) for all g of `group`."""
+    """A controlled dynamics s' = T(s, a); `equivariant` ones have T(g s, g a) = g T(s, a) for all g of `group`.
+
+    A world says itself all that others need to know of it. One that is written anew derives from `scene.Scene`, which
+    has all of this but the dynamics; any other class with these members is a world as well.
+    """
 
     name: str
     group: Group
+    coverage: Coverage
+    """What training has seen: the elements that scenes of orientations `seen` are turned by. Draws follow it when it
+    is changed."""
     equivariant: bool
     """Whether the dynamics carries the group. Where it does not, an outcome that is turned with its scene is none of
     this world's: test sets are stepped afresh."""
@@ -161,6 +150,11 @@ class World(Protocol):
     action_rep: Rep
     components: Mapping[str, int]
     """Named channels of an observation, for errors shown one by one."""
+
+    @property
+    def dimension(self) -> int:
+        """d of the space that the group acts on."""
+        return self.group.d
 
     def transitions(
         self, n: int, *, seed: int, orientations: Orientations = "seen", progress: Progress | None = None
@@ -179,6 +173,11 @@ class World(Protocol):
     def symmetry_residual(self, rollouts: int = 500, steps: int = 30, *, seed: int = 0) -> SymmetryResidual:
         """The world's own equivariance, measured on random rollouts and their turned copies."""
         ...
+
+
+def action_shape(rep: Rep) -> tuple[int, ...]:
+    """Shape of one action in data: (d,) for one vector, (A, d) for several. Planners always write (A, d)."""
+    return (rep.d,) if rep.multiplicity == 1 else (rep.multiplicity, rep.d)
 
 
 @runtime_checkable
@@ -203,5 +202,18 @@ class SequenceWorld(Protocol):
         Raises:
             DataError: `n` or `horizon` below 1, a negative seed, unknown orientations, or a horizon that no draw
                 survives.
+        """
+        ...
+
+
+@runtime_checkable
+class ControlWorld(Protocol):
+    """A world in which there is something to reach."""
+
+    def control(self, observations: Tensor) -> ControlTask:
+        """The tasks of this world.
+
+        Args:
+            observations: (n, C, d), the training's own, on which frames are fitted.
         """
         ...

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,9 +11,9 @@ from equiwm.claims.ablation.kind import Scope
 from equiwm.claims.ablation.world_models import ARMS, Arm, arm_config, model_columns, sized, train_model
 from equiwm.config import Config, parse
 from equiwm.grid import Cell
+from equiwm.symmetry.coverage import Arc
 from equiwm.symmetry.groups import SO2, SO3
 from equiwm.worlds.factory import build_world
-from equiwm.worlds.pusht.config import PushTConfig
 from equiwm.worlds.world import Orientations, Transitions, World
 
 _TURNS = 0x7092
@@ -87,9 +86,10 @@ def turned(data: Transitions, world: World, coverage: float, copies: int, seed: 
 
 def _tested_on(config: Config, coverage: float | None) -> World:
     """The world whose `seen` is what the training covers; in space it stays the wedge about z."""
-    if isinstance(config.world, PushTConfig) and coverage is not None:
-        return build_world(replace(config.world, wedge=(0.0, float(coverage))))
-    return build_world(config.world)
+    world = build_world(config.world)
+    if world.dimension == 2 and coverage is not None:
+        world.coverage = Arc(0.0, float(coverage))
+    return world
 
 
 def world_cell(params: Mapping[str, Any]) -> dict[str, Any]:

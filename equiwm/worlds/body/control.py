@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from equiwm.planning.arena import Arena, Simulation, Tasks
 from equiwm.planning.costs import CentroidGoal
 from equiwm.planning.frames import CloudFrames, Frames
+from equiwm.planning.task import ControlTask, Simulation, Tasks
+from equiwm.symmetry.fit import pose_error, rigid_fit
 from equiwm.symmetry.groups import Elements
-from equiwm.worlds.body.physics import CONTROL_PERIOD, DAMPING, FORCE, MASS, BodyPhysics, turn
-from equiwm.worlds.body.world import POINTS, Body
+from equiwm.worlds.body.physics import CONTROL_PERIOD, DAMPING, FORCE, MASS, POINTS, BodyPhysics, turn
 from equiwm.worlds.cloud.control import POINT_CRITERION
-from equiwm.worlds.cloud.world import pose_error, rigid_fit
+
+if TYPE_CHECKING:
+    from equiwm.worlds.body.world import Body
 
 
 class BodySimulation(Simulation):
@@ -33,7 +36,7 @@ class BodySimulation(Simulation):
         return self._world.observe(self._physics[k].state), None
 
 
-class BodyArena(Arena):
+class BodyControl(ControlTask):
     """Tasks of `Body.tasks`: the body's points after a rigid motion.
 
     The goal's observation is the start's scene under that motion, at rest: a latent has to show the pusher and the

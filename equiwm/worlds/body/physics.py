@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
+from equiwm.checks import as_finite
 from equiwm.errors import DataError, MissingExtraError
 from equiwm.symmetry.groups import Elements
-from equiwm.worlds.checks import as_finite
 
 # Columns of a state: SI units; the orientation is a unit quaternion (w, x, y, z), the spin is in the body's frame.
 POSITION, ORIENTATION, PUSHER = slice(0, 3), slice(3, 7), slice(7, 10)
@@ -77,6 +77,9 @@ MASS = sum(part.mass for part in PARTS)
 
 MARKS = np.concatenate([part.rotation.apply(part.marks) + part.position for part in PARTS])
 """(12, 3) observed points of the body, in its frame."""
+
+POINTS = len(MARKS)
+"""Observed points of the body."""
 
 BODY_RADIUS = float(
     max(

@@ -10,15 +10,20 @@ import torch
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
+from equiwm.checks import as_finite, at_least_one
 from equiwm.errors import DataError
-from equiwm.symmetry.groups import SE3, SO3, Elements
+from equiwm.symmetry.coverage import Arc, Coverage
+from equiwm.symmetry.fit import rotation_fit
+from equiwm.symmetry.groups import SE3, Elements
 from equiwm.symmetry.reps import Rep, vectors
 from equiwm.worlds.body.config import BodyConfig
+from equiwm.worlds.body.control import BodyControl
 from equiwm.worlds.body.physics import (
     BODY_RADIUS,
     CONTROL_PERIOD,
     MARKS,
     ORIENTATION,
+    POINTS,
     POSITION,
     PUSHER,
     PUSHER_RADIUS,
@@ -32,10 +37,9 @@ from equiwm.worlds.body.physics import (
     rotations,
     turn,
 )
-from equiwm.worlds.checks import as_finite
-from equiwm.worlds.world import Orientations, Progress, Sequences, SymmetryResidual, Transitions, check_orientations
+from equiwm.worlds.draws import Orientations, generator, generators, orientations_of, place
+from equiwm.worlds.world import Progress, Sequences, SymmetryResidual, Transitions, World
 
-POINTS = len(MARKS)
 VELOCITY_MARKS = (1, 5, 9)
 """Body points whose velocities are observed: the three far apart, so that they fix the spin well."""
 CHANNELS = POINTS + 1 + len(VELOCITY_MARKS) + 1
@@ -75,7 +79,7 @@ class BodyTasks:
         return len(self.start)
 
 
-class Body:
+class Body(World):
     """A free rigid body and a spherical pusher in MuJoCo, without gravity: group SE(3), contact included.
 
     An observation is, in metres and m/s, 12 points of the body, the pusher's position (13 points in the sense
@@ -108,6 +112,7 @@ class Body:
     def __init__(self, config: BodyConfig | None = None) -> None:
         self.config = config or BodyConfig()
         self.equivariant = self.config.cone == "elliptic"
+        self.coverage: Coverage = Arc(*self.config.wedge, d=3)
         self._physics = BodyPhysics(self.config.cone)
 
     def observe(self, states: np.ndarray) -> Tensor:
@@ -151,7 +156,8 @@ class Body:
         points, pusher = seen[..., :POINTS, :], seen[..., POINTS, :]
         velocities, pusher_velocity = seen[..., POINTS + 1 : -1, :], seen[..., -1, :]
         middle = points.mean(-2)
-        turns = _best_rotation(points - middle[..., None, :])
+        covariance = (points - middle[..., None, :]).swapaxes(-1, -2) @ (MARKS - MARKS.mean(0))
+        turns = rotation_fit(torch.from_numpy(covariance)).rotation.numpy()
         states = np.zeros((*seen.shape[:-2], STATE_SIZE))
         states[..., POSITION] = middle - (turns @ MARKS.mean(0)[:, None])[..., 0]
         states[..., ORIENTATION] = quaternions(turns)
@@ -197,8 +203,8 @@ class Body:
         plans = np.broadcast_to(plans, (*lead, 3, 3)).reshape(-1, 1, 3, 3)
         return self.observe(self.rollout(starts, plans).states[:, 1].reshape(*lead, STATE_SIZE))
 
-    def explore(self, n: int, *, seed: int, orientations: Orientations = "seen") -> BodyRollouts:
-        """`n` exploration episodes; episode k does not depend on `n`.
+    def explore(self, episodes: range, *, seed: int, orientations: Orientations = "seen") -> BodyRollouts:
+        """Exploration episodes of the given numbers; an episode does not depend on its neighbours.
 
         A scene has the body near the origin, within some 20 degrees of the wedge's orientation, and the pusher 0.02
         to 0.15 m off its broad side, both moving slowly; the whole is turned. Force and torque are N(0, 0.5^2). The
@@ -206,16 +212,17 @@ class Body:
         scaled into the ball. All noise turns with the scene: another wedge gives the same episodes, turned.
 
         Args:
-            n: at least 1.
+            episodes: their numbers.
             seed: at least 0.
             orientations: `seen` turns the scenes about z by angles of the wedge, `all` and `unseen` by Haar
                 rotations, which almost never lie in it.
 
         Raises:
-            DataError: an argument that is not what is said above.
+            DataError: a negative seed or unknown orientations.
         """
-        draws = _generators(_EXPLORATION, seed, range(n))
-        return self._episodes(draws, self._orientations(draws, orientations), self.config.episode_steps)
+        draws = generators(_EXPLORATION, seed, episodes)
+        (frames,) = self._orientations(draws, orientations)
+        return self._episodes(draws, frames, self.config.episode_steps)
 
     def _episodes(self, draws: list[np.random.Generator], frames: Elements, steps: int) -> BodyRollouts:
         starts = _scenes(draws, frames)
@@ -246,14 +253,13 @@ class Body:
         Raises:
             DataError: `n` below 1, a negative seed or unknown orientations.
         """
-        if n < 1:
-            raise DataError(f"transitions: got n = {n}, expected at least 1.")
+        at_least_one("transitions", n=n)
         steps = self.config.episode_steps
         episodes = -(-n // steps)
         parts: list[BodyRollouts] = []
         for first in range(0, episodes, _BATCH):
-            draws = _generators(_EXPLORATION, seed, range(first, min(first + _BATCH, episodes)))
-            parts.append(self._episodes(draws, self._orientations(draws, orientations), steps))
+            batch = range(first, min(first + _BATCH, episodes))
+            parts.append(self.explore(batch, seed=seed, orientations=orientations))
             if progress is not None:
                 progress(min(n, (first + _BATCH) * steps), n)
         seen = self.observe(np.concatenate([part.states for part in parts]))
@@ -282,18 +288,16 @@ class Body:
         Raises:
             DataError: `n` or `horizon` below 1, a negative seed or unknown orientations.
         """
-        if n < 1 or horizon < 1:
-            raise DataError(f"sequences: got {n} sequences of {horizon} steps; expected at least 1.")
-        check_orientations(orientations)
+        at_least_one("sequences", n=n, horizon=horizon)
         parts: list[BodyRollouts] = []
         for first in range(0, n, _BATCH):
-            draws = _generators(_SEQUENCES, seed, range(first, min(first + _BATCH, n)))
-            wedge, haar = self._draw_orientations(draws)
-            runs = self._episodes(draws, wedge, horizon)
+            draws = generators(_SEQUENCES, seed, range(first, min(first + _BATCH, n)))
+            seen, asked = self._orientations(draws, "seen", orientations)
+            runs = self._episodes(draws, seen, horizon)
             if orientations != "seen":
                 # Replayed, not explored anew: exploration looks at the state, and where the world breaks its
                 # symmetry (pyramidal cones) it would choose other actions.
-                g = haar @ wedge.inverse()
+                g = asked @ seen.inverse()
                 plans = self.action_rep.transform(torch.from_numpy(runs.actions), g[:, None])
                 runs = self.rollout(turn(runs.states[:, 0], g), plans.numpy())
             parts.append(runs)
@@ -311,8 +315,9 @@ class Body:
         Raises:
             DataError: `n` below 1, a negative seed or unknown orientations.
         """
-        draws = _generators(_TASKS, seed, range(n))
-        frames = self._orientations(draws, orientations)
+        at_least_one("tasks", n=n)
+        draws = generators(_TASKS, seed, range(n))
+        (frames,) = self._orientations(draws, orientations)
         start = _scenes(draws, frames)
         directions = np.array([rng.normal(size=(2, 3)) for rng in draws])
         directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
@@ -322,6 +327,10 @@ class Body:
         goal[:, POSITION] += distances[:, None] * shifts
         goal[:, ORIENTATION] = quaternions(Rotation.from_rotvec(turns[:, None] * axes).as_matrix() @ rotations(start))
         return BodyTasks(start, self.observe(goal)[:, :POINTS])
+
+    def control(self, observations: Tensor) -> BodyControl:
+        """The tasks of `tasks` in closed loop."""
+        return BodyControl(self, observations)
 
     def readout_targets(self, observation: Tensor) -> Mapping[str, Tensor]:
         """Of observations (n, 17, 3): `centred_cloud` (n, 12, 3), x_p - mean(x) of the body's points, and
@@ -342,11 +351,11 @@ class Body:
         Raises:
             DataError: `rollouts` or `steps` below 1, or a negative seed.
         """
-        if rollouts < 1 or steps < 1:
-            raise DataError(f"symmetry_residual: got {rollouts} rollouts of {steps} steps; expected >= 1.")
-        draws = _generators(_RESIDUAL, seed, range(rollouts))
-        g = SE3.sample(rollouts, np.random.default_rng([_RESIDUAL, seed]))
-        runs = self._episodes(draws, self._orientations(draws, "all"), steps)
+        at_least_one("symmetry_residual", rollouts=rollouts, steps=steps)
+        draws = generators(_RESIDUAL, seed, range(rollouts))
+        g = SE3.sample(rollouts, generator(_RESIDUAL, seed=seed))
+        (frames,) = self._orientations(draws, "all")
+        runs = self._episodes(draws, frames, steps)
         plans = self.action_rep.transform(torch.from_numpy(runs.actions), g[:, None])
         copies = self.rollout(turn(runs.states[:, 0], g), plans.numpy())
         difference = self.observe(turn(runs.states, g[:, None])) - self.observe(copies.states)
@@ -361,18 +370,12 @@ class Body:
             rollouts={kind: int(where.any(1).sum()) for kind, where in kinds.items()},
         )
 
-    def _orientations(self, draws: list[np.random.Generator], orientations: Orientations) -> Elements:
-        """One scene orientation from each generator."""
-        check_orientations(orientations)
-        wedge, haar = self._draw_orientations(draws)
-        return wedge if orientations == "seen" else haar
-
-    def _draw_orientations(self, draws: list[np.random.Generator]) -> tuple[Elements, Elements]:
-        """Two orientations from each generator: in the wedge, and by Haar's measure."""
-        uniform, quaternion = [rng.random() for rng in draws], [rng.normal(size=4) for rng in draws]
-        low, high = self.config.wedge
-        haar = SO3.elements(torch.from_numpy(Rotation.from_quat(quaternion).as_matrix()))
-        return SO3.rotation(low + (high - low) * np.array(uniform)), haar
+    def _orientations(self, draws: list[np.random.Generator], *orientations: Orientations) -> list[Elements]:
+        """A scene orientation from each generator for each of the kinds, all of the same random numbers."""
+        laws = [orientations_of(self.coverage, kind, self.group) for kind in orientations]
+        uniform = np.array([rng.random() for rng in draws])
+        normal = np.array([rng.normal(size=4) for rng in draws])
+        return [place(law, uniform, normal) for law in laws]
 
 
 def _motion_of_velocities() -> np.ndarray:
@@ -382,22 +385,6 @@ def _motion_of_velocities() -> np.ndarray:
 
 
 _MOTION_OF_VELOCITIES = _motion_of_velocities()
-
-
-def _best_rotation(centred: np.ndarray) -> np.ndarray:
-    """(..., 3, 3) Kabsch's rotation of the marks about their mean onto centred points (..., POINTS, 3)."""
-    left, _, right = np.linalg.svd(centred.swapaxes(-1, -2) @ (MARKS - MARKS.mean(0)))
-    left[..., 2] *= np.linalg.det(left @ right)[..., None]
-    return left @ right
-
-
-def _generators(stream: int, seed: int, indices: range) -> list[np.random.Generator]:
-    """One generator an episode, task or rollout: what one draws does not depend on how many there are."""
-    if seed < 0:
-        raise DataError(f"seed: got {seed}, expected an integer of at least 0.")
-    if not len(indices):
-        raise DataError(f"got n = {len(indices)}, expected at least 1.")
-    return [np.random.default_rng([stream, index, seed]) for index in indices]
 
 
 def _scenes(draws: list[np.random.Generator], frames: Elements) -> np.ndarray:

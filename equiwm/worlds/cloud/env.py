@@ -11,13 +11,13 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from equiwm.checks import as_finite
 from equiwm.errors import DataError, nearest
-from equiwm.worlds.checks import as_finite
+from equiwm.symmetry.fit import pose_error
 from equiwm.worlds.cloud.config import CloudConfig
-from equiwm.worlds.cloud.world import Cloud, pose_error
+from equiwm.worlds.cloud.physics import SUCCESS_DEG, SUCCESS_DISTANCE
+from equiwm.worlds.cloud.world import Cloud
 from equiwm.worlds.world import Orientations
-
-SUCCESS_DEG, SUCCESS_DISTANCE = 15.0, 0.1  # largest angle and centroid distance of a pose that counts as reached
 
 
 class PointGoalEnv(gymnasium.Env[np.ndarray, np.ndarray]):

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from equiwm.errors import DataError
-from equiwm.symmetry.groups import SE3, SO3, Elements
+from equiwm.checks import as_finite, at_least_one
+from equiwm.symmetry.coverage import Arc, Coverage
+from equiwm.symmetry.groups import SE3, Elements
 from equiwm.symmetry.reps import Rep, vectors
-from equiwm.worlds.checks import as_finite
 from equiwm.worlds.cloud.config import CloudConfig
-from equiwm.worlds.world import Orientations, Progress, Sequences, SymmetryResidual, Transitions, check_orientations
+from equiwm.worlds.cloud.control import CloudControl
+from equiwm.worlds.cloud.physics import STRETCH, advance
+from equiwm.worlds.draws import Orientations, generator, orientations_of, place
+from equiwm.worlds.scenes import TaskScenes
+from equiwm.worlds.world import Progress, Sequences, SymmetryResidual, Transitions
 
-DRIFT, TORQUE, STRETCH = 0.15, 0.15, 0.08  # of an action of norm 1: lengths, radians and lengths a step
 ACTION_SIGMA = 0.6
 TASK_STEPS = 12  # steps of the plan that reaches the goal of a task
 _TEMPLATE_SCALES = (1.0, 0.55, 0.3)
@@ -29,25 +30,7 @@ _SCENES, _SCALES, _ACTIONS, _TASK_DIRECTIONS, _TASK_NORMS, _RESIDUAL, _PLANS = r
 )  # streams of random numbers that never meet
 
 
-@dataclass(frozen=True, eq=False)
-class CloudTasks:
-    """n tasks: bring the cloud `start` to the cloud `goal`.
-
-    Attributes:
-        start: (n, P, 3).
-        goal: (n, P, 3), the start after `action` was held for `TASK_STEPS` steps.
-        action: (n, 3) or (n, 2, 3), each vector in the unit ball.
-    """
-
-    start: Tensor
-    goal: Tensor
-    action: Tensor
-
-    def __len__(self) -> int:
-        return len(self.start)
-
-
-class Cloud:
+class Cloud(TaskScenes):
     """A cloud of P points x_p driven by one action vector, or by a force and a torque of their own.
 
     With x~_p = x_p - mean(x) and, point by point, u_p = x~_p / |x~_p| (0 where x~_p = 0, which is no direction),
@@ -72,23 +55,17 @@ class Cloud:
 
     name = "cloud"
     group = SE3
-    components: Mapping[str, int] = {}
-    """Empty: points have no names of their own."""
-
+    task_steps = TASK_STEPS
     Config = CloudConfig
 
     def __init__(self, config: CloudConfig | None = None) -> None:
         self.config = config or CloudConfig()
         self.equivariant = self.config.breaking == 0.0
+        self.coverage: Coverage = Arc(*self.config.wedge, d=3)
         self.observation_rep = Rep(((self.config.points, "p"),), 3)
         self.action_rep = vectors(1 if self.config.action == "coupled" else 2, 3)
         template = np.random.default_rng(_TEMPLATE_SEED).normal(size=(self.config.points, 3)) * _TEMPLATE_SCALES
         self._template = template - template.mean(0)
-
-    @property
-    def action_shape(self) -> tuple[int, ...]:
-        """Shape of one action: (3,), or (2, 3) for force and torque."""
-        return (3,) if self.config.action == "coupled" else (2, 3)
 
     def check_observation(self, observation: object) -> Tensor:
         """`observation` (..., P, 3), a tensor or an array, as float64 on the CPU.
@@ -119,22 +96,9 @@ class Cloud:
         Raises:
             DataError: as `check_observation` and `check_action`.
         """
-        return self._advance(self.check_observation(observation), self.check_action(action))
-
-    def _advance(self, points: Tensor, action: Tensor) -> Tensor:
+        points, action = self.check_observation(observation), self.check_action(action)
         pair = action[..., None, :].expand(*action.shape[:-1], 2, 3) if self.config.action == "coupled" else action
-        force, torque = pair[..., :1, :], pair[..., 1:, :]
-        centred = points - points.mean(-2, keepdim=True)
-        # 0 / tiny = 0: no direction, hence no stretch, at the centroid, and a finite gradient.
-        directions = centred / centred.norm(dim=-1, keepdim=True).clamp_min(torch.finfo(torch.float64).tiny)
-        stretch = (directions * force).sum(-1, keepdim=True) * directions
-        turn = torch.linalg.cross(*torch.broadcast_tensors(torque, centred))
-        moved = points + DRIFT * force + TORQUE * turn + STRETCH * stretch
-        if self.config.breaking:
-            pull = torch.zeros_like(centred)
-            pull[..., -1] = centred[..., -1]  # <e_z, x~_p> e_z
-            moved = moved - self.config.breaking * pull
-        return moved
+        return advance(points, pair[..., :1, :], pair[..., 1:, :], breaking=self.config.breaking)
 
     def rollout(self, observation: Tensor, actions: Tensor) -> Tensor:
         """Clouds (..., H + 1, P, 3) of the plans `actions` (..., H, 3) or (..., H, 2, 3), the start included.
@@ -142,10 +106,9 @@ class Cloud:
         Raises:
             DataError: as `step`.
         """
-        points, actions = self.check_observation(observation), self.check_action(actions)
-        clouds = [points]
+        clouds = [self.check_observation(observation)]
         for action in actions.unbind(-1 - len(self.action_shape)):
-            clouds.append(self._advance(clouds[-1], action))
+            clouds.append(self.step(clouds[-1], action))
         return torch.stack(torch.broadcast_tensors(*clouds), -3)
 
     def sample_scenes(self, n: int, seed: int, orientations: Orientations = "seen") -> Tensor:
@@ -161,29 +124,39 @@ class Cloud:
         Raises:
             DataError: an argument that is not what is said above.
         """
-        check_orientations(orientations)
-        clouds, wedge, haar = self._draw_scenes(n, seed)
-        return self.observation_rep.transform(clouds, wedge if orientations == "seen" else haar)
+        at_least_one("scenes", n=n)
+        return self.observation_rep.transform(self.starts(n, seed), self.turns(n, seed, orientations))
 
-    def _draw_scenes(self, n: int, seed: int) -> tuple[Tensor, Elements, Elements]:
-        """Clouds before they are turned, and how each is turned: in the wedge, and by Haar's measure."""
-        if n < 1:
-            raise DataError(f"scenes: got n = {n}, expected at least 1.")
-        # One row a scene: what a scene draws does not depend on how many there are.
-        points = self.config.points
-        normal = _generator(_SCENES, seed).normal(size=(n, 3 * points + 4))
-        uniform = _generator(_SCALES, seed).random((n, 4))
-        jitter, quaternion = _JITTER * normal[:, :-4].reshape(n, points, 3), normal[:, -4:]
+    def _numbers(self, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Normal (n, 3 P + 4) and uniform (n, 4) numbers, one row a scene: it does not depend on how many there are."""
+        normal = generator(_SCENES, seed=seed).normal(size=(n, 3 * self.config.points + 4))
+        return normal, generator(_SCALES, seed=seed).random((n, 4))
+
+    def starts(self, n: int, seed: int) -> Tensor:
+        normal, uniform = self._numbers(n, seed)
+        jitter = _JITTER * normal[:, :-4].reshape(n, self.config.points, 3)
         scales = _LOWEST_SCALE + (_HIGHEST_SCALE - _LOWEST_SCALE) * uniform[:, None, :3]
-        clouds = torch.from_numpy(scales * (self._template + jitter))
-        low, high = self.config.wedge
-        wedge = SO3.rotation(low + (high - low) * uniform[:, 3])
-        return clouds, wedge, SO3.elements(torch.from_numpy(Rotation.from_quat(quaternion).as_matrix()))
+        return torch.from_numpy(scales * (self._template + jitter))
+
+    def turns(self, n: int, seed: int, orientations: Orientations) -> Elements:
+        normal, uniform = self._numbers(n, seed)
+        return place(orientations_of(self.coverage, orientations, self.group), uniform[:, 3], normal[:, -4:])
 
     def _sample_actions(self, n: int, rng: np.random.Generator) -> Tensor:
         """(n, *action_shape) from N(0, 0.6^2), clipped to [-1, 1]: the clip alone depends on the axes."""
         actions = rng.normal(0.0, ACTION_SIGMA, (n, *self.action_shape))
         return torch.from_numpy(np.clip(actions, -1.0, 1.0))
+
+    def plans(self, n: int, horizon: int, seed: int) -> Tensor:
+        """Actions of `transitions` for whole sequences, as they are at seen orientations."""
+        return torch.stack([self._sample_actions(horizon, generator(_PLANS, k, seed=seed)) for k in range(n)])
+
+    def turned_plans(self, plans: Tensor, turns: Elements, seed: int, orientations: Orientations) -> Tensor:
+        """At `all` and `unseen` orientations the actions of `seen`, turned with their scenes: h a where h g x_0 stands
+        in place of g x_0, with g in the wedge and h g from Haar's measure."""
+        if orientations == "seen":
+            return plans
+        return self.action_rep.transform(plans, (turns @ self.turns(len(turns), seed, "seen").inverse())[:, None])
 
     def transitions(
         self, n: int, *, seed: int, orientations: Orientations = "seen", progress: Progress | None = None
@@ -196,65 +169,22 @@ class Cloud:
         Raises:
             DataError: as `sample_scenes`.
         """
-        check_orientations(orientations)
-        clouds, wedge, haar = self._draw_scenes(n, seed)
-        scenes = self.observation_rep.transform(clouds, wedge if orientations == "seen" else haar)
-        actions = self._sample_actions(n, _generator(_ACTIONS, seed))
-        if orientations != "seen":
-            actions = self.action_rep.transform(actions, haar @ wedge.inverse())
-        following = self.step(scenes, actions)
-        if progress is not None:
-            progress(n, n)
-        return Transitions(scenes, actions, following, episode=torch.arange(n))
+        at_least_one("transitions", n=n)
+        plans = self._sample_actions(n, generator(_ACTIONS, seed=seed))[:, None]
+        data = self.collect(n, plans, seed, orientations, progress)
+        return Transitions(data.observations[:, 0], data.actions[:, 0], data.observations[:, 1], episode=data.episode)
 
-    def sequences(
-        self,
-        n: int,
-        horizon: int,
-        *,
-        seed: int,
-        orientations: Orientations = "seen",
-        progress: Progress | None = None,
-    ) -> Sequences:
-        """`n` sequences from the scenes of `sample_scenes`, with actions of `transitions`; nothing is excluded.
+    def held_actions(self, n: int, seed: int) -> Tensor:
+        """Held actions of tasks: their norm is uniform in [0.3, 1), a turn by 31 to 103 degrees; force and torque,
+        where there are both, draw norm and direction each. A rigid motion of the start would in general be out of
+        reach, for the stretch deforms the cloud."""
+        directions = generator(_TASK_DIRECTIONS, seed=seed).normal(size=(n, *self.action_shape))
+        norms = generator(_TASK_NORMS, seed=seed).uniform(*_TASK_NORM, (n, *self.action_shape[:-1], 1))
+        return torch.from_numpy(norms * directions / np.linalg.norm(directions, axis=-1, keepdims=True))
 
-        At `all` and `unseen` they are the sequences of `seen`, the actions included, turned about the origin: a scene
-        h g x_0 in place of g x_0, with g in the wedge and h g from Haar's measure. Fewer, and shorter ones, are part
-        of more and longer ones.
-
-        Raises:
-            DataError: `n` or `horizon` below 1, a negative seed or unknown orientations.
-        """
-        if horizon < 1:
-            raise DataError(f"sequences: got {horizon} steps, expected at least 1.")
-        check_orientations(orientations)
-        clouds, wedge, haar = self._draw_scenes(n, seed)
-        # One generator a sequence: its actions depend neither on how many there are nor on the horizon.
-        plans = [self._sample_actions(horizon, np.random.default_rng([_PLANS, k, seed])) for k in range(n)]
-        actions = torch.stack(plans)
-        if orientations != "seen":
-            actions = self.action_rep.transform(actions, (haar @ wedge.inverse())[:, None])
-        scenes = self.observation_rep.transform(clouds, wedge if orientations == "seen" else haar)
-        if progress is not None:
-            progress(n, n)
-        return Sequences(self.rollout(scenes, actions), actions, episode=torch.arange(n))
-
-    def tasks(self, n: int, *, seed: int, orientations: Orientations = "seen") -> CloudTasks:
-        """`n` tasks: a scene, and the cloud it becomes under one random action held for `TASK_STEPS` steps.
-
-        The action's norm is uniform in [0.3, 1), a turn by 31 to 103 degrees; force and torque, where there are both,
-        draw norm and direction each. A rigid motion of the start would in general be out of reach, for the stretch
-        deforms the cloud. Task k does not depend on `n`.
-
-        Raises:
-            DataError: as `sample_scenes`.
-        """
-        start = self.sample_scenes(n, seed, orientations)
-        directions = _generator(_TASK_DIRECTIONS, seed).normal(size=(n, *self.action_shape))
-        norms = _generator(_TASK_NORMS, seed).uniform(*_TASK_NORM, (n, *self.action_shape[:-1], 1))
-        held = torch.from_numpy(norms * directions / np.linalg.norm(directions, axis=-1, keepdims=True))
-        plan = held[:, None].expand(-1, TASK_STEPS, *self.action_shape)
-        return CloudTasks(start, self.rollout(start, plan)[:, -1], held)
+    def control(self, observations: Tensor) -> CloudControl:
+        """The tasks in closed loop."""
+        return CloudControl(self, observations)
 
     def readout_targets(self, observation: Tensor) -> Mapping[str, Tensor]:
         """`centred_cloud`: x_p - mean(x), (n, P, 3) of clouds (n, P, 3)."""
@@ -271,60 +201,19 @@ class Cloud:
         Raises:
             DataError: `rollouts` or `steps` below 1, or a negative seed.
         """
-        if rollouts < 1 or steps < 1:
-            raise DataError(f"symmetry_residual: got {rollouts} rollouts of {steps} steps; expected >= 1.")
-        rng = _generator(_RESIDUAL, seed)
-        cloud = self.sample_scenes(rollouts, seed, "all")
+        at_least_one("symmetry_residual", rollouts=rollouts, steps=steps)
+        rng = generator(_RESIDUAL, seed=seed)
+        start = self.sample_scenes(rollouts, seed, "all")
         g = SE3.sample(rollouts, rng)
-        copy = self.observation_rep.transform(cloud, g)
-        residual, central = torch.zeros(rollouts, dtype=torch.float64), torch.zeros(rollouts, dtype=torch.bool)
-        for _ in range(steps):
-            central |= ((cloud - cloud.mean(-2, keepdim=True)).norm(dim=-1) < STRETCH).any(-1)
-            action = self._sample_actions(rollouts, rng)
-            cloud, copy = self.step(cloud, action), self.step(copy, self.action_rep.transform(action, g))
-            difference = (self.observation_rep.transform(cloud, g) - copy).norm(dim=-1).amax(-1)
-            residual = torch.maximum(residual, difference)
+        plans = torch.stack([self._sample_actions(rollouts, rng) for _ in range(steps)], 1)
+        clouds = self.roll(start, plans)
+        residual = self.residuals(Sequences(clouds, plans, episode=torch.arange(rollouts)), g)
+        centred = clouds - clouds.mean(-2, keepdim=True)
+        central = (centred[:, :-1].norm(dim=-1) < STRETCH).any(-1).any(-1)
         of_kind = {"free": residual[~central], "central": residual[central]}
         return SymmetryResidual(
-            unit="length",
+            unit=self.unit,
             steps=steps,
             worst={kind: max(values.tolist(), default=0.0) for kind, values in of_kind.items()},
             rollouts={kind: len(values) for kind, values in of_kind.items()},
         )
-
-
-def rigid_fit(cloud: Tensor, goal: Tensor) -> Elements:
-    """The motion g = (R, t) of SE(3) that brings points nearest to others: argmin_g sum_p |R x_p + t - y_p|^2 (Kabsch).
-
-    Args:
-        cloud: (..., P, 3) points x.
-        goal: (..., P, 3) the same points y where they should be.
-    """
-    cloud, goal = torch.broadcast_tensors(cloud, goal)
-    means = cloud.mean(-2, keepdim=True), goal.mean(-2, keepdim=True)
-    covariance = (goal - means[1]).transpose(-1, -2) @ (cloud - means[0])
-    left, _, right = torch.linalg.svd(covariance)
-    sign = torch.ones_like(covariance[..., 0])
-    sign[..., 2] = torch.linalg.det(left @ right).sign()  # without it the best fit may be a reflection
-    rotation = (left * sign[..., None, :]) @ right
-    shift = means[1] - means[0] @ rotation.transpose(-1, -2)
-    return SE3.elements(rotation, shift[..., 0, :])
-
-
-def pose_error(cloud: Tensor, goal: Tensor) -> tuple[Tensor, Tensor]:
-    """How far a cloud is from its goal as a pose: angle of the best rotation (`rigid_fit`), and centroids' distance.
-
-    Args:
-        cloud: (..., P, 3) points x.
-        goal: (..., P, 3) the same points y where they should be.
-
-    Returns:
-        (...) angle in degrees in [0, 180], and (...) distance.
-    """
-    return rigid_fit(cloud, goal).angle_deg, (goal.mean(-2) - cloud.mean(-2)).norm(dim=-1)
-
-
-def _generator(stream: int, seed: int) -> np.random.Generator:
-    if seed < 0:
-        raise DataError(f"seed: got {seed}, expected an integer of at least 0.")
-    return np.random.default_rng([stream, seed])

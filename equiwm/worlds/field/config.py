@@ -38,18 +38,6 @@ class FieldConfig(WorldConfig):
         """The coverage in degrees, its default filled in: at most 360 (arc), or 180 (radius of a ball)."""
         return (180.0 if self.dimension == 2 else 90.0) if self.coverage is None else self.coverage
 
-    @property
-    def ball(self) -> float | None:
-        """Radius in degrees of the ball of rotations that training sees; None in the plane, and for a wedge about z."""
-        return self.covered or None if self.dimension == 3 else None
-
-    @property
-    def wedge(self) -> tuple[float, float]:
-        """The rotations of the plane, or about z, that training sees: [0, covered), or [-covered, covered]."""
-        if self.covered == 0.0:
-            return (0.0, 90.0)
-        return (0.0 if self.dimension == 2 else -self.covered, self.covered)
-
     def check(self) -> None:
         """Refuse a coverage that is none.
 

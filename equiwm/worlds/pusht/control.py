@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from equiwm.planning.arena import Arena, Criterion, Simulation, Tasks
 from equiwm.planning.costs import PoseGoal
 from equiwm.planning.frames import Frames, planar_frames
+from equiwm.planning.task import ControlTask, Criterion, Simulation, Tasks
 from equiwm.symmetry.groups import SO2, Elements
 from equiwm.symmetry.reps import vectors
-from equiwm.worlds.pusht.physics import AGENT, ANGLE, BLOCK, PushTPhysics, agent_inside, block_inside, geometry, turn
-from equiwm.worlds.pusht.world import AXIS_ANGLE, POSITION_SCALE, PushT
+from equiwm.worlds.pusht.physics import (
+    AGENT,
+    ANGLE,
+    AXIS_ANGLE,
+    BLOCK,
+    GUARD,
+    POSITION_SCALE,
+    PushTPhysics,
+    agent_inside,
+    block_inside,
+    geometry,
+    turn,
+)
+
+if TYPE_CHECKING:
+    from equiwm.worlds.pusht.world import PushT
 
 
 class PushTSimulation(Simulation):
@@ -31,13 +47,13 @@ class PushTSimulation(Simulation):
         state = physics.state
         reason = None
         if physics.touched_wall or not block_inside(state):
-            reason = "wall: block outside the guard"
+            reason = GUARD["block"]
         elif not agent_inside(state):
-            reason = "wall: agent outside the guard"
+            reason = GUARD["agent"]
         return self._world.observe(state), reason
 
 
-class PushTArena(Arena):
+class PushTControl(ControlTask):
     """Push tasks of `PushT.tasks`; the pose is the block's position (px) and direction.
 
     Only the block's pose is asked for. A latent goal has to show an agent all the same: it is where the rigid motion

@@ -8,10 +8,11 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from equiwm.checks import as_finite
 from equiwm.errors import DataError, nearest
 from equiwm.worlds.pusht.config import PushTConfig
-from equiwm.worlds.pusht.physics import ANGLE, BLOCK, REACH, STATE_SIZE, PushTPhysics, as_numbers
-from equiwm.worlds.pusht.world import AXIS_ANGLE, PushT
+from equiwm.worlds.pusht.physics import ANGLE, AXIS_ANGLE, BLOCK, REACH, STATE_SIZE, PushTPhysics
+from equiwm.worlds.pusht.world import PushT
 
 
 class PushTEnv(gymnasium.Env[np.ndarray, np.ndarray]):
@@ -70,7 +71,7 @@ class PushTEnv(gymnasium.Env[np.ndarray, np.ndarray]):
                 raise DataError(f"unknown option '{key}' of reset: {nearest(str(key), known)}")
         task_seed = int(self.np_random.integers(2**31))
         task = self.world.tasks(1, seed=task_seed, orientations=options.get("orientations", "all"))
-        goal = as_numbers(options.get("goal", task.goal[0]), (STATE_SIZE,), "goal")
+        goal = as_finite(options.get("goal", task.goal[0]), (STATE_SIZE,), "PushT goal", single=True).numpy()
         self._physics.reset(options.get("state", task.start[0]))
         self._physics.arena.goal_pose = np.array([*goal[BLOCK], goal[ANGLE]])
         self._physics.arena._last_action = None
@@ -86,7 +87,7 @@ class PushTEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         """
         if not self._goal.size:
             raise gymnasium.error.ResetNeeded("call reset() before step().")
-        vector = as_numbers(action, (2,), "action")
+        vector = as_finite(action, (2,), "PushT action", single=True).numpy()
         vector = vector / max(1.0, float(np.linalg.norm(vector)))
         arena = self._physics.arena
         arena._last_action = np.array(arena.agent.position) + REACH * vector

@@ -29,6 +29,7 @@ import numpy as np
 import torch
 from pymunk._chipmunk_cffi import lib as chipmunk
 
+from equiwm.checks import as_finite
 from equiwm.errors import DataError
 from equiwm.symmetry.groups import Elements
 from equiwm.symmetry.reps import vectors
@@ -46,6 +47,11 @@ REACH = 100.0
 """Pixels from the agent to the target of its controller, for an action of norm 1."""
 CONTROL_PERIOD: float = 1 / GymPushT.metadata["render_fps"]
 """Seconds of a control step."""
+POSITION_SCALE, VELOCITY_SCALE = 256.0, 512.0  # px and px/s of one unit of an observation
+AXIS_ANGLE = {"stem": np.pi / 2, "body_x": 0.0}
+"""Angle from the body's x axis to the axis of the block that is observed."""
+GUARD = {"block": "wall: block outside the guard", "agent": "wall: agent outside the guard"}
+"""Why a step is excluded, by what left the guard."""
 
 _WALL, _AGENT, _BLOCK = 1, 2, 3  # collision types; type 0 is slow: gym-pusht counts its contacts
 
@@ -149,22 +155,6 @@ def gap(states: np.ndarray) -> np.ndarray:
     return np.linalg.norm(agent - nearest, axis=-1).min(-1)
 
 
-def as_numbers(value: Any, shape: tuple[int, ...], what: str) -> np.ndarray:
-    """`value` as a float64 array of that shape.
-
-    Raises:
-        DataError: it has another shape, or is not finite numbers; the message calls it `what`.
-    """
-    try:
-        array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        array = np.empty(0)
-    if array.shape != shape or not np.isfinite(array).all():
-        given = f"shape {array.shape}" if array.size and array.shape != shape else repr(value)
-        raise DataError(f"a PushT {what} is finite numbers of shape {shape}; got {given}.")
-    return array
-
-
 class PushTPhysics:
     """gym-pusht's simulator, placed exactly and stepped without its reward.
 
@@ -203,7 +193,7 @@ class PushTPhysics:
         Raises:
             DataError: the state is not STATE_SIZE finite numbers, or the simulator cannot hold it to 1e-9.
         """
-        state = as_numbers(state, (STATE_SIZE,), "state")
+        state = as_finite(state, (STATE_SIZE,), "PushT state", single=True).numpy()
         arena = self.arena
         arena._setup()  # a new space: cached contacts would leak from the last episode into this one
         agent, block, space = arena.agent, arena.block, arena.space

@@ -10,17 +10,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from equiwm.checks import at_least_one
 from equiwm.errors import DataError
+from equiwm.symmetry.coverage import Arc, Coverage
 from equiwm.symmetry.groups import SO2, Elements
 from equiwm.symmetry.reps import vectors
+from equiwm.worlds.draws import Orientations, generators, orientations_of, planar_angles
 from equiwm.worlds.pusht.config import PushTConfig
+from equiwm.worlds.pusht.control import PushTControl
 from equiwm.worlds.pusht.physics import (
     AGENT,
     AGENT_VELOCITY,
     ANGLE,
+    AXIS_ANGLE,
     BLOCK,
     CONTROL_PERIOD,
+    GUARD,
+    POSITION_SCALE,
     STATE_SIZE,
+    VELOCITY_SCALE,
     PushTPhysics,
     agent_inside,
     block_inside,
@@ -28,10 +36,8 @@ from equiwm.worlds.pusht.physics import (
     geometry,
     turn,
 )
-from equiwm.worlds.world import Orientations, Progress, Sequences, SymmetryResidual, Transitions, check_orientations
+from equiwm.worlds.world import Progress, Sequences, SymmetryResidual, Transitions, World
 
-POSITION_SCALE, VELOCITY_SCALE = 256.0, 512.0  # px and px/s of one unit of an observation
-AXIS_ANGLE = {"stem": np.pi / 2, "body_x": 0.0}  # angle from the body's x axis to the observed axis
 TASK_TURN, TASK_PUSH = np.deg2rad(35.0), 20.0  # a task turns the block by 35 degrees, moves it 20 px along u
 _EXPLORATION, _TASKS, _RESIDUAL, _SEQUENCES = range(4)  # streams of random numbers that never meet, whatever the seeds
 _BATCH = 32  # episodes simulated between two reports of progress
@@ -98,7 +104,7 @@ class PushTasks:
         return len(self.start)
 
 
-class PushT:
+class PushT(World):
     """gym-pusht as a world with the group SO(2) about the arena's centre c.
 
     An observation is four vectors: (p_agent - c)/256, v_agent/512, (p_block - c)/256 and the direction of
@@ -126,6 +132,7 @@ class PushT:
     def __init__(self, config: PushTConfig | None = None) -> None:
         self.config = config or PushTConfig()
         self.equivariant = True
+        self.coverage: Coverage = Arc(*self.config.wedge)
         self._axis = AXIS_ANGLE[self.config.direction]
 
     def observe(self, states: np.ndarray) -> Tensor:
@@ -195,15 +202,14 @@ class PushT:
         Raises:
             DataError: `n` below 1, a negative seed or unknown orientations.
         """
-        if n < 1:
-            raise DataError(f"transitions: got n = {n}, expected at least 1.")
+        at_least_one("transitions", n=n)
         steps = self.config.episode_steps
         columns: list[tuple[np.ndarray, ...]] = []
         excluded: Counter[str] = Counter()
         done = first = 0
         while done < n:
             episodes = range(first, first + min(_BATCH, -(-(n - done) // steps)))
-            draws = [_generator(_EXPLORATION, seed, episode) for episode in episodes]
+            draws = generators(_EXPLORATION, seed, episodes)
             frames = self._orientations(draws, orientations)
             starts, actions = _scenes(draws, frames, PUSH_SCENES), _explore(draws, frames, steps)
             runs = self.rollout(starts, actions)
@@ -245,13 +251,12 @@ class PushT:
             DataError: `n` or `horizon` below 1, a negative seed, unknown orientations, or a horizon that none of the
                 first 256 draws survives.
         """
-        if n < 1 or horizon < 1:
-            raise DataError(f"sequences: got {n} sequences of {horizon} steps; expected at least 1.")
+        at_least_one("sequences", n=n, horizon=horizon)
         columns: list[tuple[np.ndarray, ...]] = []
         excluded: Counter[str] = Counter()
         drawn = kept = 0
         while kept < n and drawn < (max(_DRAWS * n, _HOPELESS) if kept else _HOPELESS):
-            draws = [_generator(_SEQUENCES, seed, drawn + k) for k in range(_BATCH)]
+            draws = generators(_SEQUENCES, seed, range(drawn, drawn + _BATCH))
             frames = self._orientations(draws, orientations)
             actions = _explore(draws, frames, horizon)
             runs = self.rollout(_scenes(draws, frames, PUSH_SCENES), actions)
@@ -280,9 +285,8 @@ class PushT:
         Raises:
             DataError: `n` below 1, a negative seed or unknown orientations.
         """
-        if n < 1:
-            raise DataError(f"tasks: got n = {n}, expected at least 1.")
-        draws = [_generator(_TASKS, seed, task) for task in range(n)]
+        at_least_one("tasks", n=n)
+        draws = generators(_TASKS, seed, range(n))
         frames = self._orientations(draws, orientations)
         start = _scenes(draws, frames, PUSH_SCENES)
         push = np.stack([np.cos(frames), np.sin(frames)], -1)
@@ -302,6 +306,10 @@ class PushT:
         """
         starts = self.state_of(observation)
         return self.observe(self.rollout(starts, action.double().cpu().numpy()[:, None]).states[:, 1])
+
+    def control(self, observations: Tensor) -> PushTControl:
+        """The push tasks in closed loop; frames are read off the block alone, whatever was observed in training."""
+        return PushTControl(self)
 
     def readout_targets(self, observation: Tensor) -> Mapping[str, Tensor]:
         """Block position and block direction, (n, 1, 2) each, of observations (n, 4, 2)."""
@@ -326,13 +334,12 @@ class PushT:
         Raises:
             DataError: `rollouts` or `steps` below 1, or a negative seed.
         """
-        if rollouts < 1 or steps < 1:
-            raise DataError(f"symmetry_residual: got {rollouts} rollouts of {steps} steps; expected >= 1.")
+        at_least_one("symmetry_residual", rollouts=rollouts, steps=steps)
         worst = dict.fromkeys(("free", "overlapping", "embedded", "wall"), 0.0)
         count = dict.fromkeys(worst, 0)
         drawn = 0
         while count["free"] < rollouts and drawn < 20 * rollouts:
-            draws = [_generator(_RESIDUAL, seed, drawn + k) for k in range(_BATCH)]
+            draws = generators(_RESIDUAL, seed, range(drawn, drawn + _BATCH))
             drawn += _BATCH
             frames, angles = np.array([rng.uniform(0.0, 2 * np.pi, 2) for rng in draws]).T
             starts = _scenes(draws, frames, ANYWHERE)
@@ -356,19 +363,8 @@ class PushT:
 
     def _orientations(self, draws: list[np.random.Generator], orientations: Orientations) -> np.ndarray:
         """(n,) scene angles in radians, one from each generator."""
-        check_orientations(orientations)
-        low, high = self.config.wedge
-        if orientations == "unseen" and high - low >= 360.0:
-            raise DataError(f"orientations: none is unseen, the wedge [{low:g}, {high:g}) is the whole circle.")
-        low, high = {"seen": (low, high), "all": (0.0, 360.0), "unseen": (high, low + 360.0)}[orientations]
-        return np.deg2rad([rng.uniform(low, high) for rng in draws])
-
-
-def _generator(stream: int, seed: int, index: int) -> np.random.Generator:
-    """One generator an episode, task or rollout: what one draws does not depend on how many there are."""
-    if seed < 0:
-        raise DataError(f"seed: got {seed}, expected an integer of at least 0.")
-    return np.random.default_rng([stream, index, seed])
+        law = orientations_of(self.coverage, orientations, self.group)
+        return np.deg2rad(planar_angles(law, np.array([rng.random() for rng in draws])))
 
 
 def _rotation(radians: np.ndarray) -> Elements:
@@ -411,7 +407,7 @@ def _guarded(runs: Rollouts) -> tuple[np.ndarray, list[str]]:
     block[:, 1:] &= ~runs.touched
     inside = np.logical_and.accumulate(block & agent_inside(runs.states), axis=1)
     by_agent = block[np.arange(len(block)), inside.argmin(1)]  # at the first state outside, if there is one
-    return inside[:, 1:], [f"wall: {'agent' if agent else 'block'} outside the guard" for agent in by_agent]
+    return inside[:, 1:], [GUARD["agent" if agent else "block"] for agent in by_agent]
 
 
 def _distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:

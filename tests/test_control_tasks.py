@@ -1,4 +1,4 @@
-"""Worlds as places to act in: everything an arena gives turns with the scene, and episodes go on where they were."""
+"""Control tasks of worlds: everything they give turns with the scene, and episodes go on where they were."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from torch import Tensor
 
 from equiwm.config import WorldConfig
 from equiwm.errors import DataError, MissingExtraError
-from equiwm.planning.arena import Arena, Simulation
-from equiwm.planning.arenas import build_arena
 from equiwm.planning.control import ReplayPolicy, run_episodes
+from equiwm.planning.task import ControlTask, Simulation
 from equiwm.symmetry.reps import Rep
 from equiwm.worlds.body.config import BodyConfig
 from equiwm.worlds.body.physics import PUSHER, SPIN
 from equiwm.worlds.cloud.config import CloudConfig
+from equiwm.worlds.cloud.world import Cloud
 from equiwm.worlds.factory import build_world
 from equiwm.worlds.field.config import FieldConfig
 from equiwm.worlds.pusht.config import PushTConfig
 from equiwm.worlds.pusht.physics import AGENT, BLOCK
 from equiwm.worlds.pusht.world import PushT
+from equiwm.worlds.world import ControlWorld
 
 CONFIGS: dict[str, WorldConfig] = {
     "pusht": PushTConfig(),
@@ -34,17 +35,17 @@ CONFIGS: dict[str, WorldConfig] = {
 
 
 @pytest.fixture(scope="module", params=CONFIGS)
-def arena(request) -> Arena:
+def control(request) -> ControlTask:
     try:
         world = build_world(CONFIGS[request.param])
     except MissingExtraError as error:
         pytest.skip(str(error))
-    return build_arena(world, world.transitions(64, seed=0).observation)
+    return world.control(world.transitions(64, seed=0).observation)
 
 
-def plans(arena: Arena, n: int, steps: int) -> Tensor:
+def plans(control: ControlTask, n: int, steps: int) -> Tensor:
     """Random actions (n, steps, A, d) in the ball."""
-    rep = arena.world.action_rep
+    rep = control.world.action_rep
     actions = torch.from_numpy(np.random.default_rng(3).normal(size=(n, steps, rep.multiplicity, rep.d)))
     return actions / actions.norm(dim=-1, keepdim=True).clamp_min(1.0)
 
@@ -53,72 +54,72 @@ def turned(rep: Rep, actions: Tensor, g) -> Tensor:
     return rep.transform(actions.flatten(-2), g[:, None]).unflatten(-1, actions.shape[-2:])
 
 
-def test_a_turned_episode_is_the_episode_turned(arena):
-    tasks = arena.tasks(4, 11)
-    g = arena.world.group.sample(4, 5)
-    actions = plans(arena, 4, 6)
-    runs = run_episodes(arena, tasks, ReplayPolicy(actions, 6), steps=6, replan=4)
-    turned_tasks = arena.turned(tasks, g)
-    policy = ReplayPolicy(turned(arena.world.action_rep, actions, g), 6)
-    copies = run_episodes(arena, turned_tasks, policy, steps=6, replan=4)
-    rep = arena.world.observation_rep
+def test_a_turned_episode_is_the_episode_turned(control):
+    tasks = control.tasks(4, 11)
+    g = control.world.group.sample(4, 5)
+    actions = plans(control, 4, 6)
+    runs = run_episodes(control, tasks, ReplayPolicy(actions, 6), steps=6, replan=4)
+    turned_tasks = control.turned(tasks, g)
+    policy = ReplayPolicy(turned(control.world.action_rep, actions, g), 6)
+    copies = run_episodes(control, turned_tasks, policy, steps=6, replan=4)
+    rep = control.world.observation_rep
     assert (rep.transform(runs.observations, g[:, None]) - copies.observations).abs().max() < 1e-9
     assert (runs.observations[:, -1] - runs.observations[:, 0]).abs().amax((1, 2)).min() > 1e-3  # something happened
     errors = [
-        arena.pose_error(side.observations, aims.goal[:, None])
+        control.pose_error(side.observations, aims.goal[:, None])
         for side, aims in ((runs, tasks), (copies, turned_tasks))
     ]
     for was, now in zip(*errors, strict=True):
         assert (was - now).abs().max() < 1e-9
-    points = Rep(((len(arena.parts), "p"),), arena.world.group.d)
-    assert arena.track(runs.observations).shape[-2] == len(arena.parts)
+    points = Rep(((len(control.parts), "p"),), control.world.group.d)
+    assert control.track(runs.observations).shape[-2] == len(control.parts)
     assert (
-        points.transform(arena.track(runs.observations), g[:, None]) - arena.track(copies.observations)
+        points.transform(control.track(runs.observations), g[:, None]) - control.track(copies.observations)
     ).abs().max() < 1e-9
-    frames = arena.frames(runs.observations[:, -1])
+    frames = control.frames(runs.observations[:, -1])
     assert not frames.degenerate.any()
-    assert (g.linear @ frames.axes - arena.frames(copies.observations[:, -1]).axes).abs().max() < 1e-8
+    assert (g.linear @ frames.axes - control.frames(copies.observations[:, -1]).axes).abs().max() < 1e-8
 
 
-def test_tasks_ask_for_something_and_stand_alone(arena):
-    few, many = arena.tasks(2, 7), arena.tasks(5, 7)
-    start = arena.begin(few).observation
-    angle, _ = arena.pose_error(start, few.goal)
+def test_tasks_ask_for_something_and_stand_alone(control):
+    few, many = control.tasks(2, 7), control.tasks(5, 7)
+    start = control.begin(few).observation
+    angle, _ = control.pose_error(start, few.goal)
     assert (angle > 5.0).all()
-    assert (arena.pose_error(few.goal, few.goal)[0] < 1e-6).all()
+    assert (control.pose_error(few.goal, few.goal)[0] < 1e-6).all()
     assert torch.equal(few.goal, many.goal[:2])
-    assert torch.equal(start, arena.begin(many.take([0, 1])).observation)
-    assert not torch.equal(few.goal, arena.tasks(2, 8).goal)
+    assert torch.equal(start, control.begin(many.take([0, 1])).observation)
+    assert not torch.equal(few.goal, control.tasks(2, 8).goal)
 
 
-def test_the_planners_horizon_does_not_cut_the_simulation(arena):
+def test_the_planners_horizon_does_not_cut_the_simulation(control):
     """Episodes go on: stretches of 2 and of 6 steps are one and the same simulation."""
-    tasks, actions = arena.tasks(2, 1), plans(arena, 2, 6)
+    tasks, actions = control.tasks(2, 1), plans(control, 2, 6)
     whole, stretches = (
-        run_episodes(arena, tasks, ReplayPolicy(actions, 6), steps=6, replan=replan).observations for replan in (6, 2)
+        run_episodes(control, tasks, ReplayPolicy(actions, 6), steps=6, replan=replan).observations for replan in (6, 2)
     )
     assert torch.equal(whole, stretches)
 
 
-def test_the_centroid_without_a_model_is_where_the_body_goes(arena):
+def test_the_centroid_without_a_model_is_where_the_body_goes(control):
     """The closed form against the world; it leaves out the stretch, contact, and a spin about another point."""
-    tasks, horizon = arena.tasks(6, 3), 5
-    if arena.world.name == "body":
+    tasks, horizon = control.tasks(6, 3), 5
+    if control.world.name == "body":
         tasks.start[:, SPIN], tasks.start[:, PUSHER] = 0.0, 10.0
-    start = arena.begin(tasks).observation
-    term = arena.centroid_term(start, tasks.goal, weight=1.0, horizon=horizon)
+    start = control.begin(tasks).observation
+    term = control.centroid_term(start, tasks.goal, weight=1.0, horizon=horizon)
     if term is None:
-        assert arena.world.name == "pusht"
+        assert control.world.name == "pusht"
         return
-    actions = plans(arena, 6, horizon)
-    if arena.world.name == "body":
+    actions = plans(control, 6, horizon)
+    if control.world.name == "body":
         actions[:, :, 1:] = 0.0
-    runs = run_episodes(arena, tasks, ReplayPolicy(actions, horizon), steps=horizon, replan=horizon)
-    points = arena.parts.count(arena.parts[0])
+    runs = run_episodes(control, tasks, ReplayPolicy(actions, horizon), steps=horizon, replan=horizon)
+    points = control.parts.count(control.parts[0])
     away = (runs.observations[:, -1, :points] - tasks.goal[:, :points]).mean(-2).norm(dim=-1)
     moved = (runs.observations[:, -1, :points] - start[:, :points]).mean(-2).norm(dim=-1)
     cost = term.score(away.new_empty(0), actions[:, None], slice(None))[:, 0]
-    bound = 0.01 if arena.world.name == "body" else 0.25  # the stretch moves the mean by up to 0.08 / 3 a step
+    bound = 0.01 if control.world.name == "body" else 0.25  # the stretch moves the mean by up to 0.08 / 3 a step
     assert ((cost.sqrt() - away).abs() < bound * moved.max()).all()
 
 
@@ -144,16 +145,30 @@ def test_an_episode_that_diverges_stops_where_it_was_and_says_why():
 
 
 def test_walls_are_noticed():
-    arena = build_arena(PushT(PushTConfig()), torch.empty(0, 4, 2))
-    tasks = arena.tasks(2, 0)
+    control = PushT(PushTConfig()).control(torch.empty(0, 4, 2))
+    tasks = control.tasks(2, 0)
     tasks.start[1, AGENT] = tasks.start[1, BLOCK] + [240.0, 0.0]
     actions = torch.zeros(2, 2, 1, 2, dtype=torch.float64)
-    assert run_episodes(arena, tasks, ReplayPolicy(actions, 2), steps=2, replan=2).excluded == [
+    assert run_episodes(control, tasks, ReplayPolicy(actions, 2), steps=2, replan=2).excluded == [
         None,
         "wall: agent outside the guard",
     ]
 
 
-def test_a_world_without_tasks_is_refused():
-    with pytest.raises(DataError, match="has no tasks"):
-        build_arena(build_world(FieldConfig()), torch.empty(0, 6, 2))
+def test_a_world_without_tasks_says_so():
+    assert not isinstance(build_world(FieldConfig()), ControlWorld)
+    assert isinstance(build_world(CloudConfig()), ControlWorld)
+
+
+@pytest.mark.parametrize("action", ["coupled", "separate"])
+def test_true_dynamics_and_own_actions_lead_to_the_goal(action):
+    """The task's own actions, simulated, end in its goal, whichever way it is turned."""
+    world = Cloud(CloudConfig(action=action))
+    control = world.control(world.transitions(64, seed=0).observation)
+    assert control.references == ("centroid", "dynamics", "replay")
+    g = world.group.sample(3, 5)
+    tasks = control.turned(control.tasks(3, 11), g)
+    end = control.simulate(tasks.start, tasks.actions[:, None])[:, 0, -1]
+    assert (end - tasks.goal).abs().max() < 1e-9
+    assert tasks.actions.shape == (3, 12, world.action_rep.multiplicity, 3)
+    assert torch.equal(tasks.take([2, 0]).actions, tasks.actions[[2, 0]])

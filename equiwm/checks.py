@@ -1,4 +1,4 @@
-"""What a user hands to a world, as finite float64 numbers of the right shape, or a line that says what is wrong."""
+"""What a user hands over, as numbers of the right shape, or a line that says what is wrong."""
 
 from __future__ import annotations
 
@@ -28,3 +28,14 @@ def as_finite(value: object, shape: tuple[int, ...], what: str, *, single: bool 
     if bad:
         raise DataError(f"a {what} is finite numbers; got {bad} that are NaN or infinite.")
     return value.cpu().double()
+
+
+def at_least_one(what: str, **counts: int) -> None:
+    """Refuse counts below 1: `at_least_one("sequences", n=n, horizon=horizon)`.
+
+    Raises:
+        DataError: such a count; the message calls the whole `what`.
+    """
+    given = [f"{name} = {count}" for name, count in counts.items() if count < 1]
+    if given:
+        raise DataError(f"{what}: got {', '.join(given)}; expected at least 1.")

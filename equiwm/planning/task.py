@@ -14,6 +14,17 @@ from equiwm.planning.costs import CentroidGoal, PoseGoal
 from equiwm.planning.frames import Frames
 from equiwm.symmetry.groups import Elements
 
+Controller = Literal["model", "centroid", "dynamics", "replay"]
+"""What drives the episodes: the planner with the model, with the centroid's closed form alone, with the true dynamics,
+or the actions that the task was made with."""
+
+REFERENCES: dict[Controller, str] = {
+    "centroid": "centroid only, no world model",
+    "dynamics": "true dynamics in the model's place",
+    "replay": "replay of the task's own actions",
+}
+"""The controllers that need no world model, in words."""
+
 
 @dataclass(frozen=True)
 class Criterion:
@@ -40,19 +51,21 @@ class Tasks:
     """n tasks.
 
     Attributes:
-        start: the simulator's states, n rows, which only the arena reads.
+        start: the simulator's states, n rows, which only the control task reads.
         goal: (n, C, d) float64, what would be observed there.
+        actions: (n, S, A, d), the actions that lead from start to goal; None where tasks are not made by actions.
     """
 
     start: Any
     goal: Tensor
+    actions: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.goal)
 
     def take(self, rows: list[int]) -> Tasks:
         """The tasks of these indices, in this order, repeated where an index is."""
-        return Tasks(self.start[rows], self.goal[rows])
+        return Tasks(self.start[rows], self.goal[rows], None if self.actions is None else self.actions[rows])
 
 
 class Simulation(ABC):
@@ -93,12 +106,19 @@ class Simulation(ABC):
         """
 
 
-class Arena(ABC):
-    """A world as a place to act in. Everything it gives turns with the scene: Q(g s) = R Q(s), errors are invariant."""
+class ControlTask(ABC):
+    """What there is to do in a world. All that it gives turns with the scene: Q(g s) = R Q(s), errors are invariant.
+
+    Attributes:
+        criterion: when a pose counts as reached.
+        parts: what each point of `track` belongs to.
+        references: controllers without a world model that this world has (of `REFERENCES`), each of which needs
+            something: `centroid` the `centroid_term`, `dynamics` a `simulate`, `replay` tasks with actions.
+    """
 
     criterion: Criterion
     parts: tuple[str, ...]
-    """What each point of `track` belongs to."""
+    references: tuple[Controller, ...] = ()
 
     @abstractmethod
     def tasks(self, n: int, seed: int) -> Tasks:
@@ -106,7 +126,7 @@ class Arena(ABC):
 
     @abstractmethod
     def turned(self, tasks: Tasks, g: Elements) -> Tasks:
-        """The tasks with start and goal moved by g, element k for task k."""
+        """The tasks with start, goal and actions moved by g, element k for task k."""
 
     @abstractmethod
     def begin(self, tasks: Tasks) -> Simulation:
@@ -136,5 +156,17 @@ class Arena(ABC):
             goal: (n, C, d).
             weight: of the term.
             horizon: steps of the plan.
+        """
+        return None
+
+    def simulate(self, observation: Tensor, actions: Tensor) -> Tensor | None:
+        """What would be observed under plans, by the true dynamics; None in a world that does not say.
+
+        Args:
+            observation: (T, C, d), up to a translation where the group has them.
+            actions: (T, N, H, A, d).
+
+        Returns:
+            (T, N, H, C, d) float64.
         """
         return None

@@ -1,0 +1,58 @@
+"""The names of groups: what `Group.parse` reads."""
+
+from __future__ import annotations
+
+import re
+
+from equiwm.errors import GroupError, nearest
+from equiwm.symmetry.about import AXES, about
+from equiwm.symmetry.finite import cyclic, dihedral, inversion, mirror, octahedral
+from equiwm.symmetry.groups import E2, GROUPS, O2, SE2, SO2, Group
+from equiwm.symmetry.permutations import SymmetricGroup
+from equiwm.symmetry.product_group import product
+
+_CONSTANTS: dict[str, Group] = {
+    **GROUPS,
+    **{f"{group.name}{axis}": about(group, axis) for group in (SO2, O2, SE2, E2) for axis in AXES},
+    **{f"mirror{axis}": mirror(axis, 3) for axis in AXES},
+    **{f"mirror{axis}2": mirror(axis, 2) for axis in AXES[:2]},
+    "inversion": inversion(),
+    "oct": octahedral(reflections=False),
+    "octh": octahedral(reflections=True),
+}
+_POLYGON = re.compile(r"([cd])(\d{1,9})([xyz]?)")
+_SYMMETRIC = re.compile(r"s(\d{1,9})")
+_EXAMPLES = tuple(f"{family}{n}{axis}" for family in "cd" for n in (2, 3, 4, 5, 6, 8) for axis in ("", *AXES))
+
+
+def parse_group(name: str) -> Group:
+    """The group of a name, in any case and with or without round brackets.
+
+    | name | group |
+    |---|---|
+    | `so2` `o2` `se2` `e2` `so3` `o3` `se3` `e3` | of the plane and of space |
+    | `so2z` `o2z` `se2z` `e2z`, also `x` and `y` | about an axis of space (`equiwm.symmetry.about`) |
+    | `c4` `d4`, `c5z` `d4z`, also `x` and `y` | C_n and D_n, in the plane and about an axis |
+    | `mirrorx` `mirrory` `mirrorz`, `mirrorx2` `mirrory2` | negates that coordinate, in space and in the plane |
+    | `inversion` `oct` `octh` | x -> -x; the symmetries of the cube without and with reflections |
+    | `s5` | all permutations of 5 items |
+    | `so3*s5` | products |
+
+    Raises:
+        GroupError: no such group.
+    """
+    key = re.sub(r"[()\s]", "", name.lower())
+    if "*" in key:
+        first, *others = (parse_group(part) for part in key.split("*"))
+        for other in others:
+            first = product(first, other)
+        return first
+    if key in _CONSTANTS:
+        return _CONSTANTS[key]
+    polygon, symmetric = _POLYGON.fullmatch(key), _SYMMETRIC.fullmatch(key)
+    if polygon:
+        group: Group = (cyclic if polygon[1] == "c" else dihedral)(int(polygon[2]))
+        return about(group, polygon[3]) if polygon[3] else group
+    if symmetric:
+        return SymmetricGroup(int(symmetric[1]))
+    raise GroupError(f"unknown group '{name}': {nearest(key, [*_CONSTANTS, *_EXAMPLES, 's5', 'so3*s5'])}")

@@ -1,0 +1,132 @@
+"""The base of a world of scenes: give a start, an action and a step, and it has all that training and audit ask for.
+
+    from equiwm.worlds.scene import Scene
+
+    class Spring(Scene):
+        group, observation_rep, action_rep = "se2", "4xp+4x1o", "1o"
+
+        def start(self, rng): ...                  # (8, 2): one scene, as it is before it is turned
+        def step(self, observation, action): ...   # (B, 8, 2), (B, 2) -> (B, 8, 2)
+
+`equiwm train --preset spring.yaml` finds it by `world: {name: "my_module:Spring"}`.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from equiwm.checks import as_finite, at_least_one
+from equiwm.config import WorldConfig
+from equiwm.models.clouds import centred
+from equiwm.symmetry.coverage import Arc
+from equiwm.symmetry.groups import Elements, Group
+from equiwm.symmetry.reps import Rep
+from equiwm.worlds.draws import Moved, Orientations, generators, orientations_of, place
+from equiwm.worlds.scenes import TaskScenes
+from equiwm.worlds.world import Progress, Transitions
+
+COVERED_DEG = 90.0
+"""Default coverage: the arc [0, 90) of the plane, or about z in space."""
+ACTION_SIGMA = 0.5
+_STARTS, _PLANS = 0, 1  # streams of random numbers that never meet those of `scenes`
+_TURNS = {"seen": 4, "all": 5, "unseen": 6}
+
+
+class Scene(TaskScenes):
+    """A world given scene by scene. A scene has random numbers of its own: it does not depend on how many there are.
+
+    A subclass has `group`, `observation_rep`, `action_rep`, `start` and `step`; all else has a default.
+
+    Args:
+        config: settings of section `world`, an instance of the class's `Config`.
+
+    Attributes:
+        group: a `Group`, or its name.
+        observation_rep: C channels in d dimensions, a `Rep` or its text, as `4xp+4x1o`.
+        action_rep: the same for an action; vectors alone where the world is to be controlled.
+        coverage: what training has seen; None is the arc [0, 90) of the plane, or about z in space.
+        equivariant: whether T(g s, g a) = g T(s, a) for every g of the group. It is measured all the same.
+        components: names of channels whose errors are shown one by one.
+        episode_steps: steps that a scene of `transitions` goes on for.
+    """
+
+    Config: ClassVar[type[WorldConfig]] = WorldConfig
+    group: Any
+    observation_rep: Any
+    action_rep: Any
+    coverage: Any = None
+    episode_steps: int = 1
+
+    def __init__(self, config: WorldConfig | None = None) -> None:
+        self.config: Any = config or self.Config()
+        self.name = self.config.name or type(self).__name__.lower()
+        self.group = Group.parse(self.group) if isinstance(self.group, str) else self.group
+        for name in ("observation_rep", "action_rep"):
+            given = getattr(self, name)
+            setattr(self, name, Rep.parse(given, self.group.d) if isinstance(given, str) else given)
+        if self.coverage is None:
+            self.coverage = Arc(0.0, COVERED_DEG, self.group.d)
+
+    @abstractmethod
+    def start(self, rng: np.random.Generator) -> Any:
+        """One scene before it is turned, (C, d): a tensor or an array."""
+
+    @abstractmethod
+    def step(self, observation: Tensor, action: Tensor) -> Tensor:
+        """s' = T(s, a): (B, C, d) and (B, d), or (B, A, d) for several vectors, to (B, C, d), float64."""
+
+    def action(self, rng: np.random.Generator) -> Any:
+        """One action before it is turned, (d,) or (A, d); N(0, 0.5^2), each vector moved into the unit ball."""
+        drawn = rng.normal(0.0, ACTION_SIGMA, self.action_shape)
+        return drawn / np.maximum(1.0, np.linalg.norm(drawn, axis=-1, keepdims=True))
+
+    def readout_targets(self, observation: Tensor) -> Mapping[str, Tensor]:
+        """`state`: the observation (n, C, d), points less their mean."""
+        return {"state": centred(observation, self.observation_rep)}
+
+    def starts(self, n: int, seed: int) -> Tensor:
+        """`n` scenes (n, C, d) float64 before they are turned."""
+        shape, what = (self.observation_rep.multiplicity, self.group.d), f"start of the world '{self.name}'"
+        drawn = [self.start(rng) for rng in generators(_STARTS, seed, range(n))]
+        return torch.stack([as_finite(scene, shape, what, single=True) for scene in drawn])
+
+    def turns(self, n: int, seed: int, orientations: Orientations) -> Elements:
+        """How `n` scenes are turned, by numbers of their own for each kind of orientations."""
+        law = orientations_of(self.coverage, orientations, self.group)
+        draws = generators(_TURNS[orientations], seed, range(n))
+        if isinstance(law, Moved):
+            moves = Elements.cat([law.move(int(rng.integers(2**53))) for rng in draws])
+            return moves @ self.turns(n, seed, "seen")
+        return place(law, np.array([rng.random() for rng in draws]), np.array([rng.normal(size=4) for rng in draws]))
+
+    def plans(self, n: int, horizon: int, seed: int) -> Tensor:
+        """Actions (n, H, d) or (n, H, A, d) before they are turned; a shorter plan begins a longer one."""
+        what = f"action of the world '{self.name}'"
+        draws = generators(_PLANS, seed, range(n))
+        drawn = [
+            [as_finite(self.action(rng), self.action_shape, what, single=True) for _ in range(horizon)] for rng in draws
+        ]
+        return torch.stack([torch.stack(plan) for plan in drawn])
+
+    def transitions(
+        self, n: int, *, seed: int, orientations: Orientations = "seen", progress: Progress | None = None
+    ) -> Transitions:
+        """`n` transitions, `episode_steps` of each scene; the first m of them are those of `transitions(m)`.
+
+        With one seed, `seen`, `all` and `unseen` are the same scenes and actions, turned otherwise.
+
+        Raises:
+            DataError: `n` below 1, a negative seed, unknown orientations, or `unseen` where training covers all.
+        """
+        at_least_one("transitions", n=n)
+        steps = self.episode_steps
+        data = self.sequences(-(-n // steps), steps, seed=seed, orientations=orientations, progress=progress)
+        before, after = data.observations[:, :-1].flatten(0, 1), data.observations[:, 1:].flatten(0, 1)
+        episode = data.episode.repeat_interleave(steps)
+        return Transitions(before[:n], data.actions.flatten(0, 1)[:n], after[:n], episode=episode[:n])
