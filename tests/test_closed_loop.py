@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from equiwm.planning.arena import Criterion
+from equiwm.planning.task import Criterion
 
 from equiwm.claims.closed_loop import Outcome, _result, closed_loop
 from equiwm.claims.episode import orbit_cell
