@@ -14,6 +14,7 @@ from torch import Tensor
 
 from equiwm.errors import DataError, GroupError, RepError
 from equiwm.symmetry.groups import Elements, Group
+from equiwm.symmetry.laws import check_group, check_rep
 from equiwm.symmetry.reps import Rep
 
 ELEMENTS, SAMPLES = 64, 256
@@ -86,7 +87,7 @@ def equivariance_residual(
             expected = _turned(out_rep, straight, elements[part])
             got = fn(*rows).reshape(expected.shape)
             _check_finite(got, "the output at a turned input")
-            difference[part] = (expected - got).cpu().double()
+            difference[part] = _apart(out_rep, expected, got).cpu().double()
     output = straight.detach().cpu().double()
     rms = float(output.square().mean().sqrt())
     worst = difference.square().flatten(1).mean(1).sqrt()
@@ -107,9 +108,13 @@ def _turned(rep: Rep, x: Tensor, elements: Elements) -> Tensor:
     """rho(g) x of every element and sample, (n, B, ...)."""
     flat = x.flatten(1) if rep.structured and x.shape[1:] == (rep.multiplicity, rep.d) else x
     if flat.shape[1:] != (rep.dim,):
-        shapes = f"(B, {rep.dim})" + (f" or (B, {rep.multiplicity}, {rep.d})" if rep.structured else "")
-        raise RepError(f"a batch of rep {rep} has shape {shapes}; got {tuple(x.shape)}.")
+        raise RepError(f"a batch of rep {rep} has shape {rep.shapes('B')}; got {tuple(x.shape)}.")
     return rep.transform(flat, elements[:, None]).unflatten(-1, x.shape[1:])
+
+
+def _apart(rep: Rep, x: Tensor, y: Tensor) -> Tensor:
+    """x - y of tensors (n, B, ...) as `Rep.difference` takes it."""
+    return rep.difference(x.flatten(2), y.flatten(2)).reshape(x.shape)
 
 
 def _per_term(rep: Rep, difference: Tensor, output: Tensor) -> dict[str, float]:
@@ -180,6 +185,9 @@ def check_equivariance(
     """
     group = group if isinstance(group, Group) else Group.parse(group)
     reps = [rep if isinstance(rep, Rep) else Rep.parse(rep, group.d) for rep in (*in_reps, out_rep)]
-    if any(rep.d != group.d for rep in reps):
+    if any(group.d not in (0, rep.d) for rep in reps):
         raise GroupError(f"{group} acts on d = {group.d}; the reps have d = {[rep.d for rep in reps]}.")
+    check_group(group)
+    for rep in reps:
+        check_rep(rep, group)
     return equivariance_residual(fn, reps[:-1], reps[-1], group.sample(elements, seed, sigma=sigma), inputs)

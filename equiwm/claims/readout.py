@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from equiwm.symmetry.reps import KINDS, Rep
+from equiwm.symmetry.reps import Rep
 
 PENALTIES = tuple(10.0**exponent for exponent in range(-6, 3))
 _FOLDS = 5
@@ -27,8 +27,8 @@ def commutant_features(latent: Tensor, rep: Rep) -> Tensor:
     """
     parts, start = [], 0
     for count, kind in rep.terms:
-        width = count * (rep.d if KINDS[kind] else 1)
-        if KINDS[kind]:
+        width = count * kind.dim(rep.d)
+        if kind.structured:
             parts.append(latent[:, start : start + width].unflatten(1, (count, rep.d)))
         start += width
     channels = torch.cat(parts, 1)  # (n, C, d)

@@ -38,14 +38,14 @@ def centred(observation: Tensor, rep: Rep) -> Tensor:
         return observation - observation.mean(-2, keepdim=True)
     mean = split_points(observation, rep)[0].mean(-2, keepdim=True)
     parts = zip(observation.split([count for count, _ in rep.terms], -2), rep.terms, strict=True)
-    return torch.cat([part - mean if kind == "p" else part for part, (_, kind) in parts], -2)
+    return torch.cat([part - mean if kind.translates else part for part, (_, kind) in parts], -2)
 
 
 def split_points(observation: Tensor, rep: Rep) -> tuple[Tensor, Tensor]:
     """The points (..., P, d) and the other channels (..., C - P, d) of an observation (..., C, d) of `rep`."""
     parts = observation.split([count for count, _ in rep.terms], -2)
-    points = [part for part, (_, kind) in zip(parts, rep.terms, strict=True) if kind == "p"]
-    others = [part for part, (_, kind) in zip(parts, rep.terms, strict=True) if kind != "p"]
+    points = [part for part, (_, kind) in zip(parts, rep.terms, strict=True) if kind.translates]
+    others = [part for part, (_, kind) in zip(parts, rep.terms, strict=True) if not kind.translates]
     return torch.cat(points, -2), torch.cat(others, -2) if others else observation[..., :0, :]
 
 
@@ -118,7 +118,7 @@ class VNSetEncoder(Layer):
         self._require_vectors(observation_rep.linear_part, latent_rep)
         if not observation_rep.has_points:
             raise RepError(f"a set encoder pools over points; rep {observation_rep} holds none.")
-        others = sum(count for count, kind in observation_rep.terms if kind != "p")
+        others = sum(count for count, kind in observation_rep.terms if not kind.translates)
         in_rep = Rep(((self._features + others, "1o"),), observation_rep.d)
         self.network = vn_network(in_rep, latent_rep, widths, weights)
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from equiwm.errors import GroupError
+from equiwm.errors import GroupError, RepError
 from equiwm.symmetry.elements import Elements
 from equiwm.symmetry.groups import TOLERANCE, Group
+from equiwm.symmetry.kinds import Kind
+from equiwm.symmetry.reps import Rep
 
 _DRAWS = 32
 
@@ -62,3 +64,46 @@ def _contained(group: Group, g: Elements) -> Tensor:
         shape = tuple(inside.shape) if isinstance(inside, Tensor) else type(inside).__name__
         raise GroupError(f"group '{group.name}': contains has to give bool of shape {tuple(g.shape)}; got {shape}.")
     return inside
+
+
+def check_rep(rep: Rep, group: Group, *, seed: int = 0) -> Rep:
+    """The rep itself, if each of its kinds is a representation of the group, tried on 32 drawn elements.
+
+    rho(g) is orthogonal, float64 and of the kind's width; rho(g h) = rho(g) rho(h), up to sign where the kind is known
+    up to sign; and g (h x) = (g h) x with translations. To 1e-9.
+
+    Raises:
+        RepError: one line that names the kind and the law.
+        GroupError: elements of the group that a kind cannot be turned by, or a group of another dimension.
+    """
+    drawn = group.sample(_DRAWS, seed).acting_on(rep.d, group.items)
+    g, h = drawn[::2], drawn[1::2]
+    for kind in {kind: None for _, kind in rep.terms}:
+        _check_kind(kind, group, g, h, rep.d)
+    return rep
+
+
+def _check_kind(kind: Kind, group: Group, g: Elements, h: Elements, d: int) -> None:
+    width = kind.dim(d)
+    left, right, both = kind.matrix(g), kind.matrix(h), kind.matrix(g @ h)
+    shape = (*g.shape, width, width)
+    if left.shape != shape or left.dtype != torch.float64:
+        raise RepError(
+            f"kind '{kind.name}': its matrices have shape {shape}, float64; got {tuple(left.shape)}, {left.dtype}."
+        )
+    off = float((left.mT @ left - torch.eye(width, dtype=torch.float64)).abs().max())
+    if not off <= TOLERANCE:
+        raise RepError(f"kind '{kind.name}': its matrices are not orthogonal (off by {off:.1e}).")
+    product = left @ right
+    if kind.sign_blind:
+        product = product * (product * both).sum((-2, -1), keepdim=True).sign()
+    off = float((product - both).abs().max())
+    if not off <= TOLERANCE:
+        raise RepError(
+            f"kind '{kind.name}' is no representation of {group}: rho(g h) differs from rho(g) rho(h) by {off:.1e}."
+        )
+    x = torch.linspace(-1.0, 1.0, width, dtype=torch.float64).expand(*g.shape, 1, width)
+    scale = 1.0 + max(float(part.translation.abs().max()) for part in (g, h)) if d else 1.0
+    off = float(kind.difference(kind.act(kind.act(x, h), g), kind.act(x, g @ h), d).abs().max()) / scale
+    if not off <= TOLERANCE:
+        raise RepError(f"kind '{kind.name}' is no action of {group}: g (h x) differs from (g h) x by {off:.1e}.")

@@ -1,79 +1,72 @@
 """Representations as values: how a tensor transforms under a group.
 
-A rep is a sum of terms `MULTIPLICITYxKIND`, `8x0e+16x1o`, over a space of dimension d. The kinds, with g = (R, t):
-
-| kind | name | acts as | short |
-|---|---|---|---|
-| `0e` | scalar | s -> s | `0` |
-| `0o` | pseudoscalar | s -> det(R) s | |
-| `1o` | vector | v -> R v | `1` |
-| `1e` | pseudovector | v -> det(R) R v | |
-| `p` | point | x -> R x + t | |
-
-`Rep.transform` is the only way anything is ever rotated in this library.
+A rep is a sum of terms `MULTIPLICITYxKIND`, `8x0e+16x1o`, over a space of dimension d. What the kinds do stands with
+them (`equiwm.symmetry.kinds`, `orientations`, `exchanges`, `composites`); `0` and `1` are short for `0e` and `1o`.
 """
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from equiwm.errors import GroupError, RepError
-from equiwm.symmetry.groups import Elements
-
-SCALARS = ("0e", "0o")
-KINDS = {"0e": 0, "0o": 0, "1o": 1, "1e": 1, "p": 1}
-_SHORT = {"0": "0e", "1": "1o"}
-_TERM = re.compile(r"(?:(\d+)x)?(0e|0o|1o|1e|p|0|1)")
+from equiwm.symmetry.composites import DirectSum
+from equiwm.symmetry.elements import Elements
+from equiwm.symmetry.kinds import VECTOR, Kind
+from equiwm.symmetry.notation import Terms, named_kinds, parse_kind, parse_terms
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Rep:
-    """A direct sum of scalars, vectors and points in d dimensions.
+    """A direct sum of kinds in d dimensions.
 
-    Tensors of a rep come flat, (..., dim), its terms one after another and each vector's d entries together; a rep
-    without scalars also comes structured, (..., C, d), with C = `multiplicity` channels.
+    Tensors of a rep come flat, (..., dim), its terms one after another and the entries of each copy together; a rep
+    of vectors and points also comes structured, (..., C, d), with C = `multiplicity` channels.
 
-    Attributes:
-        terms: (multiplicity, kind) pairs in order; neighbours of the same kind are merged when it is built.
+    Args:
+        terms: (multiplicity, kind) pairs in order, a kind being a `Kind` or the name of one in the box; neighbours of
+            the same kind are merged.
         d: dimension of the space.
+
+    Raises:
+        RepError: a multiplicity below 1, or a kind that does not exist in d dimensions.
     """
 
-    terms: tuple[tuple[int, str], ...]
+    terms: Terms
     d: int
 
-    def __post_init__(self) -> None:
-        merged: list[tuple[int, str]] = []
-        for count, kind in self.terms:
-            if kind not in KINDS or count < 1:
-                raise RepError(
-                    f"not a term of a rep: {count}x{kind}; expected MxKIND with M >= 1, KIND of {list(KINDS)}."
-                )
+    def __init__(self, terms: Iterable[tuple[int, Kind | str]], d: int) -> None:
+        merged: list[tuple[int, Kind]] = []
+        for count, given in terms:
+            try:
+                kind = parse_kind(given, {}) if isinstance(given, str) else given
+                if not isinstance(kind, Kind) or count < 1:
+                    raise RepError("expected MxKIND with M >= 1 and KIND a Kind or its name.")
+                kind.dim(d)
+            except RepError as error:
+                raise RepError(f"not a term of a rep: {count}x{given}; {error}") from None
             if merged and merged[-1][1] == kind:
                 merged[-1] = (merged[-1][0] + count, kind)
             else:
                 merged.append((count, kind))
         object.__setattr__(self, "terms", tuple(merged))
+        object.__setattr__(self, "d", d)
 
     @staticmethod
-    def parse(text: str, d: int) -> Rep:
-        """Read `8x0e+16x1o`, `4x1+p`, `1`. An empty text is the empty rep.
+    def parse(text: str, d: int, kinds: Iterable[Kind] = ()) -> Rep:
+        """Read `8x0e+16x1o`, `4x1+p`, `1o*1o`, `perm5*(2x0e+1o)`. An empty text is the empty rep.
+
+        Args:
+            text: the grammar stands in `equiwm.symmetry.notation`.
+            d: dimension of the space.
+            kinds: the user's own, which the text names.
 
         Raises:
-            RepError: the text is not a sum of terms.
+            RepError: the text is not a sum of terms, or names a kind that does not exist in d dimensions.
         """
-        terms = []
-        for part in text.replace(" ", "").split("+") if text.strip() else []:
-            match = _TERM.fullmatch(part)
-            if match is None:
-                raise RepError(
-                    f"cannot read rep '{text}': '{part}' is not MxKIND with KIND of 0e, 0o, 1o, 1e, p (or 0, 1)."
-                )
-            terms.append((int(match[1] or 1), _SHORT.get(match[2], match[2])))
-        return Rep(tuple(terms), d)
+        return Rep(parse_terms(text, named_kinds(kinds)), d)
 
     def __str__(self) -> str:
         return "+".join(f"{count}x{kind}" for count, kind in self.terms)
@@ -84,13 +77,14 @@ class Rep:
             raise RepError(f"cannot add {self} (d = {self.d}) and {other} (d = {other.d}): the dimensions differ.")
         return Rep(self.terms + other.terms, self.d)
 
-    def _width(self, kind: str) -> int:
-        return self.d if KINDS[kind] else 1
+    @property
+    def _sum(self) -> DirectSum:
+        return DirectSum(self.terms)
 
     @property
     def dim(self) -> int:
         """Length of the flat form."""
-        return sum(count * self._width(kind) for count, kind in self.terms)
+        return sum(count * kind.dim(self.d) for count, kind in self.terms)
 
     @property
     def multiplicity(self) -> int:
@@ -99,85 +93,73 @@ class Rep:
 
     @property
     def structured(self) -> bool:
-        """Whether the rep has a structured form (..., C, d): no scalars."""
-        return all(KINDS[kind] for _, kind in self.terms)
+        """Whether the rep has a structured form (..., C, d): vectors and points only."""
+        return all(kind.structured for _, kind in self.terms)
 
     @property
     def vectors_only(self) -> bool:
         """Whether every term is a vector (`1o`)."""
-        return all(kind == "1o" for _, kind in self.terms)
+        return all(kind == VECTOR for _, kind in self.terms)
 
     @property
     def has_points(self) -> bool:
         """Whether translations act on it."""
-        return any(kind == "p" for _, kind in self.terms)
+        return any(kind.translates for _, kind in self.terms)
 
     @property
     def linear_part(self) -> Rep:
         """The same rep with points turned into vectors: how differences of its tensors transform."""
-        return Rep(tuple((count, "1o" if kind == "p" else kind) for count, kind in self.terms), self.d)
+        return Rep(self._sum.linear_kind.terms, self.d)
 
     def matrix(self, g: Elements) -> Tensor:
-        """rho(g), the linear part: block diagonal and orthogonal, shape (*g.shape, dim, dim), float64."""
-        self._check_group(g)
-        blocks = g.linear.new_zeros(*g.shape, self.dim, self.dim)
-        start = 0
-        for count, kind in self.terms:
-            block = g.linear if KINDS[kind] else torch.ones_like(g.linear[..., :1, :1])
-            if kind in ("0o", "1e"):
-                block = block * g.determinant[..., None, None]
-            width = self._width(kind)
-            for _ in range(count):
-                blocks[..., start : start + width, start : start + width] = block
-                start += width
-        return blocks
+        """rho(g), the linear part: block diagonal and orthogonal, shape (*g.shape, dim, dim), float64.
+
+        Raises:
+            GroupError: `g` acts on another dimension, or in a way that a kind does not know.
+        """
+        return self._sum.matrix(self._fitting(g))
 
     def transform(self, x: Tensor, g: Elements) -> Tensor:
         """rho(g) x, plus the translation for points; computed in the dtype and on the device of `x`.
 
         Args:
-            x: (..., dim), or (..., C, d) for a rep without scalars. For a single vector the two look alike, and
+            x: (..., dim), or (..., C, d) for a rep of vectors and points. For a single vector the two look alike, and
                 (..., 1, d) is read as flat.
             g: elements whose batch shape broadcasts against the leading axes of `x`: `g[:, None]` of n elements
                 on B samples gives (n, B, ...).
 
         Raises:
             RepError: `x` does not have a shape of this rep.
-            GroupError: `g` acts on another dimension.
+            GroupError: `g` acts on another dimension, or in a way that a kind does not know.
         """
-        self._check_group(g)
+        g = self._fitting(g)
         if x.shape[-1:] == (self.dim,):
             return self._transform_flat(x, g)
         if self.structured and x.shape[-2:] == (self.multiplicity, self.d):
             lead = x.shape[:-2]
             turned = self._transform_flat(x.reshape(*lead, self.dim), g)
             return turned.reshape(*turned.shape[:-1], self.multiplicity, self.d)
-        shapes = f"(..., {self.dim})" + (f" or (..., {self.multiplicity}, {self.d})" if self.structured else "")
-        raise RepError(f"a tensor of rep {self} has shape {shapes}; got {tuple(x.shape)}.")
+        raise RepError(f"a tensor of rep {self} has shape {self.shapes('...')}; got {tuple(x.shape)}.")
+
+    def shapes(self, lead: str) -> str:
+        """The shapes of its tensors in words, behind leading axes that are called `lead`."""
+        structured = f" or ({lead}, {self.multiplicity}, {self.d})" if self.structured else ""
+        return f"({lead}, {self.dim}){structured}"
+
+    def difference(self, x: Tensor, y: Tensor) -> Tensor:
+        """x - y, flat (..., dim): of what is known up to sign (quaternions) the smaller of x - y and x + y."""
+        return self._sum.difference(x, y, self.d) if self._sum.sign_blind else x - y
 
     def _transform_flat(self, x: Tensor, g: Elements) -> Tensor:
-        linear = g.linear.to(x.dtype).to(x.device)
-        parts, start = [x[..., :0]], 0  # the empty rep has a tensor as well
-        for count, kind in self.terms:
-            width = count * self._width(kind)
-            part = x[..., start : start + width]
-            start += width
-            if KINDS[kind]:
-                part = part.unflatten(-1, (count, self.d)) @ linear.transpose(-1, -2)
-                if kind == "p":
-                    part = part + g.translation.to(x.dtype).to(x.device)[..., None, :]
-                part = part.flatten(-2)
-            if kind in ("0o", "1e"):
-                part = part * g.determinant.to(x.dtype).to(x.device)[..., None]
-            parts.append(part)
-        lead = torch.broadcast_shapes(x.shape[:-1], g.shape)
-        return torch.cat([part.expand(*lead, part.shape[-1]) for part in parts], -1)
+        return self._sum.act(x[..., None, :], g)[..., 0, :]
 
-    def _check_group(self, g: Elements) -> None:
-        if g.d != self.d:
+    def _fitting(self, g: Elements) -> Elements:
+        """The elements, in this space; those that only permute leave space alone."""
+        if g.d not in (0, self.d):
             raise GroupError(f"rep {self} lives in {self.d} dimensions; the group elements act on {g.d}.")
+        return g.acting_on(self.d, g.items)
 
 
 def vectors(count: int, d: int) -> Rep:
     """`count` vectors in d dimensions."""
-    return Rep(((count, "1o"),), d)
+    return Rep(((count, VECTOR),), d)
