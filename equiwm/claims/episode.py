@@ -93,7 +93,7 @@ def orbit_cell(params: dict[str, Any]) -> dict[str, Any]:
     g = world.group.identity(1)
     if params["orbit"] is not None:
         orbit = parse_orbit(params["orbit"], world, seed).elements
-        g = Elements(torch.cat([g.linear, orbit.linear]), torch.cat([g.translation, orbit.translation]))
+        g = Elements.cat([g, orbit])
     task = params["task"]
     tasks = control.turned(control.tasks(task + 1, held_out_seed(seed)).take([task] * len(g)), g)
     policy: Policy

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from equiwm.errors import GroupError
-from equiwm.symmetry.groups import Elements, Group
+from equiwm.symmetry.groups import SO2, Elements, Group
 from equiwm.worlds.world import World
 
 PLANE_ORBIT = "90,150,210,270,37,101.3,222.2"
@@ -18,7 +18,7 @@ RANDOM_ELEMENTS = 8
 TRANSLATION_SIGMA = 0.5
 """Of each coordinate of a random translation: their mean length is 0.8, the paper's."""
 MAX_ELEMENTS = 360
-_RANDOM = re.compile(r"([a-zA-Z]{1,2}\(?\d\)?):(\d{1,6})")
+_RANDOM = re.compile(r"([a-zA-Z][^:,]*):(\d{1,6})")
 _STREAM = 0x0B17
 
 
@@ -49,7 +49,7 @@ def parse_orbit(text: str | None, world: World, seed: int) -> Orbit:
         GroupError: a text that is neither, an element that is the identity, or a group that does not fit the world.
     """
     group = world.group
-    default = PLANE_ORBIT if group.d == 2 else f"{group.name}:{RANDOM_ELEMENTS}"
+    default = PLANE_ORBIT if SO2 in group else f"{group.name}:{RANDOM_ELEMENTS}"
     text = (default if text is None else text).strip()
     random = _RANDOM.fullmatch(text)
     if random:

@@ -22,7 +22,7 @@ from equiwm.errors import GroupError
 from equiwm.symmetry.elements import Elements, Seed
 from equiwm.symmetry.finite import FiniteGroup
 from equiwm.symmetry.generators import Generators
-from equiwm.symmetry.groups import TOLERANCE, Group
+from equiwm.symmetry.group import TOLERANCE, Group
 
 AXES = ("x", "y", "z")
 

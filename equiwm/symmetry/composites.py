@@ -159,17 +159,18 @@ class DirectSum(Kind):
         return torch.cat(parts, -1)
 
     def act(self, x: Tensor, g: Elements) -> Tensor:
-        """Term by term, all copies of a term at once."""
-        copies, start = x.shape[-2], 0
-        parts = [x[..., :0]]  # the empty sum has a tensor as well
+        return self.act_flat(x, g[..., None])
+
+    def act_flat(self, x: Tensor, g: Elements) -> Tensor:
+        """The action on one copy, (..., dim): term by term, all copies of a kind at once."""
+        parts, start = [x[..., :0]], 0  # the empty sum has a tensor as well
         for count, kind in self.terms:
             width = kind.dim(g.d)
             part = x[..., start : start + count * width].unflatten(-1, (count, width))
             start += count * width
-            turned = kind.act(part.flatten(-3, -2), g)
-            parts.append(turned.unflatten(-2, (copies, count)).flatten(-2))
-        lead = torch.broadcast_shapes(x.shape[:-2], g.shape)
-        return torch.cat([part.expand(*lead, *part.shape[-2:]) for part in parts], -1)
+            parts.append(kind.act(part, g).flatten(-2))
+        lead = torch.broadcast_shapes(x.shape[:-1], g.shape)
+        return torch.cat([part.expand(*lead, part.shape[-1]) for part in parts], -1)
 
     def difference(self, x: Tensor, y: Tensor, d: int) -> Tensor:
         """Term by term, every copy by itself."""

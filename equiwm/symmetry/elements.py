@@ -88,9 +88,15 @@ class Elements:
 
     @property
     def angle_deg(self) -> Tensor:
-        """Geodesic angle in degrees from the identity, in [0, 180]; of det(R) R where R reflects (d = 3)."""
-        if self.d == 0:
+        """Geodesic angle in degrees from the identity, in [0, 180]; of det(R) R where R reflects (d = 3).
+
+        Raises:
+            GroupError: a space of more than three dimensions.
+        """
+        if self.d < 2:
             return self.linear.new_zeros(self.shape)
+        if self.d > 3:
+            raise GroupError(f"angles are those of rotations of the plane and of space; got d = {self.d}.")
         rotation = self.linear * (self.determinant[..., None, None] if self.d == 3 else 1.0)
         if self.d == 2:
             return torch.rad2deg(torch.atan2(rotation[..., 1, 0], rotation[..., 0, 0]).abs())

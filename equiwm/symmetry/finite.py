@@ -13,7 +13,7 @@ from torch import Tensor
 from equiwm.errors import GroupError
 from equiwm.symmetry.elements import Elements, Seed, identities, rotations
 from equiwm.symmetry.generators import Generators, discrete
-from equiwm.symmetry.groups import TOLERANCE, Group
+from equiwm.symmetry.group import TOLERANCE, Group
 
 LARGEST = 1024
 """The largest order whose elements are listed."""

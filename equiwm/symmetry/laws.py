@@ -7,7 +7,7 @@ from torch import Tensor
 
 from equiwm.errors import GroupError, RepError
 from equiwm.symmetry.elements import Elements
-from equiwm.symmetry.groups import TOLERANCE, Group
+from equiwm.symmetry.group import TOLERANCE, Group
 from equiwm.symmetry.kinds import Kind
 from equiwm.symmetry.reps import Rep
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 from equiwm.errors import GroupError, nearest
 from equiwm.symmetry.about import AXES, about
 from equiwm.symmetry.finite import cyclic, dihedral, inversion, mirror, octahedral
-from equiwm.symmetry.groups import E2, GROUPS, O2, SE2, SO2, Group
+from equiwm.symmetry.group import Group
+from equiwm.symmetry.groups import E2, GROUPS, O2, SE2, SO2
 from equiwm.symmetry.permutations import SymmetricGroup
 from equiwm.symmetry.product_group import product
 
@@ -25,8 +27,9 @@ _SYMMETRIC = re.compile(r"s(\d{1,9})")
 _EXAMPLES = tuple(f"{family}{n}{axis}" for family in "cd" for n in (2, 3, 4, 5, 6, 8) for axis in ("", *AXES))
 
 
+@cache
 def parse_group(name: str) -> Group:
-    """The group of a name, in any case and with or without round brackets.
+    """The group of a name, in any case and with or without round brackets; the same object for the same name.
 
     | name | group |
     |---|---|

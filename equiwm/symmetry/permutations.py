@@ -11,7 +11,7 @@ from torch import Tensor
 from equiwm.errors import GroupError
 from equiwm.symmetry.elements import Elements, Seed, identities
 from equiwm.symmetry.generators import Generators, discrete
-from equiwm.symmetry.groups import Group
+from equiwm.symmetry.group import Group
 
 MOST_ITEMS = 4096
 

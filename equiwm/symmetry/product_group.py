@@ -10,7 +10,7 @@ from equiwm.errors import GroupError
 from equiwm.symmetry.elements import Elements, Seed
 from equiwm.symmetry.finite import FiniteGroup
 from equiwm.symmetry.generators import Generators
-from equiwm.symmetry.groups import Group
+from equiwm.symmetry.group import Group
 
 _PROBES = 32
 

@@ -151,13 +151,13 @@ class Rep:
         return self._sum.difference(x, y, self.d) if self._sum.sign_blind else x - y
 
     def _transform_flat(self, x: Tensor, g: Elements) -> Tensor:
-        return self._sum.act(x[..., None, :], g)[..., 0, :]
+        return self._sum.act_flat(x, g)
 
     def _fitting(self, g: Elements) -> Elements:
         """The elements, in this space; those that only permute leave space alone."""
         if g.d not in (0, self.d):
             raise GroupError(f"rep {self} lives in {self.d} dimensions; the group elements act on {g.d}.")
-        return g.acting_on(self.d, g.items)
+        return g if g.d == self.d else g.acting_on(self.d, g.items)
 
 
 def vectors(count: int, d: int) -> Rep:
