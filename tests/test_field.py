@@ -8,7 +8,6 @@ import torch
 from scipy.spatial.transform import Rotation
 from scipy.stats import kstest
 
-from equiwm.claims.bins import orbit_bins
 from equiwm.config import Config, load, parse, preset_names
 from equiwm.errors import ConfigError, DataError
 from equiwm.models.factory import build_model
@@ -373,21 +372,3 @@ def test_presets(name, parameters):
     assert settings.baseline in preset_names()
     assert load(settings.baseline).world == settings.world
     assert load(settings.baseline).training == settings.training
-
-
-def test_bins_of_a_ball():
-    bins = {entry.label: entry for entry in orbit_bins(SO3, 8, 0, (-60.0, 60.0), ball=60.0)}
-    assert {label: bins[label].seen for label in ("identity", "z45", "z180", "x90")} == {
-        "identity": "true",
-        "z45": "partial",
-        "z180": "false",
-        "x90": "partial",
-    }
-    assert bins["x90"].from_wedge_deg == pytest.approx(30.0)
-    for entry in bins.values():
-        if entry.label.startswith("random"):
-            assert entry.seen == ("false" if float(entry.element.angle_deg) >= 120.0 else "partial")
-    # At the default radius the half turns alone are unseen, as many as there are, and mirrored scenes all are.
-    wide = orbit_bins(O3, 16, 0, (-90.0, 90.0), ball=90.0)
-    assert all((entry.part == "reflection") == (entry.seen == "false") for entry in wide if entry.label != "z180")
-    assert next(entry for entry in wide if entry.label == "z180").seen == "false"
