@@ -126,3 +126,7 @@ def test_bins_of_a_ball():
     for entry in bins.values():
         if entry.drawn:
             assert entry.overlap == ("none" if float(entry.element.angle_deg) >= 120.0 else "partial")
+    # At a right angle the half turns alone are unseen, as many as there are, and mirrored scenes all are.
+    wide = {entry.label: entry for entry in O3.bins(16, 0, Ball(90.0))}
+    assert wide.pop("z180").overlap == "none"
+    assert all((entry.part == "reflection") == (entry.overlap == "none") for entry in wide.values())

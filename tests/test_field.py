@@ -372,21 +372,3 @@ def test_presets(name, parameters):
     assert settings.baseline in preset_names()
     assert load(settings.baseline).world == settings.world
     assert load(settings.baseline).training == settings.training
-
-
-def test_bins_of_a_ball():
-    bins = {entry.label: entry for entry in SO3.bins(8, 0, Ball(60.0))}
-    assert {label: bins[label].overlap for label in ("identity", "z45", "z180", "x90")} == {
-        "identity": "full",
-        "z45": "partial",
-        "z180": "none",
-        "x90": "partial",
-    }
-    assert bins["x90"].from_wedge_deg == pytest.approx(30.0)
-    for entry in bins.values():
-        if entry.label.startswith("random"):
-            assert entry.overlap == ("none" if float(entry.element.angle_deg) >= 120.0 else "partial")
-    # At the default radius the half turns alone are unseen, as many as there are, and mirrored scenes all are.
-    wide = O3.bins(16, 0, Ball(90.0))
-    assert all((entry.part == "reflection") == (entry.overlap == "none") for entry in wide if entry.label != "z180")
-    assert next(entry for entry in wide if entry.label == "z180").overlap == "none"

@@ -7,9 +7,7 @@ from typing import Literal
 
 from equiwm.symmetry.bins import OrbitBin as SymmetryBin
 from equiwm.symmetry.bins import Part
-from equiwm.symmetry.coverage import Arc, Ball
 from equiwm.symmetry.elements import Elements
-from equiwm.symmetry.groups import Group
 
 Seen = Literal["true", "partial", "false"]
 
@@ -29,11 +27,3 @@ class OrbitBin:
         """The bin; `first` for the identity."""
         seen: Seen = "true" if first else "false" if entry.overlap == "none" else "partial"
         return OrbitBin(entry.element, entry.label, seen, entry.part, entry.from_wedge_deg)
-
-
-def orbit_bins(
-    group: Group, n: int, seed: int, wedge: tuple[float, float], *, ball: float | None = None
-) -> list[OrbitBin]:
-    """`Group.bins` where training has seen a wedge (about z in space), or a ball of rotations of that radius."""
-    coverage = Arc(*wedge, d=group.d) if ball is None else Ball(ball, group.d)
-    return [OrbitBin.of(entry, first=k == 0) for k, entry in enumerate(group.bins(n, seed, coverage))]

@@ -120,6 +120,13 @@ class Elements:
             return torch.zeros(self.shape, dtype=torch.bool)
         return (self.permutation != torch.arange(self.items)).any(-1)
 
+    @property
+    def motion(self) -> str:
+        """What a single element does, in words: `rotation`, `reflection and permutation`, ..., or `identity`."""
+        turn = "reflection" if float(self.determinant) < 0 else "rotation"
+        does = {turn: self.turns, "translation": self.moves, "permutation": self.permutes}
+        return " and ".join(name for name, done in does.items() if bool(done)) or "identity"
+
     def acting_on(self, d: int, items: int) -> Elements:
         """The same elements, of a space of d dimensions and of `items` items where they act on none as yet.
 

@@ -38,7 +38,7 @@ class Generators:
     def matrices(self) -> Tensor:
         """The infinitesimal motions as homogeneous matrices [[A, b], [0, 0]], shape (m, d + 1, d + 1), float64."""
         top = torch.cat([self.linear, self.translation[..., None]], -1)
-        return torch.cat([top, torch.zeros_like(top[..., :1, :])], -2)
+        return torch.nn.functional.pad(top, (0, 0, 0, 1))
 
     def flow(self, time: float | Tensor) -> Elements:
         """exp(time X) of every infinitesimal motion X, batch shape (m,); `time` broadcasts against (m,)."""

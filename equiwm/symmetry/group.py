@@ -213,29 +213,34 @@ class Group(ABC):
         """Elements that do one thing at a time, by what they do: what an audit tells apart.
 
         Of each of `n` drawn elements (R, t, p) the parts (R, 0, 1), (1, t, 1) and (1, 0, p) are kept where they are
-        in the group and do something: `rotation` and `reflection` (by the determinant of R), `translation`,
-        `permutation`. An element whose R or p is not in the group alone (a mirror that exchanges legs) is kept
-        whole, as `rotation and permutation` or `reflection and permutation`.
+        in the group and do something: `rotation` or `reflection` (by the determinant of R), `translation`,
+        `permutation`. Where a part is not in the group alone, as in a mirror that exchanges legs, it stays together
+        with what it needs: (R, 0, p), (R, t, 1) or the whole element, `reflection and permutation`.
 
         Returns:
-            Non-empty batches by name.
+            Non-empty batches by name, parts alone first.
         """
-        drawn = self.sample(n, seed, sigma=sigma).acting_on(self.d, self.items)
-        still = self.identity(len(drawn))
-        turned = Elements(drawn.linear, still.translation, still.permutation)
-        moved = Elements(still.linear, drawn.translation, still.permutation)
-        permuted = Elements(still.linear, still.translation, drawn.permutation)
-        alone = self.contains(turned)
-        mirrored = drawn.determinant < 0
-        kept = {
-            "rotation": turned[turned.turns & ~mirrored & alone],
-            "reflection": turned[mirrored & alone],
-            "translation": moved[moved.moves & self.contains(moved)],
-            "permutation": permuted[permuted.permutes & self.contains(permuted)],
-            "rotation and permutation": drawn[drawn.turns & ~mirrored & ~alone],
-            "reflection and permutation": drawn[mirrored & ~alone],
+        g = self.sample(n, seed, sigma=sigma).acting_on(self.d, self.items)
+        e = self.identity(n)
+        turn, move, exchange = (
+            Elements(g.linear, e.translation, e.permutation),
+            Elements(e.linear, g.translation, e.permutation),
+            Elements(e.linear, e.translation, g.permutation),
+        )
+        left = torch.zeros(n, dtype=torch.bool)
+        found: dict[str, list[Elements]] = {}
+        for part, does in ((turn, g.turns), (move, g.moves), (exchange, g.permutes)):
+            inside = self.contains(part)
+            left |= does & ~inside
+            for k in torch.nonzero(does & inside).flatten().tolist():
+                found.setdefault(part[k].motion, []).append(part[k : k + 1])
+        for k in torch.nonzero(left).flatten().tolist():
+            joint = (turn[k] @ exchange[k], Elements(g.linear[k], g.translation[k], e[k].permutation))
+            whole = next((part for part in joint if bool(self.contains(part))), g[k])
+            found.setdefault(whole.motion, []).append(whole[None])
+        return {
+            name: Elements.cat(parts) for name, parts in sorted(found.items(), key=lambda entry: " and " in entry[0])
         }
-        return {name: part for name, part in kept.items() if len(part)}
 
     # The bins of a sweep
 

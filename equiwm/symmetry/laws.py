@@ -94,10 +94,7 @@ def _check_kind(kind: Kind, group: Group, g: Elements, h: Elements, d: int) -> N
     off = float((left.mT @ left - torch.eye(width, dtype=torch.float64)).abs().max())
     if not off <= TOLERANCE:
         raise RepError(f"kind '{kind.name}': its matrices are not orthogonal (off by {off:.1e}).")
-    product = left @ right
-    if kind.sign_blind:
-        product = product * (product * both).sum((-2, -1), keepdim=True).sign()
-    off = float((product - both).abs().max())
+    off = float(kind.difference((left @ right).mT, both.mT, d).abs().max())  # column by column
     if not off <= TOLERANCE:
         raise RepError(
             f"kind '{kind.name}' is no representation of {group}: rho(g h) differs from rho(g) rho(h) by {off:.1e}."
