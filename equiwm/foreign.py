@@ -14,6 +14,7 @@ from typing import Any
 from equiwm.errors import DataError, EquiwmError
 from equiwm.locate import reason_of
 
+_MARK = "_guarded_by_equiwm"
 Check = Callable[[Any, Any, tuple[Any, ...]], Any]
 """From the object, what a method gave and its positional arguments, to what is handed on; raises a DataError."""
 
@@ -35,7 +36,7 @@ def guard(value: Any, checks: Mapping[str, Check]) -> Any:
         value: an object of any class.
         checks: method -> what its answer has to be.
     """
-    if not is_ours(type(value)):
+    if not is_ours(type(value)) and not hasattr(type(value), _MARK):
         object.__setattr__(value, "__class__", _guarded(type(value), checks))
     return value
 
@@ -55,7 +56,12 @@ def called(function: Callable[..., Any], what: str, *arguments: Any, **options: 
 
 
 def _guarded(cls: type, checks: Mapping[str, Check]) -> type:
-    members: dict[str, Any] = {"__slots__": (), "__module__": cls.__module__, "__qualname__": cls.__qualname__}
+    members: dict[str, Any] = {
+        _MARK: True,
+        "__slots__": (),
+        "__module__": cls.__module__,
+        "__qualname__": cls.__qualname__,
+    }
     for name in dir(cls):
         owner = next((base for base in cls.__mro__ if name in vars(base)), object)
         written = inspect.isfunction(vars(owner).get(name)) and not name.startswith("_")

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from equiwm.planning.task import Criterion
 
 from equiwm.claims.closed_loop import Outcome, _result, closed_loop
 from equiwm.claims.episode import orbit_cell
@@ -22,6 +21,7 @@ from equiwm.errors import ConfigError, DataError, GroupError, MissingExtraError
 from equiwm.files import plain
 from equiwm.loading import load_run
 from equiwm.planning.costs import Objective, Term
+from equiwm.planning.task import Criterion
 from equiwm.report.closed_loop import closed_loop_tables
 from equiwm.results.closed_loop import ClosedLoopResult
 from equiwm.training.run import prepare_run, train_run

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import torch
-
 from equiwm.claims.orbit import parse_orbit
 from equiwm.claims.probe import held_out_seed
 from equiwm.config import PlanningConfig

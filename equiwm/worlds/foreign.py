@@ -10,7 +10,7 @@ from torch import Tensor
 
 from equiwm.checks import as_finite
 from equiwm.errors import DataError
-from equiwm.foreign import Check, guard, label
+from equiwm.foreign import Check, guard, is_ours, label
 from equiwm.planning.frames import Frames
 from equiwm.planning.task import ControlTask, Simulation, Tasks
 from equiwm.symmetry.coverage import Coverage
@@ -37,6 +37,9 @@ def checked_world(world: Any) -> World:
     Raises:
         DataError: it lacks a member, or has one of another type or shape; the message names both.
     """
+    if is_ours(type(world)):
+        ours: World = world
+        return ours
     what = label(type(world))
     for name in (*_MEMBERS, *_METHODS):
         if not hasattr(world, name):
@@ -70,7 +73,8 @@ def checked_world(world: Any) -> World:
 
 def _require(value: Any, kind: type[T], what: str) -> T:
     if not isinstance(value, kind):
-        raise DataError(f"{what} is {value!r}; expected a {kind.__name__}.")
+        given = repr(value) if isinstance(value, str | int | float | None) else f"a {type(value).__name__}"
+        raise DataError(f"{what} is {given}; expected a {kind.__name__}.")
     return value
 
 
@@ -79,6 +83,8 @@ def _of(world: Any, method: str) -> str:
 
 
 def _like(value: Any, lead: tuple[int, ...], inner: tuple[int, ...], world: Any, method: str) -> Tensor:
+    if value is None:
+        raise DataError(f"{_of(world, method)} returns nothing; expected numbers of shape {(*lead, *inner)}.")
     return as_finite(value, (*lead, *inner), f"result of {_of(world, method)}", single=True)
 
 

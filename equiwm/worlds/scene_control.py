@@ -108,7 +108,7 @@ def _body(rep: Rep) -> list[int] | None:
         DataError: too few channels for a pose.
     """
     kinds = [kind for count, kind in rep.terms for _ in range(count)]
-    points = [channel for channel, kind in enumerate(kinds) if kind == "p"]
+    points = [channel for channel, kind in enumerate(kinds) if kind.translates]
     if len(points) < rep.d and len(kinds) < rep.d:
         raise DataError(f"no pose shows in rep {rep} in {rep.d}D: give the world a `control` of its own.")
     if len(points) < rep.d or len(points) == len(kinds):
