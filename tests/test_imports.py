@@ -23,6 +23,7 @@ LEVELS = {
     "checks": 1,
     "schema": 1,
     "locate": 1,
+    "foreign": 1,
     "config": 1,
     "files": 1,
     "runs": 1,

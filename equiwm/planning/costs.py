@@ -15,6 +15,7 @@ from torch import Tensor
 
 from equiwm.errors import DataError
 from equiwm.planning.rollouts import Rollout
+from equiwm.symmetry.fit import rotation_fit
 
 ROW_BYTES = 2400
 """Samples of one channel that are rolled out together, in bytes: two tasks of 300 in float32, one in float64. More
@@ -186,14 +187,9 @@ class ProcrustesGoal(Term):
         seen = trajectory if self.running else trajectory[:, -1:]
         z = seen.double().permute(0, 1, 4, 2, 3)  # (t, H, N, C, d)
         aim = self.latent[tasks].to(z).unflatten(-1, z.shape[-2:])[:, None, None]
-        covariance = aim.transpose(-1, -2) @ z
-        left, values, right = torch.linalg.svd(covariance)
-        # Without the sign the best fit may be a reflection.
-        sign = torch.ones_like(values)
-        sign[..., -1] = torch.linalg.det(left @ right).sign()
-        trace = torch.einsum("...ik,...k,...ki->...", left, sign, right)
+        fit = rotation_fit(aim.transpose(-1, -2) @ z)
         size = aim.square().sum((-2, -1))
-        rest = z.square().sum((-2, -1)) + size - 2.0 * (values * sign).sum(-1)
-        left_over = self.turn * 0.5 * (z.shape[-1] - trace) + self.shape * rest / size
+        rest = z.square().sum((-2, -1)) + size - 2.0 * (fit.values * fit.sign).sum(-1)
+        left_over = self.turn * 0.5 * (z.shape[-1] - fit.trace) + self.shape * rest / size
         cost = left_over[:, -1] + self.running * left_over.mean(1) if self.running else left_over[:, -1]
         return cost.to(trajectory.dtype)

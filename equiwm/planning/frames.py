@@ -55,46 +55,55 @@ def planar_frames(direction: Tensor) -> Frames:
 
 @dataclass(frozen=True, eq=False)
 class CloudFrames:
-    """Frames of clouds: Gram-Schmidt of v_k = sum_p w_kp (x_p - mean(x)), k = 1, 2, and their cross product.
+    """Frames of clouds: Gram-Schmidt of v_k = sum_p w_kp (x_p - mean(x)), k < d, completed to a right-handed frame.
 
-    Every weighted sum of centred points is an equivariant vector. The weights w_1, w_2 are the top two eigenvectors
-    of the mean point Gram matrix of the training clouds: v_1 and v_2 are then, on average over those clouds,
+    Every weighted sum of centred points is an equivariant vector. The weights (w_1, and w_2 in space) are the top
+    eigenvectors of the mean point Gram matrix of the training clouds: the v_k are then, on average over those clouds,
     orthogonal and as long as they can be.
 
     Attributes:
-        weights: (2, P) float64, orthonormal rows; the entry of largest magnitude of each is positive.
+        weights: (d - 1, P) float64, orthonormal rows; the entry of largest magnitude of each is positive.
     """
 
     weights: Tensor
 
     @staticmethod
     def fit(clouds: Tensor) -> CloudFrames:
-        """The weights from training clouds (n, P, 3): eigenvectors of G_pq = mean_i <x_ip - mean, x_iq - mean>.
+        """The weights from training clouds (n, P, d): eigenvectors of G_pq = mean_i <x_ip - mean, x_iq - mean>.
 
         Raises:
-            DataError: not clouds of at least 3 points, not finite, or all of them collinear.
+            DataError: not clouds of at least d points in 2 or 3 dimensions, not finite, or all of them coincident (or
+                collinear, in space).
         """
-        x = _rows(clouds, (clouds.shape[-2] if clouds.dim() == 3 else 0, 3), "training cloud")
+        d = clouds.shape[-1] if clouds.dim() == 3 and clouds.shape[-1] == 2 else 3
+        x = _rows(clouds, (clouds.shape[-2] if clouds.dim() == 3 else 0, d), "training cloud")
         centred = x - x.mean(-2, keepdim=True)
         gram = torch.einsum("npd,nqd->pq", centred, centred) / max(len(x), 1)
         values, vectors = torch.linalg.eigh(gram)  # ascending
-        if len(values) < 3 or not bool(values[-2] > 1e-12 * values[-1]):
-            raise DataError("no frame can be fitted: it needs clouds of at least 3 points that are not all collinear.")
-        top = vectors[:, [-1, -2]].T
+        last = 1 - d  # of the eigenvalues that are needed
+        if len(values) < d or not bool(values[last] > 1e-12 * values[-1]):
+            apart = "not all collinear" if d == 3 else "not all in one place"
+            raise DataError(f"no frame can be fitted: it needs clouds of at least {d} points that are {apart}.")
+        top = vectors[:, [-1, -2][: d - 1]].T
         largest = top.gather(-1, top.abs().argmax(-1, keepdim=True))
         return CloudFrames(top * largest.sign())
 
     def __call__(self, clouds: Tensor) -> Frames:
-        """The frames of clouds (T, P, 3).
+        """The frames of clouds (T, P, d).
 
         Raises:
             DataError: another shape, or numbers that are not finite.
         """
-        x = _rows(clouds, (self.weights.shape[-1], 3), "cloud")
+        rows, points = self.weights.shape
+        x = _rows(clouds, (points, rows + 1), "cloud")
         centred = x - x.mean(-2, keepdim=True)
-        first, second = (self.weights @ centred).unbind(-2)
         # A coincident cloud far from the origin keeps the rounding of its centroid: that is no size.
         size = centred.norm(dim=(-2, -1)) * (centred.norm(dim=(-2, -1)) > 1e-12 * x.norm(dim=(-2, -1)))
+        if rows == 1:
+            only = (self.weights @ centred)[:, 0]
+            short = ~(only.norm(dim=-1, keepdim=True) > LEAST_SINE * size[:, None])
+            return planar_frames(only.masked_fill(short, 0.0))
+        first, second = (self.weights @ centred).unbind(-2)
         first, one = _axis(first, size, first.new_zeros(first.shape))
         second, two = _axis(second - (second * first).sum(-1, keepdim=True) * first, size, first)
         # Subtracting once leaves rounding along `first` where the two were nearly parallel.

@@ -178,12 +178,12 @@ def paths_figure(frame: pd.DataFrame, folder: Path, file: str) -> Path:
 
 def traced_points(rows: pd.DataFrame) -> list[int]:
     """The points whose paths are drawn: the agent and one end of the block in the plane; in space the three points
-    farthest from the middle at the start, and the pusher."""
+    farthest from the middle at the start, and the pusher; so in the plane where it has no block."""
     parts = rows.drop_duplicates("point").set_index("point")["part"]
     if "stem" in parts.to_numpy():
         return [int(parts.index[parts == "agent"][0]), int(parts.index[parts == "stem"][-1])]
     start = rows[rows["step"] == 0].set_index("point")
-    body = start[start["part"] != "pusher"][["back_x", "back_y", "back_z"]]
+    body = start[start["part"] != "pusher"].filter(regex="^back_[xyz]$")
     away = ((body - body.mean()) ** 2).sum(axis=1).nlargest(3).index
     return [*map(int, away), *map(int, parts.index[parts == "pusher"])]
 

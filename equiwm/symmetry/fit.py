@@ -14,19 +14,26 @@ class RotationFit(NamedTuple):
     """R* = argmax_{R in SO(d)} tr(R^T A) of a covariance A = U S V^T: R* = U D V^T, D = diag(1, ..., det(U V^T)).
 
     Attributes:
-        left: U D, (..., d, d); the sign D keeps the best fit from being a reflection.
-        values: S D, (..., d).
+        left: U, (..., d, d).
+        values: S, (..., d).
+        sign: diagonal of D, (..., d), without which the best fit might be a reflection.
         right: V^T, (..., d, d).
     """
 
     left: Tensor
     values: Tensor
+    sign: Tensor
     right: Tensor
 
     @property
     def rotation(self) -> Tensor:
         """R*, (..., d, d)."""
-        return self.left @ self.right
+        return (self.left * self.sign[..., None, :]) @ self.right
+
+    @property
+    def trace(self) -> Tensor:
+        """tr R*, (...)."""
+        return torch.einsum("...ik,...k,...ki->...", self.left, self.sign, self.right)
 
 
 def rotation_fit(covariance: Tensor) -> RotationFit:
@@ -34,7 +41,7 @@ def rotation_fit(covariance: Tensor) -> RotationFit:
     left, values, right = torch.linalg.svd(covariance)
     sign = torch.ones_like(values)
     sign[..., -1] = torch.linalg.det(left @ right).sign()
-    return RotationFit(left * sign[..., None, :], values * sign, right)
+    return RotationFit(left, values, sign, right)
 
 
 def rigid_fit(points: Tensor, goal: Tensor) -> Elements:

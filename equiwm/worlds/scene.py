@@ -23,6 +23,7 @@ from torch import Tensor
 
 from equiwm.checks import as_finite, at_least_one
 from equiwm.config import WorldConfig
+from equiwm.foreign import label
 from equiwm.models.clouds import centred
 from equiwm.symmetry.coverage import Arc
 from equiwm.symmetry.groups import Elements, Group
@@ -92,7 +93,7 @@ class Scene(TaskScenes):
 
     def starts(self, n: int, seed: int) -> Tensor:
         """`n` scenes (n, C, d) float64 before they are turned."""
-        shape, what = (self.observation_rep.multiplicity, self.group.d), f"start of the world '{self.name}'"
+        shape, what = (self.observation_rep.multiplicity, self.group.d), f"result of {label(type(self))}.start"
         drawn = [self.start(rng) for rng in generators(_STARTS, seed, range(n))]
         return torch.stack([as_finite(scene, shape, what, single=True) for scene in drawn])
 
@@ -107,7 +108,7 @@ class Scene(TaskScenes):
 
     def plans(self, n: int, horizon: int, seed: int) -> Tensor:
         """Actions (n, H, d) or (n, H, A, d) before they are turned; a shorter plan begins a longer one."""
-        what = f"action of the world '{self.name}'"
+        what = f"result of {label(type(self))}.action"
         draws = generators(_PLANS, seed, range(n))
         drawn = [
             [as_finite(self.action(rng), self.action_shape, what, single=True) for _ in range(horizon)] for rng in draws

@@ -1,0 +1,205 @@
+"""Worlds that are not ours: their members are checked when they are built, their answers whenever they give them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from torch import Tensor
+
+from equiwm.checks import as_finite
+from equiwm.errors import DataError
+from equiwm.foreign import Check, guard, is_ours, label
+from equiwm.planning.frames import Frames
+from equiwm.planning.task import ControlTask, Simulation, Tasks
+from equiwm.symmetry.coverage import Coverage
+from equiwm.symmetry.groups import Group
+from equiwm.symmetry.reps import Rep
+from equiwm.worlds.world import Sequences, SymmetryResidual, Transitions, World, action_shape
+
+T = TypeVar("T")
+_MEMBERS: dict[str, type] = {
+    "name": str,
+    "group": Group,
+    "observation_rep": Rep,
+    "action_rep": Rep,
+    "coverage": Coverage,
+    "equivariant": bool,
+    "components": Mapping,
+}
+_METHODS = ("transitions", "step", "readout_targets", "symmetry_residual")
+
+
+def checked_world(world: Any) -> World:
+    """A world of somebody else's, guarded and tried on two transitions; one of ours as it is.
+
+    Raises:
+        DataError: it lacks a member, or has one of another type or shape; the message names both.
+    """
+    if is_ours(type(world)):
+        ours: World = world
+        return ours
+    what = label(type(world))
+    for name in (*_MEMBERS, *_METHODS):
+        if not hasattr(world, name):
+            raise DataError(
+                f"{what} lacks '{name}', which a world has; equiwm.worlds.scene.Scene has a default for most."
+            )
+    for name, kind in _MEMBERS.items():
+        _require(getattr(world, name), kind, f"{what}.{name}")
+    for name in _METHODS:
+        if not callable(getattr(world, name)):
+            raise DataError(f"{what}.{name} is {getattr(world, name)!r}; expected a method.")
+    d, see = world.group.d, world.observation_rep
+    for name in ("observation_rep", "action_rep", "coverage"):
+        if getattr(world, name).d != d:
+            raise DataError(f"{what}.{name} lives in {getattr(world, name).d}D, its group {world.group} in {d}D.")
+    if not see.structured or not world.action_rep.structured:
+        raise DataError(
+            f"{what}: reps {see} and {world.action_rep} hold scalars; observations and actions are vectors."
+        )
+    for name, channel in world.components.items():
+        if channel not in range(see.multiplicity):
+            raise DataError(
+                f"{what}.components: '{name}' is channel {channel!r}, expected 0 to {see.multiplicity - 1}."
+            )
+    guarded: World = guard(world, _CHECKS)
+    data = guarded.transitions(2, seed=0)
+    guarded.step(data.observation, data.action)
+    guarded.readout_targets(data.observation)
+    return guarded
+
+
+def _require(value: Any, kind: type[T], what: str) -> T:
+    if not isinstance(value, kind):
+        given = repr(value) if isinstance(value, str | int | float | None) else f"a {type(value).__name__}"
+        raise DataError(f"{what} is {given}; expected a {kind.__name__}.")
+    return value
+
+
+def _of(world: Any, method: str) -> str:
+    return f"{label(type(world))}.{method}"
+
+
+def _like(value: Any, lead: tuple[int, ...], inner: tuple[int, ...], world: Any, method: str) -> Tensor:
+    if value is None:
+        raise DataError(f"{_of(world, method)} returns nothing; expected numbers of shape {(*lead, *inner)}.")
+    return as_finite(value, (*lead, *inner), f"result of {_of(world, method)}", single=True)
+
+
+def _step(world: Any, given: Any, arguments: tuple[Any, ...]) -> Tensor:
+    shape = (world.observation_rep.multiplicity, world.group.d)
+    lead = tuple(arguments[0].shape[:-2]) if arguments else tuple(getattr(given, "shape", ())[:-2])
+    return _like(given, lead, shape, world, "step")
+
+
+def _columns(world: Any, given: Any, method: str, kind: type[T], shapes: Mapping[str, tuple[int, ...]]) -> T:
+    """A dataclass of tensors, each (n, *shape), all of one n."""
+    data: Any = _require(given, kind, f"the result of {_of(world, method)}")
+    n = len(data.episode)
+    found = {
+        name: as_finite(getattr(data, name), (n, *shape), f"{name} of {_of(world, method)}", single=True)
+        for name, shape in shapes.items()
+    }
+    checked: T = replace(data, **found)
+    return checked
+
+
+def _shapes(world: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    return (world.observation_rep.multiplicity, world.group.d), action_shape(world.action_rep)
+
+
+def _transitions(world: Any, given: Any, arguments: tuple[Any, ...]) -> Transitions:
+    see, act = _shapes(world)
+    data = _columns(
+        world, given, "transitions", Transitions, {"observation": see, "action": act, "next_observation": see}
+    )
+    if arguments and len(data) != arguments[0]:
+        raise DataError(f"{_of(world, 'transitions')} gave {len(data)} transitions; {arguments[0]} were asked for.")
+    return data
+
+
+def _sequences(world: Any, given: Any, arguments: tuple[Any, ...]) -> Sequences:
+    see, act = _shapes(world)
+    horizon = arguments[1] if len(arguments) > 1 else _require(given, Sequences, _of(world, "sequences")).horizon
+    shapes = {"observations": (horizon + 1, *see), "actions": (horizon, *act)}
+    return _columns(world, given, "sequences", Sequences, shapes)
+
+
+def _targets(world: Any, given: Any, arguments: tuple[Any, ...]) -> Mapping[str, Tensor]:
+    n, what = len(arguments[0]), f"the result of {_of(world, 'readout_targets')}"
+    targets = _require(given, Mapping, what)  # type: ignore[type-abstract]
+    for name, value in targets.items():
+        shape = tuple(getattr(value, "shape", ()))
+        if len(shape) != 3 or (shape[0], shape[2]) != (n, world.group.d):
+            raise DataError(f"{what}: '{name}' has shape {shape}; expected vectors, ({n}, C, {world.group.d}).")
+    return targets
+
+
+def _residual(world: Any, given: Any, arguments: tuple[Any, ...]) -> SymmetryResidual:
+    return _require(given, SymmetryResidual, f"the result of {_of(world, 'symmetry_residual')}")
+
+
+def _control(world: Any, given: Any, arguments: tuple[Any, ...]) -> ControlTask:
+    return checked_control(world, _require(given, ControlTask, f"the result of {_of(world, 'control')}"))  # type: ignore[type-abstract]
+
+
+_CHECKS: dict[str, Check] = {
+    "step": _step,
+    "transitions": _transitions,
+    "sequences": _sequences,
+    "readout_targets": _targets,
+    "symmetry_residual": _residual,
+    "control": _control,
+}
+
+
+def checked_control(world: World, control: ControlTask) -> ControlTask:
+    """A control task of somebody else's, guarded and tried on two tasks; one of ours as it is.
+
+    Raises:
+        DataError: it lacks a member, or answers otherwise than a control task does.
+    """
+    what = label(type(control))
+    for name in ("criterion", "parts", "references"):
+        if not hasattr(control, name):
+            raise DataError(f"{what} lacks '{name}', which a control task has.")
+    see = (world.observation_rep.multiplicity, world.group.d)
+
+    def tasks(control: Any, given: Any, arguments: tuple[Any, ...]) -> Tasks:
+        found = _require(given, Tasks, f"the result of {what}.tasks")
+        goal = as_finite(found.goal, (len(found.start), *see), f"goal of {what}.tasks", single=True)
+        return Tasks(found.start, goal, found.actions)
+
+    def pose_error(control: Any, given: Any, arguments: tuple[Any, ...]) -> tuple[Tensor, Tensor]:
+        if not (isinstance(given, tuple) and len(given) == 2 and all(isinstance(part, Tensor) for part in given)):
+            raise DataError(f"{what}.pose_error gave {type(given).__name__}; expected tensors of angles and distances.")
+        lead = tuple(arguments[0].shape[:-2])
+        for part, name in zip(given, ("angle", "distance"), strict=True):
+            if tuple(part.shape) != lead:
+                raise DataError(f"{what}.pose_error: the {name} has shape {tuple(part.shape)}; expected {lead}.")
+        return given[0], given[1]
+
+    def frames(control: Any, given: Any, arguments: tuple[Any, ...]) -> Frames:
+        found = _require(given, Frames, f"the result of {what}.frames")
+        d = world.group.d
+        as_finite(found.axes, (len(arguments[0]), d, d), f"axes of {what}.frames", single=True)
+        return found
+
+    def track(control: Any, given: Any, arguments: tuple[Any, ...]) -> Tensor:
+        lead = tuple(arguments[0].shape[:-2])
+        return as_finite(given, (*lead, len(control.parts), world.group.d), f"result of {what}.track", single=True)
+
+    def begin(control: Any, given: Any, arguments: tuple[Any, ...]) -> Simulation:
+        found = _require(given, Simulation, f"the result of {what}.begin")  # type: ignore[type-abstract]
+        return guard(found, {})
+
+    checks = {"tasks": tasks, "pose_error": pose_error, "frames": frames, "track": track, "begin": begin}
+    guarded: ControlTask = guard(control, checks)
+    some = guarded.turned(guarded.tasks(2, 0), world.group.sample(2, 0))
+    seen = guarded.begin(some).observation
+    guarded.pose_error(seen, some.goal)
+    guarded.frames(seen)
+    guarded.track(seen)
+    return guarded

@@ -1,0 +1,310 @@
+"""What lives outside the package works as what lives inside: files of `tests/outside`, through the command line.
+
+Each part stands alone: the world; then, one by one, whatever else can be brought from outside.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from equiwm.cli.main import run
+from equiwm.config import load
+from equiwm.errors import DataError
+from equiwm.symmetry.coverage import Arc
+from equiwm.worlds.factory import build_world
+from equiwm.worlds.field.config import FieldConfig
+from equiwm.worlds.field.world import Field
+from equiwm.worlds.scenes import Scenes
+from equiwm.worlds.world import ControlWorld, SequenceWorld
+
+OUTSIDE = Path(__file__).parent / "outside"
+
+
+def code_lines(path: Path) -> int:
+    """Lines that hold code: no blank ones, comments or docstrings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    texts = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            text = node.body[0]
+            texts |= set(range(text.lineno, (text.end_lineno or text.lineno) + 1))
+    lines = path.read_text(encoding="utf-8").splitlines()
+    code = [line for number, line in enumerate(lines, 1) if number not in texts]
+    return sum(bool(line.strip()) and not line.strip().startswith("#") for line in code)
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A user's folder with the files of `tests/outside`; what is imported from it is forgotten after the test."""
+    for path in OUTSIDE.iterdir():
+        if path.is_file():
+            shutil.copy(path, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    before = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(tmp_path)):
+            del sys.modules[name]
+
+
+def equiwm(*arguments: object) -> int:
+    return run([str(argument) for argument in arguments])
+
+
+# --- a world
+
+
+def test_a_world_and_its_control_are_short():
+    assert code_lines(OUTSIDE / "spring.py") <= 50
+    assert code_lines(OUTSIDE / "spring_control.py") <= 40
+
+
+def test_every_command_takes_a_world_from_outside(home, capsys):
+    assert equiwm("train", "--preset", "spring.yaml", "--quiet") == 0
+    path = home / "runs" / "spring"
+    assert equiwm("verify-equivariance", path, "--quiet") == 0
+    assert equiwm("sweep-group", path, "--bins", 4, "--transitions", 40, "--quiet") == 0
+    assert equiwm("rollout", path, "--horizons", "1,4", "--sequences", 8, "--quiet") == 0
+    loop = ("--tasks", 2, "--orbit", "se2:2", "--references", "--quiet", "--jobs", 1)
+    assert equiwm("closed-loop", path, *loop) == 0
+    assert equiwm("report", home / "runs") == 0
+    metrics = json.loads((path / "metrics.json").read_text())
+    assert metrics["verify_equivariance"]["verdict"] == "equivariant"
+    assert metrics["sweep_group"]["flatness"] < 1e-4
+    assert max(metrics["rollout"]["relative_residual"]) < 1e-5
+    found = metrics["closed_loop"]
+    assert found["paired_abs_max_deg"] < 1e-6
+    assert [line["name"].split()[0] for line in found["references"]] == ["true", "replay"]
+    assert found["references"][1]["fraction_closed"] == pytest.approx(1.0, abs=1e-6)  # the task's own actions
+    assert "spring:Spring" in capsys.readouterr().out
+
+
+def test_control_of_its_own(home):
+    settings = ["world.name=spring_control:ControlledSpring", "training.epochs=2"]
+    assert equiwm("train", "--preset", "spring.yaml", "--quiet", *[p for s in settings for p in ("--set", s)]) == 0
+    loop = ("--tasks", 2, "--orbit", "90,37", "--quiet", "--jobs", 1)
+    assert equiwm("closed-loop", home / "runs" / "spring", *loop) == 0
+    found = json.loads((home / "runs" / "spring" / "metrics.json").read_text())["closed_loop"]
+    assert found["paired_abs_max_deg"] < 1e-6
+    assert found["moved_deg"] > 0.0
+
+
+def test_what_the_base_makes_of_start_and_step(home):
+    world = build_world(load("spring.yaml").world)
+    assert isinstance(world, SequenceWorld)
+    assert isinstance(world, ControlWorld)
+    assert (str(world.group), str(world.observation_rep), world.dimension) == ("SE(2)", "5xp+5x1o", 2)
+    assert world.coverage == Arc(0.0, 90.0)
+    assert world.config.stiffness == 4.0  # type: ignore[attr-defined]
+    data = world.transitions(10, seed=3)
+    assert torch.equal(data.observation, world.transitions(14, seed=3).observation[:10])
+    assert data.episode.tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 2, 2]
+    assert torch.equal(data.next_observation, world.step(data.observation, data.action))
+    assert not torch.equal(data.observation, world.transitions(10, seed=4).observation)
+    seen, unseen = (world.sequences(6, 3, seed=1, orientations=kind) for kind in ("seen", "unseen"))
+    assert torch.equal(seen.observations, world.sequences(9, 5, seed=1).observations[:6, :4])
+    fits = [_turn(one.observations[:, 0, :5]) for one in (seen, unseen)]
+    assert ((fits[0] > 0.0) & (fits[0] < 90.0)).sum() >= 5  # by a layout's own jitter an angle may lie outside
+    g = world.group.rotation(fits[1] - fits[0])
+    assert (world.observation_rep.transform(seen.observations, g[:, None]) - unseen.observations).abs().max() < 1e-6
+    assert (world.action_rep.transform(seen.actions, g[:, None]) - unseen.actions).abs().max() < 1e-6
+    residual = world.symmetry_residual(20, 10, seed=0)
+    assert residual.worst["free"] < 1e-10
+    with pytest.raises(DataError, match="expected at least 1"):
+        world.transitions(0, seed=0)
+    with pytest.raises(DataError, match="orientations"):
+        world.transitions(1, seed=0, orientations="sene")  # type: ignore[arg-type]
+
+
+def _turn(points: torch.Tensor) -> torch.Tensor:
+    """Signed angle in degrees by which layouts (n, P, 2) are turned against the first, which is turned by itself."""
+    arm = points[:, 0] - points.mean(1)
+    return torch.rad2deg(torch.atan2(arm[:, 1], arm[:, 0]))
+
+
+DUCK = """
+import torch
+from equiwm.symmetry.coverage import Arc
+from equiwm.symmetry.groups import SO2
+from equiwm.symmetry.reps import vectors
+from equiwm.worlds.world import SymmetryResidual, Transitions
+
+class Duck:
+    name, group, equivariant, components, coverage = "duck", SO2, True, {}, Arc(0.0, 90.0)
+    observation_rep, action_rep = vectors(2, 2), vectors(1, 2)
+    def __init__(self, config):
+        pass
+    def transitions(self, n, *, seed, orientations="seen", progress=None):
+        rng = torch.Generator().manual_seed(seed)
+        state = torch.randn(n, 2, 2, generator=rng, dtype=torch.float64)
+        action = torch.randn(n, 2, generator=rng, dtype=torch.float64)
+        return Transitions(state, action, self.step(state, action), torch.arange(n))
+    def step(self, observation, action):
+        return 0.9 * observation + 0.1 * action[:, None]
+    def readout_targets(self, observation):
+        return {"state": observation}
+    def symmetry_residual(self, rollouts=500, steps=30, *, seed=0):
+        return SymmetryResidual("length", steps, {"free": 0.0}, {"free": rollouts})
+"""
+
+
+def test_a_world_without_our_base(home, capsys):
+    (home / "duck.py").write_text(DUCK)
+    assert equiwm("train", "--preset", "spring.yaml", "--set", "world.name=duck:Duck", "--quiet") == 0
+    path = home / "runs" / "spring"
+    assert equiwm("sweep-group", path, "--bins", 4, "--transitions", 40, "--quiet") == 0
+    capsys.readouterr()
+    assert equiwm("rollout", path, "--quiet") == 2
+    assert "gives no sequences" in capsys.readouterr().err
+    assert equiwm("closed-loop", path, "--quiet") == 2
+    assert "has no tasks" in capsys.readouterr().err
+
+
+SCENE = """
+import torch
+from equiwm.worlds.scene import Scene
+
+class Broken(Scene):
+    group, observation_rep, action_rep = "so2", "2x1o", "1o"
+    def start(self, rng):
+        return rng.normal(size=(2, 2))
+    def step(self, observation, action):
+        return observation + 0.1 * action[:, None]
+"""
+NO_GROUP = 'group, observation_rep, action_rep = "so2", ', "observation_rep, action_rep = "
+STEP = "return observation + 0.1 * action[:, None]"
+BEFORE_START = "    def start("
+
+
+def before_start(line: str) -> str:
+    return f"    {line}\n    def start("
+
+
+WRONG = {
+    "no step": (SCENE, "def step(", "def stepp(", "broken:Broken lacks step"),
+    "an unknown group": (SCENE, '"so2"', '"so9"', "broken:Broken: unknown group 'so9'"),
+    "a rep that is none": (SCENE, '"2x1o"', '"2x7q"', "broken:Broken: cannot read rep"),
+    "no group": (SCENE, *NO_GROUP, "'group'"),
+    "a start of another shape": (SCENE, "(2, 2)", "(3, 2)", "Broken.start has shape (2, 2); got (3, 2)"),
+    "a start that is not finite": (SCENE, "rng.normal", "float('nan') * rng.normal", "Broken.start is finite numbers"),
+    "a step of one channel": (
+        SCENE,
+        STEP,
+        "return observation[:, :1]",
+        "Broken.step has shape (2, 2, 2); got (2, 1",
+    ),
+    "a step that is not finite": (SCENE, "0.1 *", "float('inf') *", "broken:Broken.step is finite numbers"),
+    "a step that is None": (SCENE, "return observation +", "observation +", "broken:Broken.step returns nothing"),
+    "an error in step": (SCENE, "return observation", "return [][3]", "Broken.step raised IndexError: list index out"),
+    "an error when made": (
+        SCENE,
+        BEFORE_START,
+        before_start("def __init__(self, config): 1 / 0"),
+        "broken:Broken(config) raised ZeroDivisionError",
+    ),
+    "a channel that is none": (
+        SCENE,
+        BEFORE_START,
+        before_start("components = {'hand': 7}"),
+        "broken:Broken.components: 'hand' is channel 7",
+    ),
+    "a coverage of another space": (
+        SCENE,
+        BEFORE_START,
+        before_start("from equiwm.symmetry.coverage import Ball; coverage = Ball(90.0)"),
+        "broken:Broken.coverage lives in 3D",
+    ),
+    "no coverage": (DUCK, ", coverage = ", ", kover = ", "broken:Duck lacks 'coverage'"),
+    "no transitions": (DUCK, "def transitions(", "def transition(", "broken:Duck lacks 'transitions'"),
+    "transitions that are a tuple": (
+        DUCK,
+        "return Transitions(",
+        "return (",
+        "Duck.transitions is a tuple; expected",
+    ),
+    "too few transitions": (DUCK, "torch.arange(n))", "torch.arange(n)).take(n - 1)", "gave 1 transitions; 2 were"),
+    "actions of another shape": (
+        DUCK,
+        "action = torch.randn(n, 2, ",
+        "action = torch.randn(n, 1, ",
+        "action of broken:Duck",
+    ),
+    "read-outs that are no vectors": (
+        DUCK,
+        '{"state": observation}',
+        '{"state": observation.flatten(1)}',
+        "broken:Duck.readout_targets: 'state' has shape (2, 4)",
+    ),
+    "a group that is text": (DUCK, '"duck", SO2', '"duck", "so2"', "broken:Duck.group is 'so2'; expected a Group"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_world_that_is_none_is_refused_by_name(home, capsys, snapshot, case):
+    text, old, new, words = WRONG[case]
+    assert old in text
+    (home / "broken.py").write_text(text.replace(old, new))
+    name = "broken:Broken" if text is SCENE else "broken:Duck"
+    before = {path: digest for path, digest in snapshot(home).items() if "__pycache__" not in path}
+    status = equiwm("train", "--preset", "spring.yaml", "--set", f"world.name={name}", "--quiet")
+    errors = capsys.readouterr().err
+    assert status == 2, errors
+    assert len(errors.strip().splitlines()) <= 2
+    assert words in errors
+    assert {path: digest for path, digest in snapshot(home).items() if "__pycache__" not in path} == before
+
+
+def test_an_unknown_setting_of_its_configuration(home, capsys):
+    assert equiwm("train", "--preset", "spring.yaml", "--set", "world.stifness=2") == 2
+    assert "unknown key 'world.stifness': did you mean stiffness?" in capsys.readouterr().err
+    assert equiwm("train", "--preset", "spring.yaml", "--set", "world.masses=2") == 2
+    assert "world.masses: got 2, expected at least 3" in capsys.readouterr().err
+
+
+def test_a_world_that_fails_later_is_named_and_leaves_the_run_as_it_was(home, capsys, snapshot):
+    text = SCENE.replace(
+        "return observation", "import os; assert 'STORM' not in os.environ, 'a storm'; return observation"
+    )
+    (home / "moody.py").write_text(text)
+    assert equiwm("train", "--preset", "spring.yaml", "--set", "world.name=moody:Broken", "--quiet") == 0
+    path = home / "runs" / "spring"
+    before = snapshot(path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STORM", "1")
+        assert equiwm("sweep-group", path, "--quiet") == 2
+    errors = capsys.readouterr().err
+    assert "moody:Broken.step raised AssertionError: a storm" in errors
+    assert snapshot(path) == before
+
+
+def test_a_control_task_that_is_none(home, capsys):
+    text = SCENE + "    def control(self, observations):\n        return 3\n"
+    (home / "idle.py").write_text(text)
+    assert equiwm("train", "--preset", "spring.yaml", "--set", "world.name=idle:Broken", "--quiet") == 0
+    capsys.readouterr()
+    assert equiwm("closed-loop", home / "runs" / "spring", "--quiet") == 2
+    assert "idle:Broken.control is 3; expected a ControlTask" in capsys.readouterr().err
+
+
+def test_a_fault_of_ours_stays_one(home, monkeypatch):
+    """In a world of ours, and in our base below a user's world."""
+
+    def faulty(*_):
+        raise KeyError("ours")
+
+    spring = build_world(load("spring.yaml").world)
+    monkeypatch.setattr(Field, "step", faulty)
+    with pytest.raises(KeyError):
+        build_world(FieldConfig()).transitions(3, seed=0)
+    monkeypatch.setattr(Scenes, "roll", faulty)
+    with pytest.raises(KeyError):
+        spring.transitions(3, seed=0)
