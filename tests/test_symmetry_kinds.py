@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from equiwm.audit.residual import check_equivariance
 from equiwm.errors import GroupError, RepError
 from equiwm.symmetry.composites import TensorProduct
+from equiwm.symmetry.e3nn_basis import rep_to_e3nn, to_e3nn
 from equiwm.symmetry.exchanges import SignedPermutation
 from equiwm.symmetry.group import Group
 from equiwm.symmetry.groups import O2, O3, SE3, SO2, SO3
 from equiwm.symmetry.kinds import SCALAR, VECTOR, Irreducible, Kind
 from equiwm.symmetry.laws import check_rep
 from equiwm.symmetry.reps import Rep
-from equiwm.symmetry.wigner import harmonics, to_e3nn, wigner
+from equiwm.symmetry.wigner import harmonics, wigner
 
 SETTINGS = settings(deadline=None, max_examples=60)
 ANY = ["0e", "0o", "1o", "1e", "p", "same3", "same1", "rot", "signed[2,1,-3]", "perm4", "perm4*p", "perm4*(2x0e+1x1o)",
@@ -82,6 +83,27 @@ def test_text_laws_and_copies(kind, group):
     assert pickle.loads(pickle.dumps(rep)) == rep
     assert check_rep(rep, Group.parse(group)) is rep
     assert rep.dim == 2 * rep.terms[0][1].dim(d) + 1 or kind == "0e"
+
+
+atoms = st.sampled_from(["0e", "0o", "1o", "1e", "2o", "4e", "same3", "rot", "signed[2,1]", "perm4"])
+texts = st.recursive(
+    atoms,
+    lambda kinds: st.one_of(
+        st.lists(kinds, min_size=2, max_size=3).map("*".join),
+        st.lists(st.tuples(st.integers(1, 3), kinds), min_size=1, max_size=3).map(
+            lambda terms: f"({'+'.join(f'{count}x{kind}' for count, kind in terms)})"
+        ),
+    ),
+    max_leaves=4,
+)
+
+
+@SETTINGS
+@given(st.lists(st.tuples(st.integers(1, 3), texts), max_size=3))
+def test_any_text_is_read_as_it_is_printed(terms):
+    rep = Rep.parse("+".join(f"{count}x{kind}" for count, kind in terms), 3)
+    assert Rep.parse(str(rep), 3) == rep
+    assert rep.dim == sum(count * Rep.parse(kind, 3).dim for count, kind in terms)
 
 
 @pytest.mark.parametrize("kind", ["0e", "0o", "1o", "1e", "2e", "3o", "6e", "same3", "rot", "1o*1o", "1o*2e", "p"])
@@ -149,6 +171,29 @@ def test_e3nn_has_the_same_kinds_in_another_basis(degree, double):
     ours = v if degree == 1 else harmonics(degree, v)
     theirs = o3.spherical_harmonics(degree, v, False, "norm")
     assert torch.allclose(ours @ basis.mT, theirs, rtol=1e-12, atol=1e-12)
+
+
+def test_whole_reps_are_carried_to_e3nn(double):
+    o3 = pytest.importorskip("e3nn.o3")
+    irreps, g = o3.Irreps("2x0e+1x0o+2x1o+1x1e+1x2e+2x3o+1x6e"), O3.sample(10, 0)
+    rep = Rep.parse(str(irreps), 3)
+    basis = rep_to_e3nn(rep)
+    assert rep.dim == irreps.dim
+    assert torch.allclose(basis @ rep.matrix(g) @ basis.mT, irreps.D_from_matrix(g.linear), rtol=0, atol=1e-12)
+    assert rep_to_e3nn(Rep.parse("", 3)).shape == (0, 0)
+    for text, d, message in (("p", 3, "no irrep for the kind 'p'"), ("1o*1o", 3, "no irrep"), ("1o", 2, "d = 3")):
+        with pytest.raises(RepError, match=message):
+            rep_to_e3nn(Rep.parse(text, d))
+    with pytest.raises(RepError, match="at least 0"):
+        to_e3nn(-1)
+
+
+def test_the_harmonics_take_gradients_whoever_asked_first():
+    with torch.inference_mode():
+        wigner(11, SO3.sample(1, 0).linear)
+    v = torch.ones(2, 3, requires_grad=True)
+    harmonics(11, v).sum().backward()
+    assert bool(v.grad.abs().sum() > 0)
 
 
 def test_a_symmetric_tensor_holds_degree_two():

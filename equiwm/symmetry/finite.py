@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from functools import cached_property
+from itertools import permutations, product
 
 import numpy as np
 import torch
@@ -42,7 +44,7 @@ class FiniteGroup(Group):
         self.name, self.d, self.items = name, elements.d, elements.items
         self._elements = elements
         self._generators = elements if generators is None else generators
-        self.labels = list(labels) if labels else _labels(elements)
+        self._given = labels
 
     @staticmethod
     def generated_by(
@@ -85,6 +87,11 @@ class FiniteGroup(Group):
             raise GroupError(f"group '{name}': permutations: expected the numbers 0 to n - 1 once for each generator.")
         generators = Elements(linear, torch.zeros(linear.shape[:2], dtype=torch.float64), places)
         return FiniteGroup(name, _closure(name, generators), generators=generators)
+
+    @cached_property
+    def labels(self) -> list[str]:
+        """A label for each element."""
+        return list(self._given) if self._given else _labels(self._elements)
 
     @property
     def order(self) -> int:
@@ -208,9 +215,14 @@ def inversion() -> FiniteGroup:
 
 def octahedral(*, reflections: bool) -> FiniteGroup:
     """The symmetries of the cube: 24 rotations (`oct`), 48 with reflections (`octh`), signed permutation matrices."""
-    quarter, third = [[0, -1, 0], [1, 0, 0], [0, 0, 1]], [[0, 0, 1], [1, 0, 0], [0, 1, 0]]
-    matrices = [quarter, third, [[-1, 0, 0], [0, -1, 0], [0, 0, -1]]][: 3 if reflections else 2]
-    return FiniteGroup.generated_by(matrices, name="octh" if reflections else "oct")
+    placed = [torch.eye(3, dtype=torch.float64)[list(places)] for places in permutations(range(3))]
+    signs = torch.tensor(list(product((1.0, -1.0), repeat=3)), dtype=torch.float64)
+    linear = (signs[:, None, :, None] * torch.stack(placed)).flatten(0, 1)
+    turns = linear if reflections else linear[torch.linalg.det(linear) > 0]
+    every = Elements(turns, turns.new_zeros(len(turns), 3))
+    some = Elements.cat([rotations([90.0], 3, "x"), rotations([90.0], 3), _signs(-1.0, -1.0, -1.0)])
+    some = Elements(some.linear.round(), some.translation)[: 3 if reflections else 2]
+    return FiniteGroup("octh" if reflections else "oct", every, generators=some)
 
 
 def _require(name: str, n: int, largest: int) -> None:

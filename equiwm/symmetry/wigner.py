@@ -1,4 +1,4 @@
-"""Rotations of spherical harmonics: the matrices D_l(R) of every degree l, and e3nn's basis.
+"""Rotations of spherical harmonics: the matrices D_l(R) of every degree l.
 
 **Basis.** The real solid harmonics S_l(v) = (S_{l,-l}, ..., S_{l,l})(v), homogeneous polynomials of degree l in
 v = (x, y, z), polar axis z, without the Condon-Shortley phase, normalised so that |S_l(v)| = |v|^l:
@@ -15,9 +15,6 @@ an isometry C_l of degree l into (vector) x (degree l - 1) that commutes with ro
 
 whose rounding grows like l and not with the angles, and which needs neither angles nor cases. Compare Ivanic and
 Ruedenberg 1996, who sum the same products entry by entry.
-
-**e3nn** uses the same polynomials with y as the polar axis: its S_l(v) is ours at P v, P (x, y, z) = (z, x, y), up to
-a constant. So a tensor of degree l is carried over by D_l(P), and vectors, which both keep as x, y, z, by nothing.
 """
 
 from __future__ import annotations
@@ -28,12 +25,9 @@ from math import sqrt
 import torch
 from torch import Tensor
 
-from equiwm.errors import RepError
-
-_CYCLE = ((0.0, 0.0, 1.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
-
 
 @cache
+@torch.inference_mode(False)
 def _real_basis(l: int) -> Tensor:  # noqa: E741
     """U with S_l = U Y_l, Y_l the complex harmonics with the Condon-Shortley phase, (2 l + 1, 2 l + 1)."""
     basis = [[0j] * (2 * l + 1) for _ in range(2 * l + 1)]
@@ -47,6 +41,7 @@ def _real_basis(l: int) -> Tensor:  # noqa: E741
 
 
 @cache
+@torch.inference_mode(False)
 def _isometry(l: int) -> Tensor:  # noqa: E741
     """C_l, (3 (2 l - 1), 2 l + 1): the gradient of S_l in vectors times S_{l-1}, made an isometry, float64.
 
@@ -98,18 +93,3 @@ def kronecker(a: Tensor, b: Tensor) -> Tensor:
     """Kronecker product of batches of matrices, row-major: entry (i k, j l) is a_ij b_kl."""
     blocks = a[..., :, None, :, None] * b[..., None, :, None, :]
     return blocks.flatten(-2).flatten(-3, -2)
-
-
-def to_e3nn(l: int) -> Tensor:  # noqa: E741
-    """Q, orthogonal (2 l + 1, 2 l + 1), float64: a tensor x of our kind of degree l is Q x in e3nn's basis.
-
-    The identity for l = 1, where both keep x, y, z. Back by the transpose; D_e3nn = Q D Q^T.
-
-    Raises:
-        RepError: a negative degree.
-    """
-    if l < 0:
-        raise RepError(f"a degree is at least 0; got {l}.")
-    if l == 1:
-        return torch.eye(3, dtype=torch.float64)
-    return wigner(l, torch.tensor(_CYCLE, dtype=torch.float64))
