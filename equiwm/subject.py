@@ -15,6 +15,7 @@ from equiwm.models.factory import build_model
 from equiwm.models.foreign import as_world_model
 from equiwm.models.world_model import WorldModel
 from equiwm.training.data import training_data, transitions_of
+from equiwm.worlds.foreign import checked_world
 from equiwm.worlds.world import Sequences, Transitions, World
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Subject:
 
     Raises:
         RepError: a model that does not fit the world's reps, or whose latents have no rep.
+        DataError: a world that is not ours and lacks something (`worlds.foreign.checked_world`).
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Subject:
     ) -> None:
         self.dtype = dtype or next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
         self.device = torch.device(device)
+        world = checked_world(world)
         self.model: WorldModel = as_world_model(model, world.observation_rep, world.action_rep)
         self.model = self.model.to(self.device, self.dtype).eval()
         self.world, self.seed, self.name = world, seed, name if run is None else run.name

@@ -308,3 +308,13 @@ def test_a_fault_of_ours_stays_one(home, monkeypatch):
     monkeypatch.setattr(Scenes, "roll", faulty)
     with pytest.raises(KeyError):
         spring.transitions(3, seed=0)
+
+
+def test_a_world_in_a_subject_made_by_hand_is_checked_as_well(home):
+    (home / "duck.py").write_text(DUCK.replace(", coverage = ", ", kover = "))
+    import duck  # type: ignore[import-not-found]
+
+    from equiwm import Subject
+
+    with pytest.raises(DataError, match="duck:Duck lacks 'coverage'"):
+        Subject(torch.nn.Identity(), duck.Duck(None))
