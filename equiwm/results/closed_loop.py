@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from equiwm.results.result import Result
+from equiwm.results.result import Real, Result
 
 
 @dataclass(frozen=True)
 class MeanEstimate(Result):
-    """A mean over tasks with its 95% bootstrap interval; NaN (null) where it cannot be formed."""
+    """A mean over tasks with its 95% bootstrap interval; NaN where it cannot be formed."""
 
-    mean: float
-    ci95: tuple[float, float]
+    mean: Real
+    ci95: tuple[Real, Real]
 
 
 @dataclass(frozen=True)
 class RatioEstimate(Result):
-    """A ratio of means over tasks with its 95% bootstrap interval; NaN (null) where it cannot be formed."""
+    """A ratio of means over tasks with its 95% bootstrap interval; NaN where it cannot be formed."""
 
-    ratio: float
-    ci95: tuple[float, float]
+    ratio: Real
+    ci95: tuple[Real, Real]
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class PairedTestResult(Result):
         n: tasks that were used.
     """
 
-    statistic: float
-    p: float
+    statistic: Real
+    p: Real
     n: int
 
 
@@ -66,7 +66,7 @@ class ReferenceLine(Result):
 
     name: str
     error_deg: float
-    fraction_closed: float
+    fraction_closed: Real
     success: float
 
 
@@ -157,7 +157,7 @@ class ClosedLoopResult(Result):
     sign_test: PairedTestResult
     sign_flip_test: PairedTestResult
     success_rate: dict[str, SuccessRates]
-    fraction_closed: dict[str, float]
+    fraction_closed: dict[str, Real]
     moved_deg: float
     references: list[ReferenceLine]
     excluded: list[Exclusion]

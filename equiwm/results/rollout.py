@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from equiwm.results.result import Result
+from equiwm.results.result import Real, Result
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,13 @@ class RolloutResult(Result):
     horizons: list[int]
     sequences: list[int]
     excluded: list[dict[str, int]]
-    seen_relmse: list[float]
-    ood_relmse: list[float]
-    ood_factor: list[float]
-    relative_residual: list[float]
-    max_abs: list[float]
-    relmse_state: list[float]
-    ood_relmse_state: list[float]
+    seen_relmse: list[Real]
+    ood_relmse: list[Real]
+    ood_factor: list[Real]
+    relative_residual: list[Real]
+    max_abs: list[Real]
+    relmse_state: list[Real]
+    ood_relmse_state: list[Real]
     unmeasured: dict[str, str]
     latent_std: float
     parameters: int
