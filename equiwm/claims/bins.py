@@ -27,6 +27,7 @@ class OrbitBin:
         seen: `true` for the identity only, `partial` where the turned wedge overlaps the wedge, else `false`.
         part: what the element does besides nothing: the first that fits of both, translation, reflection, rotation.
         from_wedge_deg: angle between the turned wedge's middle and the wedge, 0 inside it.
+        drawn: whether the element was drawn at random.
     """
 
     element: Elements
@@ -34,6 +35,7 @@ class OrbitBin:
     seen: Seen
     part: Part
     from_wedge_deg: float
+    drawn: bool = False
 
 
 def angle_from_wedge(element: Elements, wedge: tuple[float, float]) -> float:
@@ -52,12 +54,12 @@ def angle_from_wedge(element: Elements, wedge: tuple[float, float]) -> float:
     return float((scenes.inverse() @ turned).angle_deg.min())
 
 
-def _bin(element: Elements, label: str, seen: Seen, wedge: tuple[float, float]) -> OrbitBin:
+def _bin(element: Elements, label: str, seen: Seen, wedge: tuple[float, float], *, drawn: bool = False) -> OrbitBin:
     moves = bool(element.translation.any())
     turns = not torch.allclose(element.linear, torch.eye(element.d, dtype=torch.float64))
     mirrored = float(element.determinant) < 0
     part: Part = "both" if moves and turns else "translation" if moves else "reflection" if mirrored else "rotation"
-    return OrbitBin(element, label, seen, part, angle_from_wedge(element, wedge))
+    return OrbitBin(element, label, seen, part, angle_from_wedge(element, wedge), drawn)
 
 
 def _planar(group: Group, n: int, wedge: tuple[float, float]) -> list[OrbitBin]:
@@ -90,7 +92,7 @@ def _spatial(group: Group, n: int, seed: int, wedge: tuple[float, float]) -> lis
     """The named rotations, then `n` Haar draws (half of them reflect where the group has reflections)."""
     bins = [_bin(element, label, seen, wedge) for label, element, seen in _named(group, wedge[1] - wedge[0])]
     drawn = group.sample(n, seed)
-    return bins + [_bin(drawn[k], f"random {k + 1}", "false", wedge) for k in range(n)]
+    return bins + [_bin(drawn[k], f"random {k + 1}", "false", wedge, drawn=True) for k in range(n)]
 
 
 def _ladder(group: Group, n: int, seed: int, wedge: tuple[float, float]) -> list[OrbitBin]:
@@ -108,7 +110,7 @@ def _ladder(group: Group, n: int, seed: int, wedge: tuple[float, float]) -> list
     ]
     bins = [_bin(group.elements(linear, t), label, seen, wedge) for label, linear, t, seen in rungs]
     drawn = group.sample(n, seed)
-    return bins + [_bin(drawn[k], f"random {k + 1}", "false", wedge) for k in range(n)]
+    return bins + [_bin(drawn[k], f"random {k + 1}", "false", wedge, drawn=True) for k in range(n)]
 
 
 def _turned_balls(group: Group, n: int, seed: int, radius: float) -> list[OrbitBin]:
@@ -119,12 +121,14 @@ def _turned_balls(group: Group, n: int, seed: int, radius: float) -> list[OrbitB
     drawn = group.sample(n, seed)
     named = [(label, element) for label, element, _ in _named(group)]
     bins = []
-    for label, element in [*named, *((f"random {k + 1}", drawn[k]) for k in range(n))]:
+    everything = [(label, element, False) for label, element in named]
+    everything += [(f"random {k + 1}", drawn[k], True) for k in range(n)]
+    for label, element, at_random in everything:
         angle, mirrored = float(element.angle_deg), float(element.determinant) < 0
         apart = mirrored or angle >= 2.0 * radius - 1e-6
         seen: Seen = "true" if label == "identity" else "false" if apart else "partial"
         part: Part = "reflection" if mirrored else "rotation"
-        bins.append(OrbitBin(element, label, seen, part, max(0.0, angle - radius)))
+        bins.append(OrbitBin(element, label, seen, part, max(0.0, angle - radius), at_random))
     return bins
 
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from html import escape
 
 from equiwm.report.document import Report
-from equiwm.report.pictures import Picture
-from equiwm.report.table import Table
+from equiwm.report.drawings import Picture
+from equiwm.tables.table import Table
 
 _STYLE = """
 :root { color-scheme: light dark; --text: #1b1f24; --page: #ffffff; --line: #d5dae0; --faint: #5c6670; --band: #f4f6f8;

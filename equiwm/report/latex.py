@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from equiwm.report.document import Report
-from equiwm.report.table import Table
+from equiwm.tables.table import Table
 
 _PACKAGES = (
     "% In the preamble: \\usepackage[T1]{fontenc}, \\usepackage[utf8]{inputenc}, \\usepackage{booktabs,graphicx}"

@@ -23,17 +23,36 @@ R = TypeVar("R", bound=Result)
 
 
 def to_builtins(result: Result) -> dict[str, Any]:
-    """A result as strict JSON data: numbers that are not finite are null (see `results.result.Real`).
+    """A result as strict JSON data, keys sorted: numbers that are not finite are null (see `results.result.Real`).
 
     Raises:
-        TypeError: a field holds what JSON has no form for, or null stands where the type has a finite number.
+        TypeError: a field holds what JSON has no form for, or another type than it declares.
     """
-    data: dict[str, Any] = plain(result.as_dict())
-    try:
-        msgspec.convert(data, type(result), dec_hook=_real)
-    except msgspec.ValidationError as error:
-        raise TypeError(f"{type(result).__name__} does not hold what it declares: {_said(error)}") from None
+    data: dict[str, Any] = _sorted(plain(result.as_dict()))
+    _convert(data, type(result))
     return data
+
+
+def settled(result: R) -> R:
+    """A result as it will be read back: keys in the order of the file, and NaN for whatever is not finite.
+
+    Raises:
+        TypeError: as `to_builtins`.
+    """
+    return _convert(_sorted(plain(result.as_dict())), type(result))
+
+
+def _convert(data: object, kind: type[R]) -> R:
+    try:
+        return msgspec.convert(data, kind, dec_hook=_real)
+    except msgspec.ValidationError as error:
+        raise TypeError(f"{kind.__name__} does not hold what it declares: {_said(error)}") from None
+
+
+def _sorted(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {key: _sorted(data[key]) for key in sorted(data)}
+    return [_sorted(entry) for entry in data] if isinstance(data, list) else data
 
 
 def read(cls: type[R], data: object, where: str = "") -> R:

@@ -29,6 +29,11 @@ class Result:
         """Nested plain data."""
         return dataclasses.asdict(self)
 
+    @property
+    def variant(self) -> str:
+        """Key of an invocation among its section's variants (`so3/float64`); empty where there is one alone."""
+        return ""
+
     @classmethod
     def upgraded(cls, data: Mapping[str, Any]) -> Mapping[str, Any]:
         """Stored data of an earlier schema under the names of this one; data of this schema as it is.
