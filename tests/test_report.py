@@ -460,6 +460,7 @@ def test_latex_escapes():
         r"50\% \& a\_b \#1 \{x\} \$ \textasciitilde{} \textasciicircum{} \textbackslash{}"
     )
     assert escaped("1.8e-07 [-2e-08, 3e+05]") == r"$1.8\times 10^{-7}$ [$-2\times 10^{-8}$, $3\times 10^{5}$]"
+    assert escaped("β ρ Σ Χ ≤ é 漢") == r"$\beta$ $\rho$ $\Sigma$ X $\leq$ é \texttt{U+6F22}"
     assert escaped("at 6e-7 then – |x| -0.5 vn-2d") == (
         r"at $6\times 10^{-7}$ then -- \textbar{}x\textbar{} $-$0.5 vn-2d"
     )

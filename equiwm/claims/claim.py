@@ -6,13 +6,15 @@ given as `module:name`: they are imported when they are needed, so that a report
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Generic, Literal, TypeVar, cast
 
 from equiwm.claims.view import View
-from equiwm.errors import ConfigError, ResultError
+from equiwm.errors import ConfigError, EquiwmError, ResultError
+from equiwm.locate import reason_of
 from equiwm.results import door
 from equiwm.results import measured as entries
 from equiwm.results.measured import Measured
@@ -143,6 +145,24 @@ class Claim(Generic[R]):
         bounds = None if self.bounds is None else cast(Callable[[R], str | None], _located(self.bounds))
         return None if bounds is None else bounds(result)
 
+    @contextmanager
+    def guard(self, part: str) -> Iterator[None]:
+        """Name a part of a user's claim that fails, in one line; a fault of the package's own stays what it is.
+
+        Raises:
+            ResultError: the part of a claim from outside the package raised something, or found nothing to show.
+        """
+        try:
+            yield
+        except ResultError as error:
+            raise ResultError(f"claim '{self.source or self.name}': {error}") from None
+        except EquiwmError:
+            raise
+        except Exception as error:  # a user's code, which may do anything
+            if not self.source:
+                raise
+            raise ResultError(f"claim '{self.source}': its {part} raised {reason_of(error)}") from None
+
     def check(self, result: object) -> R:
         """A result that its measure gave, if it is one and fits its columns: as it will be read back.
 
@@ -151,27 +171,13 @@ class Claim(Generic[R]):
         """
         kind = self.result_type
         if not isinstance(result, kind):
-            raise ResultError(
-                f"claim '{self.name}': its measure gave {type(result).__name__}, expected {kind.__name__}."
-            )
-        try:
+            given = f"claim '{self.source or self.name}': its measure gave {type(result).__name__}"
+            raise ResultError(f"{given}, expected {kind.__name__}.")
+        with self.guard("result"):
             result = door.settled(result)
-        except TypeError as error:
-            if not self.source:  # a claim of the package: a fault of ours
-                raise
-            raise ResultError(f"claim '{self.name}': {error}.") from None
-        for column in self.shown.columns:
-            try:
+        with self.guard("columns"):
+            for column in self.shown.columns:
                 column.value(result)
-            except ResultError as error:
-                raise ResultError(f"claim '{self.name}': {error}") from None
-            except Exception as error:
-                if not self.source:  # a claim of the package: a fault of ours
-                    raise
-                said = f"{type(error).__name__}: {error}"
-                raise ResultError(
-                    f"claim '{self.name}': column '{column.name}' finds nothing in {kind.__name__}: {said}."
-                ) from None
         return result
 
 

@@ -33,7 +33,10 @@ def find(name: str) -> AnyClaim:
         return found
     if any(found.name == claim.name for claim in built_in()):
         raise ConfigError(f"claim '{name}': the name '{found.name}' is that of a claim of equiwm; give it another.")
-    return replace(found, source=name)
+    claim: AnyClaim = replace(found, source=name)
+    with claim.guard("result type or view"):
+        _ = claim.result_type, claim.shown
+    return claim
 
 
 def claims_of(names: Sequence[str] = ()) -> tuple[AnyClaim, ...]:

@@ -164,22 +164,25 @@ def run_claim(claim: AnyClaim, shared: Shared, own: Mapping[str, object]) -> Non
             theirs, *also = _measure(claim, other, rest, shared.seed, store, progress)
             recorded += also
             beside = Baseline(Provenance(**other.provenance()), theirs)
-    measured = Measured(result, beside, subject.checkpoint_sha256)
+    measured, name = Measured(result, beside, subject.checkpoint_sha256), subject.name
+    with claim.guard("table"):
+        tables = claim.shown.tables_of(measured, name)
     entry = publish(subject.stored, claim, measured, out=shared.out)
-    name = subject.name
     figures = (shared.out or subject.stored.path) / "figures"
     recordings = dict(zip(measured.sides(name), recorded, strict=False))
-    drawings = claim.shown.drawings_of(Shown(measured, name, figures, recordings))
-    drawn = [drawing.draw(figures) for drawing in drawings]
+    with claim.guard("figure"):
+        drawings = claim.shown.drawings_of(Shown(measured, name, figures, recordings))
+        drawn = [drawing.draw(figures) for drawing in drawings]
     with suppress(FileNotFoundError):
         shutil.rmtree(store)  # everything is in metrics and figures now
     if shared.json:
         print_json(entry)
     else:
-        print_tables(claim.shown.tables_of(measured, name))
+        print_tables(tables)
         for figure in drawn:
             say(f"figure: {figure}")
-    broken = claim.broken(result) if shared.expect else None
+    with claim.guard("bounds"):
+        broken = claim.broken(result) if shared.expect else None
     if broken is not None:
         if claim.expectation:  # else the table says it
             say(broken)
@@ -197,7 +200,8 @@ def _measure(
         "progress": lambda done, total: progress.count(subject.path, done, total),
     }
     taken = inspect.signature(measure).parameters
-    found = measure(subject, **own, **{key: value for key, value in offered.items() if key in taken})
+    with claim.guard("measure"):
+        found = measure(subject, **own, **{key: value for key, value in offered.items() if key in taken})
     if isinstance(found, Recorded):
         return [claim.check(found.result), found.recording]
     return [claim.check(found)]
@@ -217,6 +221,9 @@ def measure(
     """
     from equiwm.claims.registry import find
 
+    if claim == "--help":  # it is taken for a claim, so that `--help` after one lists that one's options
+        typer.echo(context.get_help())
+        return
     found = find(claim)
     if not found.measure:
         raise ConfigError(f"claim '{claim}' is not measured by a command of its own.")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
 
 from equiwm.report.document import Report
@@ -19,12 +17,10 @@ quantity was measured (horizon, bin, target, cell of a study). A number that is 
 
 def tidy_csv(report: Report) -> str:
     """CSV with the columns `COLUMNS`, numbers in full precision: `pandas.read_csv` gives them back."""
-    buffer = io.StringIO(newline="")
-    writer = csv.DictWriter(buffer, fieldnames=COLUMNS, lineterminator="\n", restval="")
-    writer.writeheader()
-    writer.writerows(_trained(report))
-    writer.writerows(_ablated(report))
-    return buffer.getvalue()
+    import pandas as pd
+
+    rows = [*_trained(report), *_ablated(report)]
+    return pd.DataFrame(rows, columns=list(COLUMNS), dtype=object).to_csv(index=False, lineterminator="\n")
 
 
 def _trained(report: Report) -> Iterator[dict[str, object]]:
