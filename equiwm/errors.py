@@ -40,6 +40,10 @@ class TrustError(EquiwmError):
     """A run that names code from outside this package which the user has not pointed at."""
 
 
+class ResultError(EquiwmError, ValueError):
+    """A stored result that is damaged, foreign, or of a later version, or a result that does not fit its claim."""
+
+
 class DeviceError(EquiwmError):
     """A device that this machine does not have."""
 

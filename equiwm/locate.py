@@ -58,7 +58,16 @@ BUILT_IN: dict[Kind, dict[str, str]] = {
         "sgd": "equiwm.training.optimizers:SGD",
         "rmsprop": "equiwm.training.optimizers:RMSPROP",
     },
-    "claim": {},
+    "claim": {
+        "train": "equiwm.claims.training.claim:CLAIM",
+        "verify_equivariance": "equiwm.claims.residual.claim:CLAIM",
+        "sweep_group": "equiwm.claims.sweep.claim:CLAIM",
+        "rollout": "equiwm.claims.rollout.claim:CLAIM",
+        "closed_loop": "equiwm.claims.closed_loop.claim:CLAIM",
+        "optimizers": "equiwm.claims.residual.claim:OPTIMIZERS",
+        "ablate": "equiwm.claims.ablation.claim:CLAIM",
+        "reproduce": "equiwm.claims.reproduce.section:CLAIM",
+    },
     "ablation": {},
     "group": {},
 }

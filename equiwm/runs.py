@@ -33,6 +33,7 @@ from equiwm import config as configuration
 from equiwm.config import Config
 from equiwm.errors import ConfigError, RunError, nearest
 from equiwm.files import canonical_json, hold, plain, read_json, reason, write_atomic
+from equiwm.results.door import SCHEMA as RESULT_SCHEMA
 from equiwm.trust import admit, locations, seal
 
 SCHEMA = 1
@@ -80,16 +81,20 @@ def record_metrics(
         folder: a run, or the folder given by `--out`; created if it is missing.
         section: the command, as metrics.json names it (`sweep_group`).
         variant: canonical key of the invocation (`so3`, `se3/float64`); None for a command without variants.
-        result: JSON data; numpy values are unpacked, non-finite numbers become null.
-        baseline: the baseline's result with its preset, seed and checkpoint hash; stored as `baseline`.
+        result: JSON data, with the schema it was written in (ours if it does not say); numpy values are unpacked,
+            non-finite numbers become null.
+        baseline: the baseline's result with its preset, seed and checkpoint hash; stored as `baseline`, unless it
+            stands in the result already.
 
     Raises:
         RunError: metrics.json is damaged (and stays as it is), cannot be written, or is locked for too long.
     """
     reserved = {"variants", "baseline"} & set(result)
-    if reserved:
+    if "variants" in reserved or (reserved and baseline is not None):
         raise ValueError(f"the result of {section} has keys of metrics.json itself: {sorted(reserved)}")
-    entry = plain(result) if baseline is None else plain({**result, "baseline": baseline})
+    entry = {"schema": RESULT_SCHEMA, **plain(result)}
+    if baseline is not None:
+        entry["baseline"] = {"schema": RESULT_SCHEMA, **plain(baseline)}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".metrics.lock", timeout=LOCK_SECONDS):

@@ -10,7 +10,7 @@ from equiwm.claims.ablation.breaking import KIND
 from equiwm.claims.ablation.kind import Scope
 from equiwm.claims.ablation.planes import winners
 from equiwm.claims.probe import held_out
-from equiwm.claims.sweep import relmse, sweep
+from equiwm.claims.sweep.measure import relmse, sweep
 from equiwm.config import load
 from equiwm.errors import ConfigError
 from equiwm.files import plain

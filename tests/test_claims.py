@@ -15,7 +15,9 @@ from equiwm.audit.residual import equivariance_residual
 from equiwm.audit.spread import latent_spread
 from equiwm.claims.optimizers import optimizer_cell, parse_optimizers
 from equiwm.claims.probe import fitting_group, held_out
-from equiwm.claims.readout import (
+from equiwm.claims.residual.measure import control_model, cost_drift, verify
+from equiwm.claims.sweep.measure import Readouts, component_relmse, relmse, sweep
+from equiwm.claims.sweep.readout import (
     PENALTIES,
     action_only_error,
     affine_features,
@@ -23,8 +25,6 @@ from equiwm.claims.readout import (
     fit_readout,
     pooled_error,
 )
-from equiwm.claims.residual import control_model, cost_drift, verify
-from equiwm.claims.sweep import Readouts, component_relmse, relmse, sweep
 from equiwm.errors import ConfigError, GroupError
 from equiwm.files import canonical_json, plain
 from equiwm.loading import load_run

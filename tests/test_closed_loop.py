@@ -12,18 +12,18 @@ import pandas as pd
 import pytest
 import torch
 
-from equiwm.claims.closed_loop import Outcome, _result, closed_loop
-from equiwm.claims.episode import orbit_cell
-from equiwm.claims.orbit import parse_orbit
+from equiwm.claims.closed_loop.episode import orbit_cell
+from equiwm.claims.closed_loop.measure import Outcome, _result, closed_loop
+from equiwm.claims.closed_loop.orbit import parse_orbit
+from equiwm.claims.closed_loop.result import ClosedLoopResult
+from equiwm.claims.closed_loop.view import closed_loop_tables
 from equiwm.cli.main import run
 from equiwm.config import load, planning_of
 from equiwm.errors import ConfigError, DataError, GroupError, MissingExtraError
-from equiwm.files import plain
 from equiwm.loading import load_run
 from equiwm.planning.costs import Objective, Term
 from equiwm.planning.task import Criterion
-from equiwm.report.closed_loop import closed_loop_tables
-from equiwm.results.closed_loop import ClosedLoopResult
+from equiwm.results.measured import Measured, read, to_builtins
 from equiwm.training.run import prepare_run, train_run
 from equiwm.worlds.cloud.world import Cloud
 from equiwm.worlds.pusht.world import PushT
@@ -51,7 +51,7 @@ def runs(tmp_path_factory, trained) -> Path:
 
 
 def loop(folder: Path, preset: str, store: Path, *settings: str, **options) -> ClosedLoopResult:
-    return shown_loop(folder, preset, store, *settings, **options)[0]
+    return shown_loop(folder, preset, store, *settings, **options).result
 
 
 def shown_loop(folder: Path, preset: str, store: Path, *settings: str, dtype=torch.float64, **options):
@@ -108,7 +108,7 @@ def outcome(errors: list[list[float]], excluded=None, moved: float = 30.0) -> Ou
     last = np.array(errors, dtype=float)
     angle = np.stack([np.full_like(last, 40.0), last, last + 1.0], -1)
     blank = [[None] * last.shape[1] for _ in last]
-    return Outcome(angle, np.full_like(angle, 10.0), np.full_like(last, moved), excluded or blank, {})
+    return Outcome(angle, np.full_like(angle, 10.0), np.full_like(last, moved), excluded or blank, None)
 
 
 def result_of(found: Outcome, **facts) -> ClosedLoopResult:
@@ -139,7 +139,7 @@ def test_figures_are_their_definition():
 
 def test_the_best_pose_weighs_position():
     angle, distance = np.array([[[9.0, 3.0]] * 2]), np.array([[[0.0, 30.0]] * 2])
-    found = Outcome(angle, distance, np.ones((1, 2)), [[None, None]], {})
+    found = Outcome(angle, distance, np.ones((1, 2)), [[None, None]], None)
     assert found.scored(CRITERION, "best")[0].tolist() == [[9.0, 9.0]]
     assert found.scored(CRITERION, "final")[0].tolist() == [[3.0, 3.0]]
     assert found.solved(CRITERION, "best").all()
@@ -180,8 +180,9 @@ def test_no_pair_left_is_refused():
 def test_a_perfect_loop_has_no_ratio():
     found = result_of(outcome([[0.0, 0.0]] * 3))
     assert math.isnan(found.ood_over_seen.ratio)
-    assert plain(found.as_dict())["ood_over_seen"]["ratio"] is None
-    assert closed_loop_tables(plain(found.as_dict()), "x")[0].markdown()
+    stored = to_builtins(Measured(found))
+    assert stored["ood_over_seen"]["ratio"] is None
+    assert "| unseen / seen [95%] | – [–, –] |" in closed_loop_tables(read(ClosedLoopResult, stored), "x")[0].markdown()
 
 
 # --- the loop
@@ -191,10 +192,11 @@ def test_a_perfect_loop_has_no_ratio():
 @pytest.mark.parametrize("preset", ["vn-2d-forward", "vn-2d", "vn-3d", "vn-body"])
 def test_an_equivariant_loop_is_invariant(runs, tmp_path, preset, method):
     orbit = "90,101.3" if "2d" in preset else "se3:2"
-    found, shown = shown_loop(runs, preset, tmp_path, f"planning.method={method}", orbit=orbit)
+    both = shown_loop(runs, preset, tmp_path, f"planning.method={method}", orbit=orbit)
+    found, shown = both.result, both.recording.points
     assert found.paired_abs_max_deg < 1e-8
     assert found.goal == ("pose" if preset == "vn-2d-forward" else "latent")
-    back = np.array(shown["track_back"])
+    back = np.array(shown.track_back)
     assert np.abs(back - back[:1]).max() < 1e-8
     assert np.abs(back[:, -1] - back[:, 0]).max() > 0.1  # of the agent, at least
 
@@ -272,7 +274,7 @@ class _Nan(Term):
 
 
 def test_a_model_that_gives_no_costs_leaves_the_world_alone(runs, monkeypatch, tmp_path):
-    monkeypatch.setattr("equiwm.claims.episode.model_goal", lambda *_: lambda *_: Objective([_Nan()]))
+    monkeypatch.setattr("equiwm.claims.closed_loop.episode.model_goal", lambda *_: lambda *_: Objective([_Nan()]))
     found = loop(runs, "vn-3d", tmp_path)
     assert found.moved_deg < 1e-6
     assert found.verdict == "inconclusive"
@@ -295,14 +297,12 @@ def test_a_world_that_diverges_is_a_counted_exclusion(runs, monkeypatch, tmp_pat
 
 
 def test_what_is_recorded_is_turned_back(runs, tmp_path):
-    _, shown = shown_loop(runs, "vn-2d-forward", tmp_path, show=1, orbit="90,37")
-    track, back = np.array(shown["track"]), np.array(shown["track_back"])
+    shown = shown_loop(runs, "vn-2d-forward", tmp_path, show=1, orbit="90,37").recording.points
+    track, back = np.array(shown.track), np.array(shown.track_back)
     assert track.shape == (3, 9, 9, 2)
     assert np.abs(back - back[:1]).max() < 1e-6
     assert np.abs(track - track[:1]).max() > 10.0
-    assert np.allclose(
-        np.array(shown["goal"])[1], np.array(shown["goal_back"])[0] @ np.array([[0.0, 1.0], [-1.0, 0.0]])
-    )
+    assert np.allclose(np.array(shown.goal)[1], np.array(shown.goal_back)[0] @ np.array([[0.0, 1.0], [-1.0, 0.0]]))
 
 
 def test_cells_are_plain_data(runs):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from equiwm.claims.excess import symmetry_excess, world_residual
+from equiwm.claims.sweep.excess import symmetry_excess, world_residual
 from equiwm.config import load
 from equiwm.loading import load_run
 from equiwm.symmetry.groups import O2, SO2

@@ -35,6 +35,8 @@ LEVELS = {
     "nn": 2,
     "audit": 2,
     "devices": 2,
+    "tables": 2,
+    "figures": 2,
     "models": 3,
     "worlds": 3,
     "planning": 3,
@@ -61,6 +63,8 @@ ROOMS_WITHOUT_TORCH = (
     "stats",
     "grid",
     "cluster",
+    "tables",
+    "figures",
     "report",
 )
 MODULES = sorted(

@@ -15,30 +15,34 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from equiwm.cli.main import run as command
-from equiwm.config import load
-from equiwm.report.closed_loop_figures import closed_loop_figure, paths_figure, paths_frame
-from equiwm.report.document import make_report, markdown
-from equiwm.report.figures import rollout_figure, sweep_figure
-from equiwm.report.latex import escaped, latex
-from equiwm.report.ood_figure import factor_rows
-from equiwm.report.table import Table, factor, interval, number
-from equiwm.report.tidy import tidy_csv
-from equiwm.results.ablation import AblationResult
-from equiwm.results.closed_loop import (
+from equiwm.claims.closed_loop.figures import closed_loop_figure, paths_figure, paths_frame
+from equiwm.claims.closed_loop.result import (
     ClosedLoopResult,
     MeanEstimate,
     PairedTestResult,
+    Paths,
     RatioEstimate,
+    Recording,
     ReferenceLine,
     SuccessRates,
 )
-from equiwm.results.residual import ModelResidual, VerifyResult
-from equiwm.results.rollout import RolloutResult
-from equiwm.results.sweep import Bin, ReadoutResult, SweepResult, SymmetryExcess
+from equiwm.claims.registry import find
+from equiwm.claims.residual.result import ModelResidual, VerifyResult
+from equiwm.claims.rollout.figure import rollout_figure
+from equiwm.claims.rollout.result import RolloutResult
+from equiwm.claims.sweep.figure import sweep_figure
+from equiwm.claims.sweep.result import Bin, ReadoutResult, SweepResult, SymmetryExcess
+from equiwm.cli.main import run as command
+from equiwm.config import load
+from equiwm.report.document import make_report, markdown
+from equiwm.report.latex import escaped, latex
+from equiwm.report.ood_figure import factor_rows
+from equiwm.report.tidy import tidy_csv
+from equiwm.results.ablation import AblationResult
 from equiwm.results.train import TrainResult
 from equiwm.runs import Run
 from equiwm.stats import MedianRange
+from equiwm.tables.table import Table, factor, interval, number
 
 VN, MLP = 1_000, 4_000
 """Parameters of the models and baselines made here."""
@@ -54,7 +58,17 @@ def sweep(factor: float, parameters: int, group: str = "so2", bins: int = 4, exc
         transitions=40,
         excluded={},
         bins=[
-            Bin(str(360 * k // bins), "rotation", 90.0 * bool(k), "false" if k else "true", error, {}, {"block": error})
+            Bin(
+                label=str(360 * k // bins),
+                part="rotation",
+                from_wedge_deg=90.0 * bool(k),
+                overlap="none" if k else "full",
+                drawn=False,
+                relmse=error,
+                components={},
+                readout={"block": error},
+                turn_deg=360.0 * k / bins,
+            )
             for k, error in enumerate(errors)
         ],
         seen=0.5,
@@ -446,6 +460,7 @@ def test_latex_escapes():
         r"50\% \& a\_b \#1 \{x\} \$ \textasciitilde{} \textasciicircum{} \textbackslash{}"
     )
     assert escaped("1.8e-07 [-2e-08, 3e+05]") == r"$1.8\times 10^{-7}$ [$-2\times 10^{-8}$, $3\times 10^{5}$]"
+    assert escaped("β ρ Σ Χ ≤ é 漢") == r"$\beta$ $\rho$ $\Sigma$ X $\leq$ é \texttt{U+6F22}"
     assert escaped("at 6e-7 then – |x| -0.5 vn-2d") == (
         r"at $6\times 10^{-7}$ then -- \textbar{}x\textbar{} $-$0.5 vn-2d"
     )
@@ -533,16 +548,15 @@ def test_figures_are_redrawn_without_a_checkpoint(everything, call, tmp_path):
     """As the commands drew them, byte for byte, from a copy that holds nothing but text."""
     run = Run(everything / "vn-2d")
     metrics = run.metrics()
-    kept = {
-        "parts": ["agent", "bar", "bar", "bar", "bar", "stem", "stem", "stem", "stem"],
-        **{key: [[[[x + k, 2.0 * k] for k in range(9)] for x in (0.0, 1.0)]] * 2 for key in ("track", "track_back")},
-        **{key: [[[0.5 * k, 1.0 * k] for k in range(9)]] * 2 for key in ("goal", "goal_back")},
-    }
-    paths = paths_frame({"vn-2d": kept}, ["seen", "90°"], 3)
+    track = [[[[x + k, 2.0 * k] for k in range(9)] for x in (0.0, 1.0)]] * 2
+    goal = [[[0.5 * k, 1.0 * k] for k in range(9)]] * 2
+    parts = ["agent", "bar", "bar", "bar", "bar", "stem", "stem", "stem", "stem"]
+    paths = paths_frame({"vn-2d": Recording(3, False, Paths(parts, track, goal, track, goal))}, ["seen", "90°"])
+    sides = {name: find(name).read(metrics[name]).sides(run.name) for name in ("sweep_group", "rollout", "closed_loop")}
     drawn = [
-        sweep_figure(metrics["sweep_group"], run.name, run.figures),
-        rollout_figure(metrics["rollout"], run.name, run.figures),
-        closed_loop_figure(metrics["closed_loop"], run.name, run.figures, "closed_loop_equivariant_pose"),
+        sweep_figure(sides["sweep_group"], run.figures),
+        rollout_figure(sides["rollout"], run.figures),
+        closed_loop_figure(sides["closed_loop"], run.figures, "closed_loop_equivariant_pose"),
         paths_figure(paths, run.figures, "closed_loop_equivariant_pose_paths"),
     ]
     copy = tmp_path / "copy"
@@ -564,7 +578,7 @@ def test_a_result_that_cannot_be_drawn_is_named(make, call, tmp_path):
     model.record("rollout", "so2/float32", {"group": "so2"})
     status, _, err = call(make.folder, "--figures", tmp_path / "figures")
     assert status == 0
-    assert len(re.findall("rollout so2/float32 is damaged", err)) == 1
+    assert len(re.findall(r"rollout so2/float32: Object missing required field dtype", err)) == 1
     assert (tmp_path / "figures" / "vn-2d" / "sweep_so2_float32.png").is_file()
 
 
@@ -573,7 +587,7 @@ def test_factors_side_by_side(everything):
     beside = {"name": "mlp-2d", "preset": "mlp-2d", "train_seed": 0, "checkpoint_sha256": "0"}
     larger = [sweep(3.0, size, group="o2", excess=True) for size in (VN, MLP)]
     model.record("sweep_group", "o2/float32", larger[0], {**larger[1], **beside})
-    frame = pd.DataFrame(factor_rows(make_report([everything]).settings))
+    frame = pd.DataFrame(factor_rows(make_report([everything])))
     tests = [
         "PushT, SO2, one step",
         "PushT, SO2, rollout of 4 steps",

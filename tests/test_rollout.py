@@ -13,14 +13,15 @@ import torch
 
 from equiwm.audit.verdict import TOLERANCES
 from equiwm.claims.probe import held_out_pairs
-from equiwm.claims.rollout import compose, departure, rollout, rollout_error, rollout_residual
+from equiwm.claims.rollout.bounds import departure
+from equiwm.claims.rollout.claim import parse_horizons
+from equiwm.claims.rollout.measure import compose, rollout, rollout_error, rollout_residual
+from equiwm.claims.rollout.result import RolloutResult
 from equiwm.cli.main import run
-from equiwm.cli.rollout import parse_horizons
 from equiwm.config import load
 from equiwm.errors import ConfigError, DataError
 from equiwm.files import plain
 from equiwm.loading import load_run
-from equiwm.results.rollout import RolloutResult
 from equiwm.training.run import prepare_run, train_run
 from equiwm.worlds.field.config import FieldConfig
 from equiwm.worlds.field.world import Field
@@ -177,7 +178,7 @@ def test_pushes_are_flat_and_what_is_excluded_is_counted(trained, preset):
 
 
 def test_the_default_horizons_end_where_no_sequence_goes(trained, monkeypatch):
-    monkeypatch.setattr("equiwm.claims.rollout.DEFAULT_HORIZONS", (2, 64))
+    monkeypatch.setattr("equiwm.claims.rollout.measure.DEFAULT_HORIZONS", (2, 64))
     result = rollout(load_run(trained / "mlp-2d-forward"), sequences=4)
     assert result.horizons == [2]
     assert list(result.unmeasured) == ["64"]
@@ -274,7 +275,7 @@ def test_a_diverged_model_is_drawn_and_tabulated(fields, tmp_path, capsys, monke
             next(loaded.model.parameters()).fill_(torch.finfo(loaded.dtype).max)
         return loaded
 
-    monkeypatch.setattr("equiwm.cli.sides.load_run", poisoned)
+    monkeypatch.setattr("equiwm.loading.load_run", poisoned)
     arguments = ["rollout", str(fields / "mlp-field-2d"), "--horizons", "8,24", "--sequences", "4", "--dtype", dtype]
     assert run([*arguments, "--out", str(tmp_path), "--expect-invariant"]) == 1
     assert "–" in capsys.readouterr().out

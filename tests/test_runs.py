@@ -18,6 +18,7 @@ from equiwm import files, runs
 from equiwm.config import parse
 from equiwm.errors import ConfigError, EquiwmError, RunError
 from equiwm.files import write_atomic
+from equiwm.results.door import SCHEMA
 from equiwm.runs import Run, read_config, record_metrics
 
 CONFIG = parse({"preset": "vn-2d", "training": {"epochs": 3}})
@@ -309,11 +310,12 @@ def test_metrics_are_strict_json_with_variants(tmp_path):
     text = run.metrics_path.read_text()
     assert "NaN" not in text
     assert run.metrics() == json.loads(text)
-    first = {"relmse": 0.5, "flat": [1.0, None], "ok": True}
-    last = {"relmse": None, "baseline": {"preset": "mlp-2d", "relmse": 3.0}}
+    schema = {"schema": SCHEMA}
+    first = {**schema, "relmse": 0.5, "flat": [1.0, None], "ok": True}
+    last = {**schema, "relmse": None, "baseline": {**schema, "preset": "mlp-2d", "relmse": 3.0}}
     assert run.metrics() == {
         "sweep_group": {**last, "variants": {"so3": first, "se3": last}},
-        "train": {"parameters": 7},
+        "train": {**schema, "parameters": 7},
     }
 
 
@@ -366,7 +368,7 @@ def test_concurrent_writers_lose_nothing(tmp_path):
         assert writer.exitcode == 0
     data = runs.read_metrics(tmp_path)
     stored = {**data["section0"]["variants"], **data["section1"]["variants"]}
-    assert stored == {f"{w}/{i}": {"value": w * 100 + i} for w in range(4) for i in range(10)}
+    assert stored == {f"{w}/{i}": {"schema": SCHEMA, "value": w * 100 + i} for w in range(4) for i in range(10)}
 
 
 # The training lock

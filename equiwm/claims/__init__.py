@@ -1,1 +1,1 @@
-"""Each module measures one claim of the paper and returns a result of `equiwm.results`."""
+"""What is claimed of a model, a folder a claim: how it is measured, its result, how it is shown, its bounds."""

@@ -10,13 +10,13 @@ from typing import Any
 import torch
 
 from equiwm.claims.probe import fitting_group
-from equiwm.claims.residual import verify
+from equiwm.claims.residual.measure import verify
+from equiwm.claims.residual.result import OptimizerRow, OptimizerStudy
 from equiwm.config import Config, parse
 from equiwm.errors import ConfigError, nearest
 from equiwm.grid import Cell, run_grid
 from equiwm.loading import load_run
 from equiwm.locate import BUILT_IN
-from equiwm.results.residual import OptimizerRow, OptimizerStudy
 from equiwm.runs import STUDY_RUNS, Run
 from equiwm.training.cells import complete_run
 

@@ -17,19 +17,19 @@ PROBE_SEED = 1000
 """Default seed of probe data and tasks: never that of a training."""
 
 
-def fitting_group(loaded: Subject, name: str | None) -> Group:
+def fitting_group(subject: Subject, name: str | None) -> Group:
     """The group to probe: the world's own unless `name` is given.
 
     Raises:
         GroupError: an unknown group, one of another dimension, or one whose translations do not act in this world.
     """
-    world = loaded.world
+    world = subject.world
     if name is None:
         return world.group
     group = Group.parse(name)
     if group.d != world.group.d:
         raise GroupError(
-            f"{group} acts on {group.d}D, but {loaded.path} lives in the {world.group.d}D world '{world.name}' "
+            f"{group} acts on {group.d}D, but {subject.path} lives in the {world.group.d}D world '{world.name}' "
             f"(group {world.group}); pass --group {world.group.name}."
         )
     if group.translations and not world.group.translations:
@@ -40,9 +40,9 @@ def fitting_group(loaded: Subject, name: str | None) -> Group:
     return group
 
 
-def held_out(loaded: Subject, n: int, seed: int) -> Transitions:
+def held_out(subject: Subject, n: int, seed: int) -> Transitions:
     """`n` transitions from the training wedge, float64, never those of a training whatever the seeds."""
-    return loaded.world.transitions(n, seed=held_out_seed(seed))
+    return subject.world.transitions(n, seed=held_out_seed(seed))
 
 
 def held_out_pair(world: World, n: int, seed: int, unseen: Orientations = "unseen") -> tuple[Transitions, Transitions]:
@@ -64,7 +64,7 @@ def held_out_pair(world: World, n: int, seed: int, unseen: Orientations = "unsee
 
 
 def held_out_pairs(
-    loaded: Subject, n: int, horizon: int, seed: int, progress: Progress | None = None
+    subject: Subject, n: int, horizon: int, seed: int, progress: Progress | None = None
 ) -> tuple[Sequences, Sequences]:
     """Up to `n` sequences at seen orientations, and each again at an unseen one; never a training's data.
 
@@ -74,7 +74,7 @@ def held_out_pairs(
     Raises:
         DataError: a world that gives no sequences, a horizon that none survives, or no orientation that is unseen.
     """
-    world, whole = loaded.world, 2 * n
+    world, whole = subject.world, 2 * n
     if not isinstance(world, SequenceWorld):
         raise DataError(f"the world '{world.name}' gives no sequences, so no rollout can be measured on it.")
 

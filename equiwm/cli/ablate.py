@@ -44,12 +44,14 @@ def ablate(
     """
     from contextlib import nullcontext
 
+    from equiwm.claims.ablation.claim import CLAIM
     from equiwm.claims.ablation.registry import load_kind
     from equiwm.claims.ablation.study import ablation_study, resolve_scope
+    from equiwm.claims.view import Shown
     from equiwm.cli.output import print_json, print_tables, publish, say
     from equiwm.cli.progress import ProgressBars
     from equiwm.cluster import dask_cluster
-    from equiwm.report.ablation.view import ablation_figure, ablation_tables
+    from equiwm.results.measured import Measured
 
     if scheduler is not None and jobs != -1:
         raise ConfigError("give --jobs or --scheduler, not both: a cluster has its own workers.")
@@ -66,14 +68,15 @@ def ablate(
             command=["equiwm", *sys.argv[1:]],
             progress=progress.grid,
         )
-    entry = publish(study, "ablate", None, result, baseline=None, out=None)
-    figure = ablation_figure(entry, study.name, study.figures) if entry["rows"] else None
+    entry = publish(study, CLAIM, Measured(result), out=None)
+    shown = Shown(Measured(result), study.name, study.figures)
+    figure = next((drawing.draw(study.figures) for drawing in CLAIM.shown.drawings_of(shown)), None)
     if json:
         print_json(entry)
     else:
-        print_tables(ablation_tables(entry, study.name))
+        print_tables(CLAIM.shown.tables_of(shown.measured, study.name))
         say(f"study: {study.path}" + (f"\nfigure: {figure}" if figure else ""))
-    for line in entry["failed"]:
+    for line in result.failed:
         say(f"failed: {line}")
-    if entry["failed"]:
+    if result.failed:
         raise typer.Exit(1)

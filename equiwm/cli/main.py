@@ -11,14 +11,15 @@ from types import FrameType
 
 import typer
 
+from equiwm.claims.closed_loop.claim import CLAIM as CLOSED_LOOP
+from equiwm.claims.rollout.claim import CLAIM as ROLLOUT
+from equiwm.claims.sweep.claim import CLAIM as SWEEP
 from equiwm.cli.ablate import ablate
-from equiwm.cli.closed_loop import closed_loop
+from equiwm.cli.measure import measure, measuring_command
 from equiwm.cli.output import quiet_pipe
 from equiwm.cli.presets import presets
 from equiwm.cli.report import report
 from equiwm.cli.reproduce import reproduce
-from equiwm.cli.rollout import rollout
-from equiwm.cli.sweep_group import sweep_group
 from equiwm.cli.train import train
 from equiwm.cli.verify_equivariance import verify_equivariance
 from equiwm.errors import EquiwmError
@@ -33,9 +34,11 @@ app = typer.Typer(
 )
 app.command("train")(train)
 app.command("verify-equivariance")(verify_equivariance)
-app.command("sweep-group")(sweep_group)
-app.command("rollout")(rollout)
-app.command("closed-loop")(closed_loop)
+for claim in (SWEEP, ROLLOUT, CLOSED_LOOP):
+    app.command(claim.command)(measuring_command(claim))
+app.command(
+    "measure", context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+)(measure)
 app.command("ablate")(ablate)
 app.command("reproduce")(reproduce)
 app.command("report")(report)

@@ -50,6 +50,10 @@ SeedOption = Annotated[
 OutOption = Annotated[
     Path | None, typer.Option("--out", help="folder for metrics and figures instead of the run's own")
 ]
+TrustOption = Annotated[
+    list[str] | None,
+    typer.Option("--trust", metavar="MODULE", help="import this module if a run made elsewhere names it; repeatable"),
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="SECTION.KEY=VALUE", help="override one setting; repeat for more"),

@@ -10,13 +10,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from equiwm.claims.claim import AnyClaim
+from equiwm.claims.registry import built_in
 from equiwm.errors import RunError
 from equiwm.files import plain
+from equiwm.results.measured import Measured, to_builtins
 from equiwm.results.result import Result
-from equiwm.runs import Run, read_metrics
+from equiwm.runs import Run
 
 if TYPE_CHECKING:
-    from equiwm.report.table import Table
+    from equiwm.tables.table import Table
 
 
 @contextmanager
@@ -72,19 +75,16 @@ def require_writable(run: Run, out: Path | None) -> None:
         raise RunError(f"cannot write into {folder}; pass --out with a folder for metrics and figures.")
 
 
-def publish(
-    run: Run, section: str, variant: str | None, result: Result, *, baseline: dict[str, Any] | None, out: Path | None
-) -> dict[str, Any]:
-    """Write a result into the run, or into `out`, and bring the run's summary up to date.
+def publish(run: Run, claim: AnyClaim, measured: Measured[Result], *, out: Path | None) -> dict[str, Any]:
+    """Write what was measured into the run, or into `out`, and bring the run's summary up to date.
 
     Returns:
-        The entry as it stands in metrics.json, without the other variants.
+        What was written: the entry, which another process may have overwritten since.
     """
     from equiwm.report.summary import write_summary
 
-    run.record(section, variant, result.as_dict(), baseline, out=out)
+    entry = to_builtins(measured)
+    run.record(claim.name, measured.result.variant or None, entry, out=out)
     if out is None:
-        write_summary(run)
-    entry = dict(read_metrics(out or run.path)[section])
-    entry.pop("variants", None)
+        write_summary(run, None if not claim.source else (*built_in(), claim))
     return entry

@@ -21,7 +21,7 @@ def presets(
     """
     from equiwm.cli.output import print_json, print_tables
     from equiwm.config import load, preset_names, settings
-    from equiwm.report.table import Table
+    from equiwm.tables.table import Table
 
     if name is not None:
         config = load(name)

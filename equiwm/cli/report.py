@@ -37,6 +37,12 @@ def report(
         Path | None,
         typer.Option("--figures", metavar="DIR", help="draw every figure anew into DIR: PNG, SVG and CSV"),
     ] = None,
+    claims: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--claim", metavar="CLAIM", help="show the results of this claim as well: module:name; repeatable"
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="write the report there")] = None,
     json: JsonOption = False,
 ) -> None:
@@ -48,16 +54,17 @@ def report(
     equiwm report runs/ --format html --out report.html ;
     equiwm report runs/ --figures figures/
     """
+    from equiwm.claims.registry import claims_of
     from equiwm.cli.output import print_json, print_tables, print_text, say
     from equiwm.files import write_atomic
     from equiwm.report.document import make_report
 
     if json and (form or out):
         raise ConfigError("give --json, or --format and --out, not both.")
-    made = make_report(runs or [Path("runs")])
+    made = make_report(runs or [Path("runs")], claims_of(claims or ()))
     skipped = list(made.skipped)
     if figures is not None:
-        skipped += _redraw(made, figures)
+        _redraw(made, figures)
     if json:
         runs_found = [
             {"run": run.name, "preset": run.preset, "kind": run.kind, "seed": run.seed, "metrics": run.metrics}
@@ -67,8 +74,7 @@ def report(
     elif form is None and out is None and sys.stdout.isatty():
         print_tables([table for chapter in made.chapters for table in chapter.tables])
     else:
-        text, complaints = _written(made, form or Format.markdown)
-        skipped += complaints
+        text = _written(made, form or Format.markdown)
         if out is None:
             print_text(text)
         else:
@@ -78,39 +84,36 @@ def report(
         say(f"skipped: {line}")
 
 
-def _written(made: Report, form: Format) -> tuple[str, list[str]]:
-    """The report's text, and a line for each figure that it lacks."""
+def _written(made: Report, form: Format) -> str:
+    """The report's text."""
     if form is Format.html:
         from tempfile import TemporaryDirectory
 
         from equiwm.cli.progress import ProgressBars
+        from equiwm.report.drawings import pictures
         from equiwm.report.html import html
-        from equiwm.report.pictures import pictures
 
         with TemporaryDirectory() as folder, ProgressBars(quiet=False) as progress:
-            shown, complaints = pictures(made, Path(folder), lambda done, total: progress.count("figures", done, total))
-            return html(made, shown), complaints
+            shown = pictures(made, Path(folder), lambda done, total: progress.count("figures", done, total))
+            return html(made, shown)
     if form is Format.latex:
         from equiwm.report.latex import latex
 
-        return latex(made), []
+        return latex(made)
     if form is Format.csv:
         from equiwm.report.tidy import tidy_csv
 
-        return tidy_csv(made), []
+        return tidy_csv(made)
     from equiwm.report.document import markdown
 
-    return markdown(made), []
+    return markdown(made)
 
 
-def _redraw(made: Report, folder: Path) -> list[str]:
+def _redraw(made: Report, folder: Path) -> None:
     from equiwm.cli.output import say
     from equiwm.cli.progress import ProgressBars
-    from equiwm.report.redraw import redraw
+    from equiwm.report.drawings import redraw
 
     with ProgressBars(quiet=False) as progress:
-        drawn, complaints = redraw(
-            made.runs, made.settings, folder, lambda done, total: progress.count("figures", done, total)
-        )
+        drawn = redraw(made, folder, lambda done, total: progress.count("figures", done, total))
     say(f"figures: {len(drawn)} in {folder}")
-    return complaints

@@ -40,11 +40,13 @@ def reproduce(
     """
     from equiwm.claims.reproduce.plan import plan
     from equiwm.claims.reproduce.registry import parse_claims, resolve_size
+    from equiwm.claims.reproduce.section import CLAIM
     from equiwm.claims.reproduce.study import reproduce as run_claims
     from equiwm.cli.output import print_json, print_tables, publish, say
     from equiwm.cli.progress import ProgressBars
-    from equiwm.report.reproduce import SMOKE_TEST, estimate_table, reproduce_tables
+    from equiwm.report.reproduce import SMOKE_TEST, estimate_table
     from equiwm.report.summary import write_summary
+    from equiwm.results.measured import Measured
 
     size = resolve_size(seeds, quick=quick)
     parts = plan(parse_claims(claims or ()), size)
@@ -72,11 +74,11 @@ def reproduce(
             starting=starting,
             recorded=write_summary,
         )
-    entry = publish(study, "reproduce", None, result, baseline=None, out=None)
+    entry = publish(study, CLAIM, Measured(result), out=None)
     if json:
         print_json(entry)
     else:
-        print_tables(reproduce_tables(entry, study.name))
+        print_tables(CLAIM.shown.tables_of(Measured(result), study.name))
         say(f"study: {study.path}")
     for line in result.failed:
         say(f"failed: {line}")

@@ -67,10 +67,10 @@ def _train_one(
 ) -> None:
     import torch
 
+    from equiwm.claims.training.claim import CLAIM
     from equiwm.cli.output import print_json, print_tables, say
     from equiwm.cli.progress import ProgressBars
     from equiwm.errors import RunError
-    from equiwm.report.sections import section_tables
     from equiwm.report.summary import write_summary
     from equiwm.runs import run_name
     from equiwm.training.run import prepare_run, train_run
@@ -88,10 +88,11 @@ def _train_one(
     metrics = run.metrics()
     if "train" not in metrics:
         raise RunError(f"{run.metrics_path} has lost its section 'train': restore it, or train under another --name.")
+    measured = CLAIM.read(metrics["train"], f"{run.metrics_path}: train")
     if json:
         print_json(metrics["train"])
     else:
-        print_tables(section_tables({"train": metrics["train"]}, run.name))
+        print_tables(CLAIM.shown.tables_of(measured, run.name))
         say(f"run: {run.path}")
 
 
@@ -100,11 +101,12 @@ def _train_several(
 ) -> None:
     import tempfile
 
+    from equiwm.claims.training.claim import CLAIM
+    from equiwm.claims.training.view import seeds_table
     from equiwm.cli.output import print_json, print_tables
     from equiwm.cli.progress import ProgressBars
     from equiwm.errors import TrainingError
     from equiwm.grid import Cell, CellResult, run_grid
-    from equiwm.report.sections import seeds_table
     from equiwm.report.summary import write_summary
     from equiwm.runs import Run, run_name
     from equiwm.training.cells import train_cell
@@ -130,7 +132,7 @@ def _train_several(
     if json:
         print_json(entries)
     elif entries:
-        print_tables([seeds_table(entries, config.preset)])
+        print_tables([seeds_table([CLAIM.read(entry).result for entry in entries], config.preset)])
     failed = [f"{cell.cell.key}: {cell.error.message}" for cell in results if cell.error]
     if failed:
         raise TrainingError(f"{len(failed)} of {len(seeds)} seeds failed: " + "; ".join(failed))

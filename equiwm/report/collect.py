@@ -7,10 +7,11 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from equiwm.claims.claim import AnyClaim
+from equiwm.claims.stored import Stored, stored_results
 from equiwm.config import readable
-from equiwm.errors import EquiwmError, RunError
+from equiwm.errors import EquiwmError, ResultError, RunError
 from equiwm.files import reason
 from equiwm.runs import STUDY_RUNS, Kind, Run, read_config
 
@@ -26,7 +27,9 @@ class Found:
         baseline: preset of the ordinary model that it is compared with, or None.
         seed: seed of its training.
         settings: everything that its weights and its world depend on besides the seed, by section.
-        metrics: content of `metrics.json`.
+        metrics: content of `metrics.json`, as it stands there.
+        results: what of it can be read.
+        unread: a line for each result that cannot.
     """
 
     path: Path
@@ -34,8 +37,10 @@ class Found:
     preset: str | None
     baseline: str | None
     seed: int
-    settings: Mapping[str, Any]
-    metrics: Mapping[str, Any]
+    settings: Mapping[str, object]
+    metrics: Mapping[str, object]
+    results: tuple[Stored, ...]
+    unread: tuple[str, ...]
 
     @property
     def name(self) -> str:
@@ -43,12 +48,13 @@ class Found:
         return Run(self.path).name
 
 
-def collect(places: Sequence[Path]) -> tuple[list[Found], list[str]]:
+def collect(places: Sequence[Path], claims: Sequence[AnyClaim]) -> tuple[list[Found], list[str]]:
     """The runs that some places are or hold.
 
     Args:
         places: runs, folders that hold runs, and studies, of which those that hold runs of their own are opened; of two
             that are the same directory the second is ignored.
+        claims: whose results are read.
 
     Returns:
         The runs, in the order of the places and by name within a folder; and a line for each that is incomplete,
@@ -62,7 +68,7 @@ def collect(places: Sequence[Path]) -> tuple[list[Found], list[str]]:
     for path in dict.fromkeys(path.absolute() for path in _runs(places)):
         shown = Path(os.path.relpath(path)) if path.is_relative_to(Path.cwd()) else path
         try:
-            run = _read(Run(shown))
+            run = _read(Run(shown), claims)
         except EquiwmError as error:
             skipped.append(str(error))
         else:
@@ -99,16 +105,19 @@ _MARKS = ("config.yaml", "metrics.json", "checkpoint.pt")
 """A folder with one of them was meant to be a run."""
 
 
-def _read(run: Run) -> Found:
+def _read(run: Run, claims: Sequence[AnyClaim]) -> Found:
     if not os.path.isfile(run.config_path):
         raise RunError(f"{run.path} is no run: it has no config.yaml (--out of an evaluation leaves such folders).")
     header, data = read_config(run.config_path)
     metrics = run.metrics()
+    read = list(stored_results(metrics, claims, study=header.kind == "study", where=str(run.metrics_path)))
+    results = tuple(each for each in read if isinstance(each, Stored))
+    unread = tuple(str(each) for each in read if isinstance(each, ResultError))
     if header.kind == "study":
         if not metrics:
             again = shlex.join([*header.command, *(["--resume"] if "--resume" not in header.command else [])])
             raise RunError(f"{run.path} is a study that has no result yet; go on with: {again}")
-        return Found(run.path, "study", None, None, header.seed, data, metrics)
+        return Found(run.path, "study", None, None, header.seed, data, metrics, results, unread)
     # A copy without its checkpoint, which is the heavy part, is whole to a reader of results.
     if not run.checkpoint.is_file() and ("train" not in metrics or run.resume_point.exists()):
         raise RunError(f"{run.path} is incomplete; finish it with: {run.resume_command}")
@@ -116,5 +125,5 @@ def _read(run: Run) -> Found:
         settings = readable(data)
     except EquiwmError as error:
         raise RunError(f"{run.config_path}: {error}") from None
-    about = {key: settings.pop(key, None) for key in ("preset", "baseline", "description")}
-    return Found(run.path, "train", about["preset"], about["baseline"], header.seed, settings, metrics)
+    preset, baseline, _ = (settings.pop(key, None) for key in ("preset", "baseline", "description"))
+    return Found(run.path, "train", preset, baseline, header.seed, settings, metrics, results, unread)

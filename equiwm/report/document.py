@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from equiwm.report.claim_tables import claim_tables
+from equiwm.claims.claim import AnyClaim
+from equiwm.claims.registry import built_in
 from equiwm.report.collect import Found, collect
-from equiwm.report.readings import STALE
-from equiwm.report.sections import SECTIONS
-from equiwm.report.settings import Setting, entries_of, settings_of, stale
-from equiwm.report.table import Table
-
-CHAPTERS = {
-    "train": ("Training", ""),
-    "verify_equivariance": (
-        "Claim A: the symmetry holds after training",
-        "Residual of the composed predictor at random group elements, the worst of them, relative to its RMS.",
-    ),
-    "sweep_group": (
-        "Claim B: what is learned on the wedge holds on the whole group",
-        "A held-out test set, turned into every bin of the group's orbit.",
-    ),
-    "rollout": ("Rollouts", "Many steps from one observation: the guarantee does not wear off."),
-    "closed_loop": (
-        "Claim C: the closed loop is the same at every orientation",
-        "Every task planned and acted as seen and turned; d_i is the error turned minus the error as seen, task by "
-        "task.",
-    ),
-}
-"""Section of metrics.json -> heading, and one sentence on what was done, in the order of the paper's claims."""
+from equiwm.report.settings import Sample, Setting, settings_of
+from equiwm.results.result import Result
+from equiwm.tables.columns import Comparison, Line
+from equiwm.tables.table import Table, number
 
 STUDIES = "Studies"
 REPRODUCTION = "The paper and these runs"
@@ -62,49 +44,82 @@ class Report:
         settings: the trainings, grouped over seeds.
         chapters: tables, claim by claim.
         skipped: a line for each run or result that was left out.
+        claims: whose results were read.
     """
 
     runs: tuple[Found, ...]
     settings: tuple[Setting, ...]
     chapters: tuple[Chapter, ...]
     skipped: tuple[str, ...]
+    claims: tuple[AnyClaim, ...]
 
 
-def make_report(places: Sequence[Path]) -> Report:
+def make_report(places: Sequence[Path], claims: Sequence[AnyClaim] | None = None) -> Report:
     """Read runs and folders of runs, and tabulate what they hold.
+
+    Args:
+        places: runs and folders of runs.
+        claims: whose results are shown; None is those of the package.
 
     Raises:
         RunError: a place does not exist, or none of them holds a run.
     """
-    found, skipped = collect(places)
+    shown = tuple(built_in() if claims is None else claims)
+    found, skipped = collect(places, shown)
     settings, complaints = settings_of(found)
-    chapters = [
-        Chapter(section, heading, about, tuple(tables))
-        for section, (heading, about) in CHAPTERS.items()
-        if (tables := claim_tables(section, settings))
-    ]
+    chapters = []
+    for claim in shown:
+        if not claim.study:
+            with claim.guard("tables"):
+                tables = claim.shown.tables_over_seeds(_comparisons(claim, settings))
+            if tables:
+                chapters.append(Chapter(claim.name, claim.shown.heading, claim.shown.about, tuple(tables)))
     studies: dict[str, list[Table]] = {REPRODUCTION: [], STUDIES: []}
-    for section, part in _study_tables(found):
-        if isinstance(part, str):
-            complaints.append(part)
-        else:
-            studies[REPRODUCTION if section == "reproduce" else STUDIES] += part
-    reproduction, others = ([Chapter(name, name, "", tuple(found))] if found else [] for name, found in studies.items())
-    chapters = [*reproduction, *chapters, *others]
-    return Report(tuple(found), tuple(settings), tuple(chapters), (*skipped, *complaints))
-
-
-def _study_tables(found: Sequence[Found]) -> Iterator[tuple[str, list[Table] | str]]:
-    """Section and tables of every result of a study, or the line about one that cannot be read."""
     for run in found:
-        if run.kind != "study":
-            continue
-        for section, variant, entry in entries_of(run.metrics):
-            if section in SECTIONS:
-                try:
-                    yield section, SECTIONS[section](entry, run.name)
-                except STALE:
-                    yield section, stale(run, section, variant)
+        if run.kind == "study":
+            complaints += run.unread
+            for each in run.results:
+                view = each.claim.shown
+                studies.setdefault(view.heading, []).extend(view.tables_of(each.measured, run.name))
+    reproduction, *others = (
+        [Chapter(name, name, "", tuple(tables))] if tables else [] for name, tables in studies.items()
+    )
+    chapters = [*reproduction, *chapters, *(chapter for each in others for chapter in each)]
+    return Report(tuple(found), tuple(settings), tuple(chapters), (*skipped, *complaints), shown)
+
+
+def _comparisons(claim: AnyClaim, settings: Sequence[Setting]) -> list[Comparison[Result]]:
+    """The results of a claim that may be compared: of one world, variant and probe."""
+    if claim.shown.every_setting:
+        lines = tuple(_line(setting, setting.of(claim), settings) for setting in settings)
+        return [Comparison("", lines)] if lines else []
+    found: dict[tuple[str, ...], dict[str, list[Sample]]] = {}
+    known = {setting.label: setting for setting in settings}
+    for setting in settings:
+        for sample in setting.of(claim):
+            key = (setting.world, sample.asked, sample.probe)
+            found.setdefault(key, {}).setdefault(setting.label, []).append(sample)
+    return [
+        Comparison(
+            ", ".join(filter(None, names)),
+            tuple(_line(known[label], samples, settings) for label, samples in found[names].items()),
+        )
+        for names in sorted(found)
+    ]
+
+
+def _line(setting: Setting, samples: Sequence[Sample], settings: Sequence[Setting]) -> Line[Result]:
+    parameters = "–" if setting.parameters is None else f"{setting.parameters:,}"
+    size = (parameters, number(parameter_ratio(setting, settings)))
+    results = tuple(sample.result for sample in samples)
+    return Line(setting.label, setting.seeds, setting.baseline, size, results)
+
+
+def parameter_ratio(setting: Setting, settings: Sequence[Setting]) -> float | None:
+    """Parameters of the baseline over those of the model; None without a baseline."""
+    sizes = {other.label: other.parameters for other in settings}
+    baseline = sizes.get(setting.baseline or "")
+    return baseline / setting.parameters if baseline and setting.parameters else None
 
 
 def markdown(report: Report) -> str:

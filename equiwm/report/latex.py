@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 from equiwm.report.document import Report
-from equiwm.report.table import Table
+from equiwm.tables.table import Table
 
 _PACKAGES = (
     "% In the preamble: \\usepackage[T1]{fontenc}, \\usepackage[utf8]{inputenc}, \\usepackage{booktabs,graphicx}"
@@ -23,9 +24,13 @@ _ESCAPES = {
     "°": r"\textdegree{}",
     "×": r"$\times$",
     "²": r"\textsuperscript{2}",
-    "β": r"$\beta$",
-    "ρ": r"$\rho$",
+    "−": "$-$",
+    "≤": r"$\leq$",
+    "≥": r"$\geq$",
 }
+_CAPITALS = ("gamma", "delta", "theta", "lambda", "xi", "pi", "sigma", "upsilon", "phi", "psi", "omega")
+"""Greek capitals that look like no Latin letter."""
+_LATIN_CAPITALS = {"eta": "H", "rho": "P", "chi": "X"}
 _FIGURE = re.compile(r"(?<![\w.])(?:(-?\d+(?:\.\d+)?)e([+-]\d+)|-(?=\d))")
 _SENTENCE = 8
 """Words from which on a cell is taken for a sentence, and is given a paragraph."""
@@ -43,7 +48,22 @@ def escaped(text: str) -> str:
 
 
 def _characters(text: str) -> str:
-    return "".join(_ESCAPES.get(character, character) for character in text)
+    return "".join(map(_character, text))
+
+
+def _character(character: str) -> str:
+    """What sets it in T1; a Greek letter by its name, and what LaTeX has no glyph for by its number."""
+    if character in _ESCAPES:
+        return _ESCAPES[character]
+    if character < "\N{LATIN SMALL LETTER LONG S}" and character.isprintable():
+        return character
+    kind, _, letter = unicodedata.name(character, "").partition(" LETTER ")
+    if kind in ("GREEK SMALL", "GREEK CAPITAL") and letter.isalpha():
+        name = letter.lower().replace("lamda", "lambda")
+        if name == "omicron" or (kind == "GREEK CAPITAL" and name not in _CAPITALS):
+            return name[0] if kind == "GREEK SMALL" else _LATIN_CAPITALS.get(name, name[0].upper())
+        return f"$\\{name if kind == 'GREEK SMALL' else name.capitalize()}$"
+    return f"\\texttt{{U+{ord(character):04X}}}"
 
 
 def latex(report: Report) -> str:

@@ -6,43 +6,52 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from equiwm.claims.claim import AnyClaim
+from equiwm.claims.view import Factor
+from equiwm.report.document import Report
 from equiwm.report.settings import Sample, Setting
-from equiwm.report.table import factor
+from equiwm.results.result import Result
+from equiwm.tables.columns import Estimate
+from equiwm.tables.table import factor
 
-_WHAT = {"sweep_group": "one step", "rollout": "rollout", "closed_loop": "closed loop"}
 
-
-def factor_rows(settings: Sequence[Setting]) -> list[dict[str, Any]]:
+def factor_rows(report: Report) -> list[dict[str, str | int | float | None]]:
     """One row for each seed of a model and of its baseline, in every test that both went through.
 
-    The factor is worst unseen / seen relMSE of a sweep, unseen / seen relMSE of the longest rollout that all seeds of
-    both have, and unseen / seen error of a closed loop. A group larger than the world's is left out: no model of that
-    world could be flat there. Of several precisions the first is taken: the factors differ by rounding alone.
+    Which factor, and what the test is called, each claim says itself (`claims.view.Factor`): worst unseen / seen relMSE
+    of a sweep, unseen / seen relMSE of the longest rollout that all seeds of both have, unseen / seen error of a closed
+    loop. Of several precisions the first is taken: the factors differ by rounding alone.
     """
-    known = {setting.label: setting for setting in settings}
+    known = {setting.label: setting for setting in report.settings}
     rows = []
-    for section in _WHAT:
-        for model in settings:
+    for claim in report.claims:
+        if claim.study or claim.shown.factor is None:
+            continue
+        for model in report.settings:
             baseline = known.get(model.baseline or "")
             if baseline is not None:
-                rows += list(_pair_rows(section, model, baseline))
-    return sorted(rows, key=lambda row: row["test"])
+                rows += list(_pair_rows(claim, claim.shown.factor, model, baseline))
+    return sorted(rows, key=lambda row: str(row["test"]))
 
 
-def _pair_rows(section: str, model: Setting, baseline: Setting) -> Iterator[dict[str, Any]]:
+def _pair_rows(
+    claim: AnyClaim, shown: Factor[Result], model: Setting, baseline: Setting
+) -> Iterator[dict[str, str | int | float | None]]:
     tests: dict[str, dict[str, list[Sample]]] = {}
     for role, setting in (("model", model), ("baseline", baseline)):
-        for sample in setting.of(section):
-            if "excess" not in sample.reading.words:
-                tests.setdefault(_test(sample), {}).setdefault(role, []).append(sample)
+        for sample in setting.of(claim):
+            test = shown.test(sample.result)
+            if test is not None:
+                tests.setdefault(test, {}).setdefault(role, []).append(sample)
     for test, sides in tests.items():
         if len(sides) < 2:
             continue
-        quantity, words = _quantity(section, [sample for side in sides.values() for sample in side])
+        place = _shared_place(shown, [sample for side in sides.values() for sample in side])
+        words = "" if place is None else shown.place.format(place)
         for role, setting in (("model", model), ("baseline", baseline)):
-            first = min(sample.reading.variant for sample in sides[role])
+            first = min(sample.asked for sample in sides[role])
             for sample in sides[role]:
-                if sample.reading.variant == first:
+                if sample.asked == first:
                     yield {
                         "test": f"{model.world}, {test}{words}",
                         "pair": f"{model.label} / {baseline.label}",
@@ -50,52 +59,40 @@ def _pair_rows(section: str, model: Setting, baseline: Setting) -> Iterator[dict
                         "setting": setting.label,
                         "seed": sample.seed,
                         "parameters": setting.parameters,
-                        "variant": sample.reading.variant,
-                        "probe": sample.reading.probe,
-                        "factor": sample.reading.numbers.get(quantity),
+                        "variant": sample.asked,
+                        "probe": sample.probe,
+                        "factor": _number(shown.column.at(sample.result, place)),
                     }
 
 
-def _test(sample: Sample) -> str:
-    """What the test is called: the group and the probe's precision left out, the planner left in."""
-    if sample.section == "closed_loop":
-        return f"closed loop, {sample.reading.variant}"
-    return f"{sample.reading.variant.partition(',')[0]}, {_WHAT[sample.section]}"
+def _shared_place(shown: Factor[Result], samples: Sequence[Sample]) -> str | None:
+    """The last place at which all of them have the factor; None if it has no places."""
+    places = [shown.column.places([sample.result]) for sample in samples]
+    shared = [place for place in places[0] if all(place in others for others in places)]
+    return shared[-1] if shared else None
 
 
-def _quantity(section: str, samples: Sequence[Sample]) -> tuple[str, str]:
-    """Name of the factor in `Reading.numbers`, and what is to be said of it."""
-    if section == "closed_loop":
-        return "unseen_over_seen", ""
-    if section == "sweep_group":
-        return "ood_factor", ""
-    shared = set.intersection(*({n for n in s.reading.numbers if n.startswith("ood_factor@")} for s in samples))
-    longest = max((int(name.partition("@")[2]) for name in shared), default=0)
-    return f"ood_factor@{longest}", f" of {longest} steps"
+def _number(value: float | str | Estimate | None) -> float | None:
+    return value.value if isinstance(value, Estimate) else value if isinstance(value, float | int) else None
 
 
-def ood_figure(settings: Sequence[Setting], folder: Path) -> Path | None:
+def ood_figure(report: Report, folder: Path) -> Path | None:
     """Draw `folder`/ood_factors: a line a test and pair, the seeds as dots, the median as a large marker, log axis.
 
     Returns:
         The path of the PNG; the CSV beside it holds every seed. None where no test has a model and its baseline.
     """
     import pandas as pd
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.style import context
     from matplotlib.ticker import FuncFormatter
 
-    from equiwm.report.figures import COLOURS, MARKERS, STYLE, save
+    from equiwm.figures.canvas import COLOURS, MARKERS, canvas, save
 
-    frame = pd.DataFrame(factor_rows(settings))
+    frame = pd.DataFrame(factor_rows(report))
     if frame.empty:
         return None
     frame["factor"] = pd.to_numeric(frame["factor"])  # None, where a model diverged, is a gap
     lines = list(dict.fromkeys(zip(frame["test"], frame["pair"], strict=True)))
-    with context({**STYLE, "axes.grid.axis": "x"}):
-        figure = Figure(figsize=(8.4, 1.3 + 0.5 * len(lines)), layout="constrained")
-        FigureCanvasAgg(figure)
+    with canvas(8.4, 1.3 + 0.5 * len(lines), style={"axes.grid.axis": "x"}) as figure:
         panel = figure.subplots()
         panel.axvline(1.0, color="#777777", linewidth=0.8, linestyle=":", zorder=0)
         for place, (test, pair) in enumerate(lines):

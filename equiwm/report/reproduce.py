@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from equiwm.report.table import Table, interval, number
 from equiwm.stats import MedianRange
+from equiwm.tables.table import Table, interval, number
 
 Row = Mapping[str, Any]
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any
 
+from equiwm.claims.claim import AnyClaim
+from equiwm.config import section_of
 from equiwm.report.collect import Found
-from equiwm.report.readings import READERS, STALE, Reading
+from equiwm.results.result import Result
 
 
 @dataclass(frozen=True)
@@ -19,15 +20,25 @@ class Sample:
         run: the run's name.
         preset: its preset.
         seed: of its training.
-        section: of metrics.json.
-        reading: the numbers.
+        claim: what was measured.
+        result: what it came to.
     """
 
     run: str
     preset: str | None
     seed: int
-    section: str
-    reading: Reading
+    claim: AnyClaim
+    result: Result
+
+    @property
+    def asked(self) -> str:
+        """What was asked for (`SO2, float32`): samples of several seeds are put together within it."""
+        return self.claim.shown.asked(self.result)
+
+    @property
+    def probe(self) -> str:
+        """What it was measured on: only samples of the same are comparable."""
+        return self.claim.shown.probe(self.result)
 
 
 @dataclass(frozen=True)
@@ -58,11 +69,12 @@ class Setting:
     @property
     def parameters(self) -> int | None:
         """Trained scalars."""
-        return next((s.reading.parameters for s in self.samples if s.reading.parameters is not None), None)
+        sizes = (sample.claim.shown.parameters(sample.result) for sample in self.samples)
+        return next((size for size in sizes if size is not None), None)
 
-    def of(self, section: str) -> list[Sample]:
-        """The samples of a section."""
-        return [sample for sample in self.samples if sample.section == section]
+    def of(self, claim: AnyClaim) -> list[Sample]:
+        """The samples of a claim."""
+        return [sample for sample in self.samples if sample.claim.name == claim.name]
 
 
 def settings_of(found: Sequence[Found]) -> tuple[list[Setting], list[str]]:
@@ -80,9 +92,9 @@ def settings_of(found: Sequence[Found]) -> tuple[list[Setting], list[str]]:
     for run in found:
         if run.kind != "train":
             continue
-        own, others, complaints = _samples(run)
-        skipped += complaints
-        if complaints and not own:
+        own, others = _samples(run)
+        skipped += run.unread
+        if run.unread and not own:
             continue
         draft = _draft_for(drafts, run.name, run.preset, run.seed, _world(run.settings), run.settings)
         if run.seed in draft.runs:
@@ -107,14 +119,14 @@ class _Draft:
     stem: str
     preset: str | None
     world: str
-    settings: Mapping[str, Any] | None
+    settings: Mapping[str, object] | None
     runs: dict[int, Found] = field(default_factory=dict)
     samples: list[Sample] = field(default_factory=list)
     beside: list[_Draft] = field(default_factory=list)
 
 
 def _draft_for(
-    drafts: list[_Draft], name: str, preset: str | None, seed: int, world: str, settings: Mapping[str, Any] | None
+    drafts: list[_Draft], name: str, preset: str | None, seed: int, world: str, settings: Mapping[str, object] | None
 ) -> _Draft:
     """The draft that a run belongs to; a baseline whose configuration is not known joins the first of its name."""
     stem = name.removesuffix(f"-s{seed}")
@@ -137,59 +149,42 @@ def _draft_for(
 
 
 _WORLDS = {"pusht": "PushT", "cloud": "point clouds", "body": "rigid body", "field": "velocity field"}
+"""What a section calls some worlds."""
 
 
-def _world(settings: Mapping[str, Any]) -> str:
-    world = settings["world"]
-    name: str = _WORLDS.get(world["name"], world["name"])
-    return f"{name} in {world['dimension']}D" if "dimension" in world else name
+def _world(settings: Mapping[str, object]) -> str:
+    world = section_of("world", settings.get("world"))
+    name = str(world["name"])
+    shown = _WORLDS.get(name, name)
+    return f"{shown} in {world['dimension']}D" if "dimension" in world else shown
 
 
-def _changes(old: Mapping[str, Any], new: Mapping[str, Any], where: str = "") -> list[str]:
+def _changes(old: Mapping[str, object], new: Mapping[str, object], where: str = "") -> list[str]:
     """`training.epochs=2` for every setting that is not as it was."""
     changes: list[str] = []
     for key, value in new.items():
-        if isinstance(value, Mapping) and isinstance(old.get(key), Mapping):
-            changes += _changes(old[key], value, f"{where}{key}.")
-        elif old.get(key) != value:
+        before = old.get(key)
+        if isinstance(value, Mapping) and isinstance(before, Mapping):
+            changes += _changes(before, value, f"{where}{key}.")
+        elif before != value:
             changes.append(f"{where}{key}={value}")
     return changes
 
 
-def _samples(run: Found) -> tuple[list[Sample], list[Sample], list[str]]:
-    """A run's own results, those of its baselines, and a line for each that cannot be read."""
-    own, beside, complaints = [], [], []
-    for section, variant, entry in entries_of(run.metrics):
-        if section not in READERS:
-            continue
-        try:
-            sample = Sample(run.name, run.preset, run.seed, section, READERS[section](entry))
-            own.append(sample)
-            if "baseline" in entry:
-                other = entry["baseline"]
-                reading = READERS[section](other)
-                beside.append(Sample(other["name"], other["preset"], int(other["train_seed"]), section, reading))
-        except STALE:
-            complaints.append(stale(run, section, variant))
-    return own, beside, complaints
-
-
-def entries_of(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    """Section, variant and content of every result that metrics.json holds."""
-    for section, entry in metrics.items():
-        for variant, content in (entry.get("variants") or {"": entry}).items():
-            yield section, variant, content
-
-
-def stale(run: Found, section: str, variant: str) -> str:
-    """The line about a result that cannot be read."""
-    what = f"{section} {variant}".strip()
-    return f"{run.path / 'metrics.json'}: {what} is damaged, or another version of equiwm wrote it; measure it again."
+def _samples(run: Found) -> tuple[list[Sample], list[Sample]]:
+    """A run's own results, and those of its baselines."""
+    own = [Sample(run.name, run.preset, run.seed, each.claim, each.measured.result) for each in run.results]
+    beside = [
+        Sample(other.provenance.name, other.provenance.preset, other.provenance.train_seed, each.claim, other.result)
+        for each in run.results
+        if (other := each.measured.baseline) is not None
+    ]
+    return own, beside
 
 
 def _same_measurement(one: Sample, other: Sample) -> bool:
-    def key(sample: Sample) -> tuple[Any, ...]:
-        return sample.seed, sample.section, sample.reading.variant, sample.reading.probe
+    def key(sample: Sample) -> tuple[int, str, str, str]:
+        return sample.seed, sample.claim.name, sample.asked, sample.probe
 
     return key(one) == key(other)
 

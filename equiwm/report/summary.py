@@ -1,18 +1,42 @@
-"""`summary.txt` and `summary.svg`: what is known of a run so far, plain and in colour."""
+"""What is known of one run so far: its tables, and `summary.txt` and `summary.svg`, plain and in colour."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 
+from equiwm.claims.claim import AnyClaim
+from equiwm.claims.registry import built_in
+from equiwm.claims.stored import Stored, stored_results
 from equiwm.files import write_atomic
-from equiwm.report.sections import section_tables
 from equiwm.runs import Run
+from equiwm.tables.table import Table
 
 _WIDTH = 118
 
 
-def write_summary(run: Run) -> None:
-    """Render every section of the run's metrics into `summary.txt` and `summary.svg`."""
+def run_tables(run: Run, claims: Sequence[AnyClaim] | None = None) -> list[Table]:
+    """Tables of every result of a run, claim by claim and each variant apart; the title of one says what is damaged."""
+    shown, study = built_in() if claims is None else claims, run.header.kind == "study"
+    found = list(stored_results(run.metrics(), shown, study=study, where=str(run.metrics_path)))
+    results = [each for each in found if isinstance(each, Stored)]
+    tables = [
+        table
+        for claim in shown
+        for each in results
+        if each.claim is claim
+        for table in claim.shown.tables_of(each.measured, run.name)
+    ]
+    return [*tables, *(Table(str(each), ("",), []) for each in found if not isinstance(each, Stored))]
+
+
+def write_summary(run: Run, claims: Sequence[AnyClaim] | None = None) -> None:
+    """Render every result of a run into `summary.txt` and `summary.svg`.
+
+    Args:
+        run: the run.
+        claims: whose results are shown; None is those of the package.
+    """
     from rich.console import Console
 
     console = Console(record=True, file=io.StringIO(), width=_WIDTH, force_terminal=True)
@@ -20,7 +44,7 @@ def write_summary(run: Run) -> None:
     console.print(
         f"equiwm run [bold]{run.name}[/bold]" + (f": {data['description']}" if data.get("description") else "")
     )
-    for table in section_tables(run.metrics(), run.name):
+    for table in run_tables(run, claims):
         console.print(table.rich())
     lines = [line.rstrip() for line in console.export_text(clear=False).splitlines()]
     write_atomic(run.summary, "\n".join(lines) + "\n")

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
-from typing import Any
 
 from equiwm.report.document import Report
-from equiwm.report.settings import entries_of
+from equiwm.results.ablation import AblationResult
 
 COLUMNS = (
     *("run", "preset", "setting", "baseline", "world", "seed", "parameters"),
@@ -20,18 +17,15 @@ quantity was measured (horizon, bin, target, cell of a study). A number that is 
 
 def tidy_csv(report: Report) -> str:
     """CSV with the columns `COLUMNS`, numbers in full precision: `pandas.read_csv` gives them back."""
-    buffer = io.StringIO(newline="")
-    writer = csv.DictWriter(buffer, fieldnames=COLUMNS, lineterminator="\n", restval="")
-    writer.writeheader()
-    writer.writerows(_trained(report))
-    writer.writerows(_ablated(report))
-    return buffer.getvalue()
+    import pandas as pd
+
+    rows = [*_trained(report), *_ablated(report)]
+    return pd.DataFrame(rows, columns=list(COLUMNS), dtype=object).to_csv(index=False, lineterminator="\n")
 
 
-def _trained(report: Report) -> Iterator[dict[str, Any]]:
+def _trained(report: Report) -> Iterator[dict[str, object]]:
     for setting in report.settings:
         for sample in setting.samples:
-            reading = sample.reading
             common = {
                 "run": sample.run,
                 "preset": sample.preset,
@@ -40,30 +34,31 @@ def _trained(report: Report) -> Iterator[dict[str, Any]]:
                 "world": setting.world,
                 "seed": sample.seed,
                 "parameters": setting.parameters,
-                "claim": sample.section,
-                "variant": reading.variant,
-                "probe": reading.probe,
+                "claim": sample.claim.name,
+                "variant": sample.asked,
+                "probe": sample.probe,
             }
-            for name, value in reading.numbers.items():
-                quantity, _, at = name.partition("@")
-                yield {**common, "quantity": quantity, "at": at, "value": value}
+            for column in sample.claim.shown.columns:
+                for quantity, at, value in column.rows(sample.result):
+                    yield {**common, "quantity": quantity, "at": at, "value": value}
 
 
-def _ablated(report: Report) -> Iterator[dict[str, Any]]:
+def _ablated(report: Report) -> Iterator[dict[str, object]]:
     """The rows of ablations: every number that is neither a seed nor a size, with its cell as `at`."""
     for run in report.runs:
-        for section, _, entry in entries_of(run.metrics):
-            if section != "ablate":
+        for each in run.results:
+            result = each.measured.result
+            if not isinstance(result, AblationResult):
                 continue
-            for row in entry["rows"]:
+            for row in result.rows:
                 common = {
                     "run": run.name,
                     "setting": f"{run.name}: {row['arm']}",
-                    "world": entry["world"],
+                    "world": result.world,
                     "seed": row["seed"],
                     "parameters": row["parameters"],
-                    "claim": section,
-                    "variant": f"{entry['kind']}, {row['dim']}D",
+                    "claim": each.claim.name,
+                    "variant": f"{result.kind}, {row['dim']}D",
                     "at": row["cell"],
                 }
                 for quantity, value in row.items():

@@ -3,8 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    Real = float
+else:
+
+    class Real(float):
+        """The type of a number that may not be finite, or may not exist (a ratio to 0, a model that diverged).
+
+        JSON has no NaN and no infinity: all three are null in `metrics.json`, and null is NaN when it is read. A field
+        declared `float` is always finite, and null in its place is refused. To a type checker the two are one type.
+        """
+
+        __slots__ = ()
 
 
 @dataclass(frozen=True)
@@ -14,3 +28,17 @@ class Result:
     def as_dict(self) -> dict[str, Any]:
         """Nested plain data."""
         return dataclasses.asdict(self)
+
+    @property
+    def variant(self) -> str:
+        """Key of an invocation among its section's variants (`so3/float64`); empty where there is one alone."""
+        return ""
+
+    @classmethod
+    def upgraded(cls, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Stored data of an earlier schema under the names of this one; data of this schema as it is.
+
+        Args:
+            data: the stored result, unchecked: what has another shape is returned as it is, to be refused by name.
+        """
+        return data

@@ -17,7 +17,7 @@ from equiwm.audit.rounding import float32_rounding
 from equiwm.audit.spread import latent_spread
 from equiwm.claims.ablation.kind import WEDGE, WorldName
 from equiwm.claims.probe import PROBE_SEED, held_out_pair
-from equiwm.claims.sweep import Readouts, relmse
+from equiwm.claims.sweep.measure import Readouts, relmse
 from equiwm.config import Config, load
 from equiwm.models.factory import build_model
 from equiwm.models.world_model import IdentityEncoder, WorldModel

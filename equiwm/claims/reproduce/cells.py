@@ -7,20 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from equiwm.audit.residual import ELEMENTS
-from equiwm.claims.closed_loop import closed_loop
+from equiwm.claims.closed_loop.measure import closed_loop
+from equiwm.claims.closed_loop.result import ClosedLoopResult
 from equiwm.claims.optimizers import optimizer_study
 from equiwm.claims.probe import PROBE_SEED
-from equiwm.claims.residual import verify
-from equiwm.claims.rollout import rollout
-from equiwm.claims.sweep import sweep
+from equiwm.claims.residual.measure import verify
+from equiwm.claims.residual.result import VerifyResult
+from equiwm.claims.rollout.measure import rollout
+from equiwm.claims.rollout.result import RolloutResult
+from equiwm.claims.sweep.measure import sweep
+from equiwm.claims.sweep.result import SweepResult
 from equiwm.config import parse
 from equiwm.devices import DTYPES
 from equiwm.errors import TrainingError
 from equiwm.loading import load_run
-from equiwm.results.closed_loop import ClosedLoopResult
-from equiwm.results.residual import VerifyResult
-from equiwm.results.rollout import RolloutResult
-from equiwm.results.sweep import SweepResult
 from equiwm.runs import STUDY_RUNS
 from equiwm.subject import Subject
 from equiwm.training.cells import complete_run
@@ -72,7 +72,7 @@ def _measure(
         return sweep(loaded, **options)
     if section == "rollout":
         return rollout(loaded, **options)
-    result, _ = closed_loop(loaded, store=store, **options)
+    result = closed_loop(loaded, store=store, **options).result
     shutil.rmtree(store)  # its episodes are in the result
     return result
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from equiwm.report.ablation.panels import draw_panels, over_seeds_frame
 from equiwm.report.ablation.view import QUANTITIES, cell_table
-from equiwm.report.table import Table
+from equiwm.tables.table import Table
 
 _NAMES = {"vn": "VN", "mlp": "MLP"}
 _WHOLE = "Where the coverage is the whole group there is no unseen orientation: OOD is then other turns over the group."

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from equiwm.claims.ablation.planes import winners
+from equiwm.figures.canvas import STYLE, save
 from equiwm.report.ablation.view import grid_table
-from equiwm.report.figures import STYLE, save
-from equiwm.report.table import Table
+from equiwm.tables.table import Table
 
 if TYPE_CHECKING:
     import pandas as pd

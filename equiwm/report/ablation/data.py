@@ -10,7 +10,7 @@ from equiwm.claims.ablation.readouts import quality_columns
 from equiwm.claims.ablation.rows import over_seeds, select
 from equiwm.report.ablation.panels import draw_panels, over_seeds_frame
 from equiwm.report.ablation.view import QUANTITIES
-from equiwm.report.table import Table, interval
+from equiwm.tables.table import Table, interval
 
 _NAMES = {"vn": "VN", "mlp": "MLP"}
 _SCHEDULES = {"updates": "fixed updates", "epochs": "fixed epochs"}

@@ -10,7 +10,7 @@ from typing import Any
 
 from equiwm.claims.ablation.rows import over_seeds, select
 from equiwm.report.ablation.panels import draw_panels, over_seeds_frame
-from equiwm.report.table import Table, interval
+from equiwm.tables.table import Table, interval
 
 _NAMES = {"vn": "VN", "mlp": "MLP"}
 _LAYERS = {"vn_layer": "vector-neuron layer", "dense_layer": "dense layer"}

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from equiwm.report.figures import COLOURS, MARKERS, STYLE, save
+from equiwm.figures.canvas import COLOURS, MARKERS, STYLE, save
 from equiwm.stats import median_and_range
 
 if TYPE_CHECKING:

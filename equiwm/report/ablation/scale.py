@@ -8,7 +8,7 @@ from typing import Any
 
 from equiwm.report.ablation.panels import draw_panels, over_seeds_frame
 from equiwm.report.ablation.view import QUANTITIES, grid_table
-from equiwm.report.table import Table
+from equiwm.tables.table import Table
 
 _SHOWN = ("ood_factor", "relative_residual", "float32_rounding", "seen_relmse")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from equiwm.claims.ablation.rows import over_seeds, select
-from equiwm.report.table import Table, interval
+from equiwm.tables.table import Table, interval
 
 QUANTITIES = {
     "seen_relmse": "relMSE seen",

@@ -1,0 +1,1 @@
+"""Claim C: the whole closed loop is invariant."""

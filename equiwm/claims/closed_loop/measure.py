@@ -1,0 +1,347 @@
+"""Claim C: with an equivariant planner the whole closed loop is invariant. The same task, turned, ends the same."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from equiwm.claims.claim import Recorded
+from equiwm.claims.closed_loop.episode import check_controller, controlled, orbit_cell
+from equiwm.claims.closed_loop.orbit import parse_orbit
+from equiwm.claims.closed_loop.result import (
+    ClosedLoopResult,
+    Exclusion,
+    MeanEstimate,
+    PairedTestResult,
+    RatioEstimate,
+    Recording,
+    ReferenceLine,
+    SuccessRates,
+    TaskResult,
+    Which,
+)
+from equiwm.claims.probe import PROBE_SEED
+from equiwm.config import planning_of
+from equiwm.errors import ClosedLoopError, DataError
+from equiwm.files import canonical_json
+from equiwm.grid import Cell, run_grid
+from equiwm.planning.control import build_planner
+from equiwm.planning.task import REFERENCES, Controller, Criterion
+from equiwm.planning.variants import parse_variant
+from equiwm.results import door
+from equiwm.stats import bootstrap_interval, sign_flip_test, sign_test
+from equiwm.subject import Subject
+from equiwm.worlds.world import Progress
+
+TIE_DEG = 1e-6
+"""Paired differences up to this are rounding; the count of larger ones is reported."""
+
+TOLERANCES_DEG = {"float32": 1.0, "float64": TIE_DEG}
+"""Largest |d_i| of an invariant loop. In float32 each plan differs by its rounding, which contacts and replanning
+enlarge."""
+
+MAX_EXCLUDED = 0.05
+"""Share of excluded pairs above which nothing is concluded."""
+
+MIN_MOVED_DEG = 1.0
+"""A body that is turned by less was left alone, and a loop that does nothing is invariant."""
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """Episodes of one line: K tasks, M = 1 + orbit orientations, S + 1 poses.
+
+    Attributes:
+        angle, distance: (K, M, S + 1) from the goal.
+        moved: (K, M) degrees between first and last pose.
+        excluded: K x M reasons or None.
+        recorded: the task whose episodes were recorded, or None.
+    """
+
+    angle: np.ndarray
+    distance: np.ndarray
+    moved: np.ndarray
+    excluded: list[list[str | None]]
+    recorded: TaskResult | None
+
+    @staticmethod
+    def of(tasks: Sequence[TaskResult]) -> Outcome:
+        """From the results of `episode.orbit_cell`, in the order of the tasks."""
+        return Outcome(
+            np.array([task.angle_deg for task in tasks]),
+            np.array([task.distance for task in tasks]),
+            np.array([task.moved_deg for task in tasks]),
+            [task.excluded for task in tasks],
+            next((task for task in tasks if task.points is not None), None),
+        )
+
+    def scored(self, criterion: Criterion, which: str) -> tuple[np.ndarray, np.ndarray]:
+        """Angle and distance (K, M) of the `best` pose on the way, or of the `final` one."""
+        if which == "final":
+            return self.angle[..., -1], self.distance[..., -1]
+        at = (self.angle + criterion.degrees * self.distance).argmin(-1)[..., None]
+        return tuple(np.take_along_axis(values, at, -1)[..., 0] for values in (self.angle, self.distance))  # type: ignore[return-value]
+
+    def solved(self, criterion: Criterion, which: str) -> np.ndarray:
+        """(K, M) whether that pose meets the criterion."""
+        angle, distance = self.scored(criterion, which)
+        return (angle < criterion.angle_deg) & (distance < criterion.distance)
+
+
+def closed_loop(
+    subject: Subject,
+    *,
+    tasks: int,
+    planner: str = "equivariant",
+    orbit: str | None = None,
+    seed: int = PROBE_SEED,
+    references: bool = False,
+    show: int = 0,
+    video: bool = False,
+    goal: str | None = None,
+    settings: Sequence[str] | None = None,
+    store: Path,
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> Recorded[ClosedLoopResult]:
+    """The paired design: every task at the identity and at every element of an orbit, with one planner seed.
+
+    Tasks are independent cells of a grid under `store`: what is finished is kept, and the same call goes on from there.
+
+    Args:
+        subject: the run, in the dtype to evaluate in; its configuration's section `planning` says how it plans.
+        tasks: number of tasks K, at orientations that training has seen; none of them is training data.
+        planner: variant (`planning.variants`).
+        orbit: as `parse_orbit` takes it.
+        seed: of tasks, planner and orbit.
+        references: also run, at the identity, what needs no world model (`REFERENCES`), as far as the world has it.
+        show: number of the task that is recorded.
+        video: whether the recording is to become a video.
+        goal: what a plan is to reach; None is what the settings say.
+        settings: `planning.key=value` over the configuration's.
+        store: folder of the grid, made if it is missing.
+        jobs: processes, as in `run_grid`.
+        progress: called with (cells done, cells).
+
+    Returns:
+        The result, and the recording of task `show`.
+
+    Raises:
+        GroupError: an orbit that does not fit the world.
+        ConfigError: a planner or a goal that does not exist, or that the model cannot express.
+        DataError: fewer than 2 tasks, a world without tasks, or no pair of episodes left after exclusions.
+        RunError: the store holds another grid, or is in use.
+        ClosedLoopError: a cell failed; the others are kept.
+    """
+    if tasks < 2:
+        raise DataError(f"--tasks: got {tasks}, expected at least 2: intervals are over tasks.")
+    if not 0 <= show < tasks:
+        raise DataError(f"--show: got task {show}, expected 0 to {tasks - 1}.")
+    assignments = [*(settings or ()), *([f"planning.goal={goal}"] if goal is not None else [])]
+    if assignments:
+        subject = subject.altered(planning=planning_of(subject.planning, assignments))
+    config, run = subject.planning, controlled(subject)
+    elements = parse_orbit(orbit, subject.world, seed)
+    build_planner(config, parse_variant(planner))  # refused here, before any cell
+    reached = check_controller(run, "model", config)
+    lines: list[Controller] = ["model"]
+    if references:
+        lines += run.control.references
+    params = {
+        "run": str(subject.stored.path.resolve()),
+        "checkpoint": subject.checkpoint_sha256,
+        "dtype": str(subject.dtype).removeprefix("torch."),
+        "device": str(subject.device),
+        "planner": planner,
+        "planning": asdict(config),
+        "seed": seed,
+    }
+    cells = [
+        Cell(
+            f"controller={line},task={task}",
+            {
+                **params,
+                "controller": line,
+                "task": task,
+                "orbit": elements.text if line == "model" else None,
+                "record": line == "model" and task == show,
+            },
+        )
+        for line in lines
+        for task in range(tasks)
+    ]
+    found = _run(cells, store, jobs, progress)
+    outcomes = {line: Outcome.of(found[i * tasks : (i + 1) * tasks]) for i, line in enumerate(lines)}
+    criterion = run.control.criterion
+    result = _result(
+        outcomes["model"],
+        criterion,
+        labels=elements.labels,
+        seed=seed,
+        references=[_reference(line, outcomes[line], criterion) for line in lines if line != "model"],
+        facts={
+            "planner": planner,
+            "method": config.method,
+            "goal": reached,
+            "group": subject.world.group.name,
+            "dtype": params["dtype"],
+            "device": subject.device.type,
+            "parameters": subject.model.parameter_count,
+        },
+    )
+    return Recorded(result, _recording(outcomes["model"].recorded, show, video=video))
+
+
+def _recording(task: TaskResult | None, number: int, *, video: bool) -> Recording:
+    """The recording of a task that was recorded."""
+    assert task is not None
+    assert task.points is not None
+    return Recording(number, video, task.points)
+
+
+def _run(cells: list[Cell], store: Path, jobs: int, progress: Progress | None) -> list[TaskResult]:
+    """The results of the cells; the store is named after them, so that it only ever goes on with the same ones."""
+    name = hashlib.sha256(canonical_json([cell.id for cell in cells]).encode()).hexdigest()[:16]
+    done = run_grid(
+        orbit_cell,
+        cells,
+        store / name,
+        jobs=jobs,
+        resume=True,
+        progress=lambda finished, total, _: progress(finished, total) if progress else None,
+    )
+    failed = [(cell.cell.key, cell.error) for cell in done if cell.error]
+    if failed:
+        key, error = failed[0]
+        assert error is not None
+        raise ClosedLoopError(
+            f"{len(failed)} of {len(cells)} cells failed, the first one at {key}: {error.type}: {error.message} "
+            f"The others are kept in {store}; the same command goes on from there."
+        )
+    return [door.read(TaskResult, cell.result) for cell in done if cell.result is not None]
+
+
+def _interval(values: np.ndarray, over: np.ndarray | None = None) -> tuple[float, tuple[float, float]]:
+    """Estimate and interval, NaN where there are too few tasks or nothing to divide by."""
+    if len(values) < 2 or (over is not None and not over.mean() > 0.0):
+        return math.nan, (math.nan, math.nan)
+    found = bootstrap_interval(values, over, statistic="mean" if over is None else "ratio")
+    return found.estimate, (found.low, found.high)
+
+
+def _success(solved: np.ndarray) -> SuccessRates:
+    share = solved.mean(0)
+    return SuccessRates(seen=float(share[0]), ood=float(share[1:].mean()), each=share[1:].tolist())
+
+
+def _closed(error: np.ndarray, initial: np.ndarray) -> float:
+    """1 - sum of errors / sum of initial errors; pooled, because a task that starts near its goal has no ratio."""
+    return float(1.0 - error.mean() / initial.mean())
+
+
+def _reference(line: Controller, outcome: Outcome, criterion: Criterion) -> ReferenceLine:
+    error, _ = outcome.scored(criterion, criterion.scored)
+    return ReferenceLine(
+        name=REFERENCES[line],
+        error_deg=float(error[:, 0].mean()),
+        fraction_closed=_closed(error[:, 0], outcome.angle[:, 0, 0]),
+        success=float(outcome.solved(criterion, "final")[:, 0].mean()),
+    )
+
+
+def _result(
+    outcome: Outcome,
+    criterion: Criterion,
+    *,
+    labels: list[str],
+    seed: int,
+    references: list[ReferenceLine],
+    facts: dict[str, Any],
+) -> ClosedLoopResult:
+    error, position = outcome.scored(criterion, criterion.scored)
+    final, _ = outcome.scored(criterion, "final")
+    names = ["identity", *labels]
+    excluded = [
+        Exclusion(task, names[m], reason)
+        for task, reasons in enumerate(outcome.excluded)
+        for m, reason in enumerate(reasons)
+        if reason is not None
+    ]
+    # "any": the best pose on the way meets the criterion.
+    solved: dict[Which, np.ndarray] = {
+        "any": outcome.solved(criterion, "best"),
+        "final": outcome.solved(criterion, "final"),
+    }
+    kept = np.array([[reason is None for reason in reasons] for reasons in outcome.excluded])
+    pairs = kept[:, 1:] & kept[:, :1]
+    if not pairs.any():
+        raise DataError(
+            f"no pair of episodes is left: every one was excluded ({excluded[0].reason}); the guard lets none of these "
+            f"{len(error)} tasks through."
+        )
+    difference = error[:, 1:] - error[:, :1]
+    of_pairs = np.abs(difference[pairs])
+    of_final = np.abs((final[:, 1:] - final[:, :1])[pairs])
+    # Tasks of which at least one pair is left; each counts once, whatever the size of the orbit.
+    means = np.array([row[mask].mean() for row, mask in zip(difference, pairs, strict=True) if mask.any()])
+    paired, paired_interval = _interval(means)
+    mean, interval = _interval(difference.mean(1))
+    ratio, ratio_interval = _interval(error[:, 1:].mean(1), error[:, 0])
+    signs = sign_test(np.where(np.abs(means) > TIE_DEG, means, 0.0))
+    flips = sign_flip_test(means) if len(means) > 1 else None
+    moved, share = float(np.median(outcome.moved[:, 0])), float(1.0 - pairs.mean())
+    verdict, reason = _judge(float(of_pairs.max()), TOLERANCES_DEG[facts["dtype"]], share, moved)
+    return ClosedLoopResult(
+        **facts,
+        tasks=len(error),
+        orbit=labels,
+        scored=criterion.scored,
+        criterion={"angle_deg": criterion.angle_deg, "distance": criterion.distance},
+        unit=criterion.unit,
+        initial_error_deg=outcome.angle[:, 0, 0].tolist(),
+        error_deg=error.tolist(),
+        position_error=position.tolist(),
+        solved={which: found.tolist() for which, found in solved.items()},
+        paired_pairs=int(pairs.sum()),
+        paired_excluded=share,
+        paired_abs_max_deg=float(of_pairs.max()),
+        paired_abs_median_deg=float(np.median(of_pairs)),
+        paired_above=int((of_pairs > TIE_DEG).sum()),
+        paired_final_abs_max_deg=float(of_final.max()),
+        paired_ood_minus_seen=MeanEstimate(paired, paired_interval),
+        ood_minus_seen=MeanEstimate(mean, interval),
+        ood_over_seen=RatioEstimate(ratio, ratio_interval),
+        sign_test=PairedTestResult(signs.statistic, signs.p, signs.n),
+        sign_flip_test=PairedTestResult(math.nan, math.nan, len(means))
+        if flips is None
+        else PairedTestResult(flips.statistic, flips.p, flips.n),
+        success_rate={which: _success(found) for which, found in solved.items()},
+        fraction_closed={
+            "seen": _closed(error[:, 0], outcome.angle[:, 0, 0]),
+            "ood": _closed(error[:, 1:], outcome.angle[:, 1:, 0]),
+        },
+        moved_deg=moved,
+        references=references,
+        excluded=excluded,
+        verdict=verdict,
+        reason=reason,
+        passed=verdict == "invariant",
+        seed=seed,
+    )
+
+
+def _judge(worst: float, tolerance: float, excluded: float, moved: float) -> tuple[str, str]:
+    """Verdict and its reason, one line."""
+    if not worst <= tolerance:
+        return "not invariant", f"max |d_i| = {worst:.1e} deg > {tolerance:.0e} deg"
+    if excluded > MAX_EXCLUDED:
+        return "inconclusive", f"{excluded:.0%} of the pairs were excluded, more than {MAX_EXCLUDED:.0%}"
+    if not moved >= MIN_MOVED_DEG:
+        return "inconclusive", f"the body was turned by {moved:.2g} deg: a loop that does nothing is invariant"
+    return "invariant", f"max |d_i| = {worst:.1e} deg <= {tolerance:.0e} deg"

@@ -1,0 +1,233 @@
+"""Section `closed_loop` of metrics.json."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from equiwm.results.result import Real, Result
+
+Which = Literal["any", "final"]
+"""The best pose on the way, or the final one."""
+
+Points = list[list[list[float]]]
+"""Of several episodes, or of several steps of one: M x K x d."""
+
+
+@dataclass(frozen=True)
+class MeanEstimate(Result):
+    """A mean over tasks with its 95% bootstrap interval; NaN where it cannot be formed."""
+
+    mean: Real
+    ci95: tuple[Real, Real]
+
+
+@dataclass(frozen=True)
+class RatioEstimate(Result):
+    """A ratio of means over tasks with its 95% bootstrap interval; NaN where it cannot be formed."""
+
+    ratio: Real
+    ci95: tuple[Real, Real]
+
+
+@dataclass(frozen=True)
+class PairedTestResult(Result):
+    """A two-sided paired test over tasks.
+
+    Attributes:
+        statistic: positive differences (sign test), or the mean difference (sign-flip test).
+        p: p-value; 1 where no task differs.
+        n: tasks that were used.
+    """
+
+    statistic: Real
+    p: Real
+    n: int
+
+
+@dataclass(frozen=True)
+class SuccessRates(Result):
+    """Share of the tasks that were solved: seen, over all unseen orientations, and at each of them.
+
+    Attributes:
+        seen: at the identity.
+        ood: mean over the orbit.
+        each: one entry an element of the orbit.
+    """
+
+    seen: float
+    ood: float
+    each: list[float]
+
+
+@dataclass(frozen=True)
+class ReferenceLine(Result):
+    """What else could have driven the same tasks, at the identity.
+
+    Attributes:
+        name: what it is.
+        error_deg: mean error of the scored pose.
+        fraction_closed: share of the orientation gap that it closed.
+        success: share of the tasks that it solved, final pose.
+    """
+
+    name: str
+    error_deg: float
+    fraction_closed: Real
+    success: float
+
+
+@dataclass(frozen=True)
+class Exclusion(Result):
+    """An episode that the symmetry does not cover.
+
+    Attributes:
+        task: its number, from 0.
+        orbit: label of its orientation.
+        reason: why.
+    """
+
+    task: int
+    orbit: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Paths(Result):
+    """Where K points were, at M orientations and S steps, in the world's coordinates.
+
+    Attributes:
+        parts: what each point belongs to, K.
+        track: M x S x K x d.
+        goal: the points at the goal, M x K x d.
+        track_back, goal_back: the same, moved back by the inverse of the element.
+    """
+
+    parts: list[str]
+    track: list[Points]
+    goal: Points
+    track_back: list[Points]
+    goal_back: Points
+
+
+@dataclass(frozen=True)
+class TaskResult(Result):
+    """One task at the identity and at every element of its orbit: M orientations, S + 1 poses.
+
+    Attributes:
+        angle_deg: from the goal, M x (S + 1).
+        distance: of the same poses.
+        moved_deg: between first and last pose, M.
+        excluded: why the symmetry does not cover an episode, or None, M.
+        points: where they were asked for.
+    """
+
+    angle_deg: list[list[float]]
+    distance: list[list[float]]
+    moved_deg: list[float]
+    excluded: list[str | None]
+    points: Paths | None = None
+
+
+@dataclass(frozen=True)
+class Recording:
+    """The episodes of one task, for figures alone.
+
+    Attributes:
+        task: its number.
+        video: whether a video was asked for.
+        points: where they went.
+    """
+
+    task: int
+    video: bool
+    points: Paths
+
+
+@dataclass(frozen=True)
+class ClosedLoopResult(Result):
+    """Section `closed_loop` (claim C). Angles in degrees; lists over tasks and, within, over orientations.
+
+    Attributes:
+        planner: variant (`equivariant`, `paper`, `ordinary`).
+        method: `cem` or `mppi`.
+        goal: kind of cost.
+        group: the world's group.
+        dtype: dtype of the model.
+        device: device of the model.
+        tasks: number of tasks K.
+        orbit: labels of the elements that every task was turned by; the identity, which comes first in the lists
+            below, is not among them.
+        scored: the pose that stands for an episode: `best` on the way, or `final`.
+        criterion: `angle_deg` and `distance` below which a pose counts as reached.
+        unit: of positions.
+        initial_error_deg: angle between start and goal, K.
+        error_deg: angle between scored pose and goal, K x (1 + orbit).
+        position_error: distance of the same poses.
+        solved: of each episode whether the pose met the criterion, for `any` and `final`, K x (1 + orbit).
+        paired_pairs: pairs (task, element) that paired figures are over.
+        paired_excluded: share of the pairs left out of them, one member having met a wall or diverged.
+        paired_abs_max_deg: max |d_i|, d_i = error at the element - error at the identity.
+        paired_abs_median_deg: median |d_i|.
+        paired_above: pairs with |d_i| > 1e-6 degrees.
+        paired_final_abs_max_deg: max |d_i| of the final pose's error.
+        paired_ood_minus_seen: mean over tasks of their pairs' mean d_i.
+        ood_minus_seen: mean over every task of (mean error over the orbit - error at the identity).
+        ood_over_seen: mean error over the orbit / mean error at the identity, over every task.
+        sign_test: of the paired means; those within 1e-6 degrees of 0 are ties.
+        sign_flip_test: of the paired means.
+        success_rate: `any` (the best pose on the way meets the criterion) and `final`, over every task.
+        fraction_closed: share of the orientation gap closed, 1 - sum of errors / sum of initial errors: at the
+            identity, and over the orbit.
+        moved_deg: median turn of the body over an episode, at the identity.
+        references: other lines on the same tasks.
+        excluded: episodes left out of `paired_*`.
+        verdict: `invariant`, `not invariant` or `inconclusive`.
+        reason: why, in one line.
+        passed: whether the verdict is `invariant`.
+        parameters: trained scalars of the model.
+        seed: of tasks, planner and orbit.
+    """
+
+    planner: str
+    method: str
+    goal: str
+    group: str
+    dtype: str
+    device: str
+    tasks: int
+    orbit: list[str]
+    scored: str
+    criterion: dict[str, float]
+    unit: str
+    initial_error_deg: list[float]
+    error_deg: list[list[float]]
+    position_error: list[list[float]]
+    solved: dict[Which, list[list[bool]]]
+    paired_pairs: int
+    paired_excluded: float
+    paired_abs_max_deg: float
+    paired_abs_median_deg: float
+    paired_above: int
+    paired_final_abs_max_deg: float
+    paired_ood_minus_seen: MeanEstimate
+    ood_minus_seen: MeanEstimate
+    ood_over_seen: RatioEstimate
+    sign_test: PairedTestResult
+    sign_flip_test: PairedTestResult
+    success_rate: dict[Which, SuccessRates]
+    fraction_closed: dict[str, Real]
+    moved_deg: float
+    references: list[ReferenceLine]
+    excluded: list[Exclusion]
+    verdict: str
+    reason: str
+    passed: bool
+    parameters: int
+    seed: int
+
+    @property
+    def variant(self) -> str:
+        """Key among the section's variants: `equivariant/pose`; what differs from float64 and cem is named as well."""
+        rest = [part for part, usual in ((self.dtype, "float64"), (self.method, "cem")) if part != usual]
+        return "/".join([self.planner, self.goal, *rest])

@@ -1,0 +1,54 @@
+"""The claims that there are: those of the package, in the order in which they are shown, and those of others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+from equiwm.claims.claim import AnyClaim, Claim
+from equiwm.errors import ConfigError
+from equiwm.locate import BUILT_IN, is_foreign, known_names, locate, search
+
+
+@cache
+def built_in() -> tuple[AnyClaim, ...]:
+    """The claims of the package, those of trainings before those of studies."""
+    return tuple(locate("claim", name) for name in BUILT_IN["claim"])
+
+
+def find(name: str) -> AnyClaim:
+    """A claim by its name, by that of its entry point, or as `module:name` of an object in a user's module.
+
+    Raises:
+        ConfigError: there is none, its module cannot be imported, it is no claim, or it is called like one of ours.
+    """
+    if is_foreign(name):
+        search(Path.cwd())  # a user's file lies where they are
+    found: object = locate("claim", name)
+    if not isinstance(found, Claim):
+        raise ConfigError(f"claim '{name}': got {type(found).__name__}, expected an equiwm.claims.claim.Claim.")
+    if any(found is claim for claim in built_in()):
+        return found
+    if any(found.name == claim.name for claim in built_in()):
+        raise ConfigError(f"claim '{name}': the name '{found.name}' is that of a claim of equiwm; give it another.")
+    claim: AnyClaim = replace(found, source=name)
+    with claim.guard("result type or view"):
+        _ = claim.result_type, claim.shown
+    return claim
+
+
+def claims_of(names: Sequence[str] = ()) -> tuple[AnyClaim, ...]:
+    """The claims of the package, those that installed packages add, and those that are named.
+
+    Raises:
+        ConfigError: as `find`, or two of one name.
+    """
+    added = [find(name) for name in dict.fromkeys((*known_names("claim")[len(BUILT_IN["claim"]) :], *names))]
+    others = [claim for claim in added if claim.source]
+    sections = [claim.name for claim in others]
+    for claim in others:
+        if sections.count(claim.name) > 1:
+            raise ConfigError(f"claim '{claim.source}': another one is called '{claim.name}' as well.")
+    return (*built_in(), *others)

@@ -1,0 +1,1 @@
+"""Claim A: the symmetry survives training."""

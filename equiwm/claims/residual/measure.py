@@ -1,0 +1,167 @@
+"""Claim A: the symmetry survives training. Residuals of a run at initialisation and as trained, beside a control."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from equiwm.audit.localise import first_broken, layer_residuals
+from equiwm.audit.residual import ELEMENTS, SAMPLES, equivariance_residual
+from equiwm.audit.spread import latent_spread
+from equiwm.audit.verdict import TOLERANCES, judge
+from equiwm.claims.probe import PROBE_SEED, fitting_group, held_out
+from equiwm.claims.residual.result import ModelResidual, VerifyResult, WorldResidual
+from equiwm.config import ModelConfig, load
+from equiwm.models.factory import build_model
+from equiwm.models.world_model import WorldModel
+from equiwm.subject import Subject
+from equiwm.symmetry.groups import Elements
+from equiwm.training.run import weights_moved
+from equiwm.worlds.world import Transitions
+
+_LOCALISE_SAMPLES, _LOCALISE_ELEMENTS = 64, 8
+
+
+def cost_drift(model: WorldModel, data: Transitions, elements: Elements) -> float:
+    """E|C(g s, g s_goal) - C(s, s_goal)| / E C, with C = |E(s) - E(s_goal)| (paper, section 4).
+
+    Goals are the other transitions' observations, each shifted by half the batch.
+    """
+    goal = data.observation.roll(len(data) // 2, 0)
+    rep = model.observation_rep
+
+    def cost(start: torch.Tensor, end: torch.Tensor) -> torch.Tensor:
+        return (model.encode(start) - model.encode(end)).norm(dim=-1)
+
+    with torch.no_grad():
+        straight = cost(data.observation, goal)
+        turned = [
+            cost(rep.transform(data.observation, elements[i]), rep.transform(goal, elements[i]))
+            for i in range(len(elements))
+        ]
+    base = straight.cpu().double()
+    drift = (torch.stack(turned).cpu().double() - base).abs().mean()
+    return float(drift / base.mean().clamp(min=torch.finfo(torch.float64).tiny))
+
+
+def model_residual(model: WorldModel, data: Transitions, elements: Elements) -> ModelResidual:
+    """All residuals of one network on given transitions and elements."""
+    observation_rep, action_rep, latent_rep = model.observation_rep, model.action_rep, model.latent_rep
+    with torch.no_grad():
+        latents = model.encode(data.observation)
+    encoder = equivariance_residual(model.encode, [observation_rep], latent_rep, elements, [data.observation])
+    predictor = equivariance_residual(
+        model.predict, [latent_rep, action_rep], latent_rep, elements, [latents, data.action]
+    )
+    composed = equivariance_residual(
+        model, [observation_rep, action_rep], latent_rep, elements, [data.observation, data.action]
+    )
+    spread = latent_spread(latents)
+    return ModelResidual(
+        encoder=encoder.relative,
+        predictor=predictor.relative,
+        composed=composed.relative,
+        relative_composed=composed.relative,
+        max_abs=composed.max_abs,
+        cost_drift=cost_drift(model, data, elements),
+        latent_std=spread.latent_std,
+        effective_rank=spread.effective_rank,
+    )
+
+
+def control_config(subject: Subject) -> ModelConfig:
+    """The ordinary network with the run's interface: MLPs of the baseline's widths, the run's own latent.
+
+    A run without a baseline is an ordinary network itself; its control is one of its own shape.
+    """
+    config, model = subject.config, subject.model
+    shape = ModelConfig() if config is None else load(config.baseline).model if config.baseline else config.model
+    control = replace(shape, module=None, predictor="mlp", latent=model.latent_rep.dim)
+    return replace(control, encoder="identity" if model.latent_is_state else "mlp")
+
+
+def control_model(subject: Subject) -> WorldModel:
+    """An ordinary network of the run's interface at random weights: a probe that passes it proves nothing."""
+    world = subject.world
+    model = build_model(
+        control_config(subject), world.observation_rep, world.action_rep, seed=subject.seed + 1, dtype=subject.dtype
+    )
+    return model.to(subject.device).eval()
+
+
+def verify(
+    subject: Subject,
+    *,
+    group: str | None = None,
+    samples: int = ELEMENTS,
+    transitions: int = SAMPLES,
+    tolerance: float | None = None,
+    seed: int = PROBE_SEED,
+    sigma: float = 1.0,
+    world_rollouts: int = 0,
+) -> VerifyResult:
+    """Measure a run's residuals under a group and judge them.
+
+    Args:
+        subject: the run, in the dtype to evaluate in.
+        group: name of the group; None is the world's.
+        samples: how many group elements.
+        transitions: how many held-out transitions each is probed on.
+        tolerance: bound on the trained network's relative residuals; None is 1e-5 (float32) or 1e-10 (float64).
+        seed: seed of transitions and elements.
+        sigma: standard deviation of translations, in the world's units.
+        world_rollouts: also measure the world's own residual, on that many rollouts.
+
+    Raises:
+        GroupError: a group that does not fit the run's world.
+    """
+    chosen = fitting_group(subject, group)
+    data = held_out(subject, transitions, seed).to(subject.dtype, subject.device)
+    elements = chosen.sample(samples, seed, sigma=sigma)
+    dtype = str(subject.dtype).removeprefix("torch.")
+    bound = TOLERANCES[dtype] if tolerance is None else tolerance
+    initial = subject.initial_model()
+    trained = model_residual(subject.model, data, elements)
+    control = model_residual(control_model(subject), data, elements)
+    moved = weights_moved(subject.model, initial)
+    verdict = judge(
+        residual=max(trained.encoder, trained.predictor, trained.composed),
+        tolerance=bound,
+        spread=trained.latent_std,
+        moved=moved,
+        control=control.composed,
+    )
+    return VerifyResult(
+        group=chosen.name,
+        dtype=dtype,
+        device=subject.device.type,
+        samples=samples,
+        transitions=transitions,
+        tolerance=bound,
+        verdict=verdict.name,
+        reason=verdict.reason,
+        passed=verdict.passed,
+        init=model_residual(initial, data, elements),
+        trained=trained,
+        control=control,
+        weights_moved=moved,
+        latent_std=trained.latent_std,
+        effective_rank=trained.effective_rank,
+        breaks_at=None if verdict.name == "equivariant" else _breaks_at(subject.model, data, elements, bound),
+        world=_world_residual(subject, world_rollouts, seed) if world_rollouts else None,
+        seed=seed,
+    )
+
+
+def _breaks_at(model: WorldModel, data: Transitions, elements: Elements, tolerance: float) -> str | None:
+    """The first layer that breaks the symmetry, on a few samples and elements."""
+    few, reps = data.take(_LOCALISE_SAMPLES), [model.observation_rep, model.action_rep]
+    inputs = [few.observation, few.action]
+    found = first_broken(layer_residuals(model, model, reps, elements[:_LOCALISE_ELEMENTS], inputs), tolerance)
+    return f"{found.name} ({found.kind}), relative residual {found.relative:.1e}" if found else None
+
+
+def _world_residual(subject: Subject, rollouts: int, seed: int) -> WorldResidual:
+    measured = subject.world.symmetry_residual(rollouts, seed=seed)
+    return WorldResidual(measured.unit, measured.steps, dict(measured.worst), dict(measured.rollouts))

@@ -1,0 +1,1 @@
+"""The rollout claim: many steps are as flat as one."""

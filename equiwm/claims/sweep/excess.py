@@ -1,0 +1,53 @@
+"""Does a model carry more symmetry than its world? Both are put to the same test, on the same elements."""
+
+from __future__ import annotations
+
+from equiwm.audit.residual import equivariance_residual
+from equiwm.audit.verdict import TOLERANCES
+from equiwm.claims.sweep.result import SymmetryExcess
+from equiwm.subject import Subject
+from equiwm.symmetry.groups import Elements, Group
+from equiwm.worlds.world import Transitions, World
+
+WORLD_TOLERANCE = 1e-6
+"""Bound on a world's residual: simulators are exact to 1e-9 or better, and where one breaks it does so by far more."""
+
+
+def world_residual(world: World, data: Transitions, elements: Elements) -> float:
+    """max over g of RMS(g T(s, a) - T(g s, g a)) / RMS(T(s, a) - s), the world stepped afresh from g s.
+
+    The same action as for the model: the world's declared reps, extended by parity.
+    """
+    straight = world.step(data.observation, data.action)
+    moved = (straight - data.observation).square().mean().sqrt()
+    worst = 0.0
+    for k in range(len(elements)):
+        turned = data.transform(elements[k], world.observation_rep, world.action_rep)
+        expected = world.observation_rep.transform(straight, elements[k])
+        error = (expected - world.step(turned.observation, turned.action)).square().mean().sqrt()
+        worst = max(worst, float(error / moved))
+    return worst
+
+
+def symmetry_excess(subject: Subject, group: Group, data: Transitions, elements: Elements) -> SymmetryExcess:
+    """Test world and model under elements of a group that may be larger than the world's.
+
+    Args:
+        subject: the run.
+        group: the larger group.
+        data: transitions, float64.
+        elements: elements of it.
+    """
+    model, cast = subject.model, data.to(subject.dtype, subject.device)
+    reps, inputs = [model.observation_rep, model.action_rep], [cast.observation, cast.action]
+    of_model = equivariance_residual(model, reps, model.latent_rep, elements, inputs).relative
+    of_world = world_residual(subject.world, data, elements)
+    bound = TOLERANCES[str(subject.dtype).removeprefix("torch.")]
+    return SymmetryExcess(
+        group=group.name,
+        world=of_world,
+        model=of_model,
+        world_symmetric=of_world <= WORLD_TOLERANCE,
+        model_symmetric=of_model <= bound,
+        agree=(of_world <= WORLD_TOLERANCE) == (of_model <= bound),
+    )

@@ -1,0 +1,213 @@
+"""Claim B: one-step error over the orbit. A held-out test set is turned into every bin of orientations."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import torch
+
+from equiwm.claims.probe import PROBE_SEED, fitting_group, held_out
+from equiwm.claims.sweep.excess import symmetry_excess
+from equiwm.claims.sweep.readout import Readout, action_only_error, fit_readout, pooled_error
+from equiwm.claims.sweep.result import Bin, ReadoutResult, SweepResult, SymmetryExcess
+from equiwm.models.world_model import WorldModel
+from equiwm.subject import Subject
+from equiwm.symmetry.bins import OrbitBin
+from equiwm.symmetry.groups import Group
+from equiwm.worlds.world import Progress, Transitions, World
+
+TRANSITIONS = 1000
+EXCESS_TRANSITIONS, EXCESS_ELEMENTS = 64, 16
+
+
+def _turn(group: Group, entry: OrbitBin) -> float | None:
+    """Angle of a bin that stands on the circle; a mirrored one is M R(angle) with M = diag(-1, 1)."""
+    if group.d != 2 or group.translations:
+        return None
+    sine, cosine = entry.element.linear[1].tolist()
+    return math.degrees(math.atan2(sine, cosine)) % 360.0
+
+
+def relmse(model: WorldModel, data: Transitions) -> float:
+    """sum |F(s,a) - E(s')|^2 / sum |E(s') - E(s)|^2, pooled, the online encoder on both sides (paper, section 4)."""
+    with torch.no_grad():
+        now, then = model.encode(data.observation), model.encode(data.next_observation)
+        error = (model.predict(now, data.action) - then).cpu().double().square().sum()
+        return float(error / (then - now).cpu().double().square().sum())
+
+
+def component_relmse(subject: Subject, data: Transitions) -> dict[str, float]:
+    """relMSE of each named channel of a forward model; empty for latent ones, whose channels have no names."""
+    if not subject.model.latent_is_state:
+        return {}
+    with torch.no_grad():
+        predicted = subject.model(data.observation, data.action).reshape(data.next_observation.shape)
+    error = (predicted - data.next_observation).cpu().double().square().sum((0, 2))
+    moved = (data.next_observation - data.observation).cpu().double().square().sum((0, 2))
+    return {name: float(error[channel] / moved[channel]) for name, channel in subject.world.components.items()}
+
+
+class Readouts:
+    """The read-outs of a model: fitted once on its training transitions, evaluated on any others.
+
+    Args:
+        model: the trained model.
+        world: its world, which names the targets.
+        train: its training transitions, in its dtype and on its device.
+    """
+
+    def __init__(self, model: WorldModel, world: World, train: Transitions) -> None:
+        self.model, self.world, self.train = model, world, train
+        with torch.no_grad():
+            latents = model(train.observation, train.action)
+        self.fitted: dict[str, Readout] = {
+            name: fit_readout(latents, target, train.episode, rep=model.latent_rep, commutant=model.equivariant)
+            for name, target in world.readout_targets(train.next_observation).items()
+        }
+
+    @classmethod
+    def of_run(cls, subject: Subject) -> Readouts:
+        """Those of a run, on the transitions it was trained on."""
+        return cls(subject.model, subject.world, subject.train_transitions.to(subject.dtype, subject.device))
+
+    def errors(self, data: Transitions) -> dict[str, float]:
+        """Pooled read-out error of each target on given transitions."""
+        world = self.world
+        with torch.no_grad():
+            latents = self.model(data.observation, data.action)
+        now, then = world.readout_targets(data.observation), world.readout_targets(data.next_observation)
+        return {name: pooled_error(fit(latents), then[name], now[name]) for name, fit in self.fitted.items()}
+
+    def action_only(self, data: Transitions) -> dict[str, float]:
+        """Error of the read-out of each target's change from the action alone."""
+        world = self.world
+        change, test_change = (
+            {
+                name: target - world.readout_targets(part.observation)[name]
+                for name, target in world.readout_targets(part.next_observation).items()
+            }
+            for part in (self.train, data)
+        )
+        return {
+            name: action_only_error(
+                self.train.action, change[name], self.train.episode, data.action, test_change[name], world.action_rep
+            )
+            for name in change
+        }
+
+
+def _turned(subject: Subject, data: Transitions, entry: OrbitBin, *, resample: bool) -> Transitions:
+    """The test set in a bin: turned as it stands, or where the world may not carry `g` with the world's own outcome."""
+    world = subject.world
+    turned = data.transform(entry.element, world.observation_rep, world.action_rep)
+    if resample:
+        turned = replace(turned, next_observation=world.step(turned.observation, turned.action))
+    return turned.to(subject.dtype, subject.device)
+
+
+def sweep(
+    subject: Subject,
+    *,
+    group: str | None = None,
+    bins: int | None = None,
+    transitions: int = TRANSITIONS,
+    seed: int = PROBE_SEED,
+    progress: Progress | None = None,
+) -> SweepResult:
+    """One-step error in every orientation bin.
+
+    One held-out test set is turned into each bin, which is legitimate because the world carries the group. Under a
+    larger group (O(2) in an SO(2) world) that is the question, so the world is stepped afresh from the turned
+    scenes, and `symmetry_excess` says whether it and the model agree. So is a world that is broken.
+
+    Args:
+        subject: the run, in the dtype to evaluate in.
+        group: name of the group; None is the world's.
+        bins: angles round the circle (36), or random elements in space (64).
+        transitions: held-out transitions, turned into every bin.
+        seed: seed of the held-out transitions and the random elements.
+        progress: called with (bins done, bins).
+
+    Raises:
+        GroupError: a group that does not fit the run's world.
+    """
+    chosen = fitting_group(subject, group)
+    world = subject.world
+    larger = chosen not in world.group
+    broken = not world.equivariant
+    data = held_out(subject, transitions, seed)
+    if larger or broken:
+        # A world that is stepped afresh starts from what an observation shows, so the straight set does as well.
+        data = replace(data, next_observation=world.step(data.observation, data.action))
+    entries = chosen.bins(bins, seed, world.coverage)
+    readouts = Readouts.of_run(subject)
+    measured = []
+    for entry in entries:
+        turned = _turned(subject, data, entry, resample=larger or broken)
+        measured.append(
+            Bin(
+                label=entry.label,
+                part=entry.part,
+                from_wedge_deg=entry.from_wedge_deg,
+                overlap=entry.overlap,
+                drawn=entry.drawn,
+                relmse=relmse(subject.model, turned),
+                components=component_relmse(subject, turned),
+                readout=readouts.errors(turned),
+                turn_deg=_turn(chosen, entry),
+            )
+        )
+        if progress:
+            progress(len(measured), len(entries))
+    excess = None
+    if larger:
+        few = data.take(EXCESS_TRANSITIONS)
+        excess = symmetry_excess(subject, chosen, few, chosen.sample(EXCESS_ELEMENTS, seed))
+    return _summary(subject, chosen, data, measured, readouts, excess, seed)
+
+
+def _flatness(bins: list[Bin], seen: float) -> float:
+    return max((abs(entry.relmse / seen - 1.0) for entry in bins), default=0.0)
+
+
+def _summary(
+    subject: Subject,
+    group: Group,
+    data: Transitions,
+    bins: list[Bin],
+    readouts: Readouts,
+    excess: SymmetryExcess | None,
+    seed: int,
+) -> SweepResult:
+    seen = bins[0].relmse
+    unseen = [entry for entry in bins if entry.overlap == "none"]
+    worst = max((entry.relmse for entry in unseen), default=float("nan"))
+    action_only = readouts.action_only(data.to(subject.dtype, subject.device))
+    parts = dict.fromkeys(entry.part for entry in bins[1:])
+    return SweepResult(
+        group=group.name,
+        dtype=str(subject.dtype).removeprefix("torch."),
+        device=subject.device.type,
+        transitions=len(data),
+        excluded=dict(data.excluded),
+        bins=bins,
+        seen=seen,
+        worst_ood=worst,
+        ood_factor=worst / seen,
+        flatness=_flatness(bins, seen),
+        part_flatness={part: _flatness([entry for entry in bins[1:] if entry.part == part], seen) for part in parts},
+        readout={
+            name: ReadoutResult(
+                seen=bins[0].readout[name],
+                worst_unseen=max((entry.readout[name] for entry in unseen), default=float("nan")),
+                action_only=action_only[name],
+                penalty=fitted.penalty,
+                commutant=fitted.commutant,
+            )
+            for name, fitted in readouts.fitted.items()
+        },
+        symmetry_excess=excess,
+        parameters=subject.model.parameter_count,
+        seed=seed,
+    )

@@ -1,0 +1,1 @@
+"""The section of a training: what it came to."""

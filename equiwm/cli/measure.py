@@ -1,0 +1,234 @@
+"""The measuring commands, each made from a claim's own options by one builder; and `equiwm measure` for any claim."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from equiwm.claims.claim import AnyClaim, Option, Recorded
+from equiwm.cli.options import (
+    Device,
+    DeviceOption,
+    Dtype,
+    DtypeOption,
+    JsonOption,
+    OutOption,
+    QuietOption,
+    RunArgument,
+    SeedOption,
+    TrustOption,
+)
+from equiwm.errors import ConfigError
+
+if TYPE_CHECKING:
+    from equiwm.cli.progress import ProgressBars
+    from equiwm.subject import Subject
+
+PROBE_SEED = 1000
+BaselineOption = Annotated[Path | None, typer.Option("--baseline", metavar="RUN", help="a run to measure beside it")]
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What every measuring command is told.
+
+    Attributes:
+        run: directory of the run.
+        baseline: directory of another, or None.
+        dtype: to evaluate in.
+        device: to evaluate on.
+        seed: of probe data and tasks.
+        out: folder for metrics and figures instead of the run's own.
+        trust: modules from outside this package that the runs may name.
+        expect: whether a result out of bounds exits with 1.
+        quiet: no progress.
+        json: print the result as JSON.
+    """
+
+    run: Path
+    baseline: Path | None
+    dtype: Dtype
+    device: Device
+    seed: int
+    out: Path | None
+    trust: list[str] | None
+    expect: bool
+    quiet: bool
+    json: bool
+
+
+def measuring_command(
+    claim: AnyClaim,
+    extra: Sequence[Option] = (),
+    instead: Callable[[Shared, Mapping[str, Any]], bool] | None = None,
+) -> Callable[..., None]:
+    """The command of a claim, for typer: its own options, then those that all have.
+
+    Args:
+        claim: the claim.
+        extra: options that are not the measure's.
+        instead: takes all options, those of `extra` as well, and says whether it has done what was asked for.
+    """
+    options = (*claim.options, *extra)
+
+    def command(**given: Any) -> None:
+        own = {option.name: _parsed(option, given.pop(option.name)) for option in options}
+        expect = given.pop("expect_invariant", not claim.expectation)
+        shared = Shared(**given, expect=expect)
+        if instead is None or not instead(shared, own):
+            run_claim(claim, shared, {option.name: own[option.name] for option in claim.options})
+
+    parameters = [("run", RunArgument, inspect.Parameter.empty), *(_parameter(option) for option in options)]
+    parameters += [("baseline", BaselineOption, None), ("dtype", DtypeOption, Dtype(claim.dtype))]
+    if claim.expectation:
+        expected = Annotated[bool, typer.Option("--expect-invariant", help=claim.expectation)]
+        parameters.append(("expect_invariant", expected, False))
+    parameters += [
+        ("seed", SeedOption, PROBE_SEED),
+        ("device", DeviceOption, Device(claim.device)),
+        ("out", OutOption, None),
+        ("trust", TrustOption, None),
+        ("quiet", QuietOption, False),
+        ("json", JsonOption, False),
+    ]
+    command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+            for name, annotation, default in parameters
+        ]
+    )
+    command.__annotations__ = {name: annotation for name, annotation, _ in parameters}
+    command.__doc__ = claim.help
+    return command
+
+
+def _parameter(option: Option) -> tuple[str, Any, Any]:
+    """Name, annotation and default of a claim's option as typer takes them."""
+    kind: Any = option.kind if option.default is not None else option.kind | None
+    asked = typer.Option(option.option, metavar=option.metavar, help=option.help, min=option.low, max=option.high)
+    return option.name, Annotated[kind, asked], option.default
+
+
+def _parsed(option: Option, value: object) -> object:
+    """A value as the measure takes it."""
+    if value is None or option.parse is None:
+        return value.value if isinstance(value, StrEnum) else value
+    return option.parse(value)
+
+
+def run_claim(claim: AnyClaim, shared: Shared, own: Mapping[str, object]) -> None:
+    """Load a run and perhaps a baseline, measure both the same way, write the result, show it.
+
+    Raises:
+        RunError, ConfigError, DeviceError: no such run or device, a baseline of another world, or nowhere to write to.
+        ResultError: the measure's result does not fit the claim; nothing was written.
+        typer.Exit: with 1, where the result is out of bounds and was expected within; and what the measure raises.
+    """
+    import shutil
+
+    import torch
+
+    from equiwm.claims.view import Shown
+    from equiwm.cli.output import print_json, print_tables, publish, require_writable, say
+    from equiwm.cli.progress import ProgressBars
+    from equiwm.devices import DTYPES, resolve_device
+    from equiwm.loading import load_run
+    from equiwm.results.measured import Baseline, Measured, Provenance
+
+    torch.set_num_threads(1)
+    place = resolve_device(shared.device.value)
+    dtype, trust = DTYPES[shared.dtype.value], shared.trust or ()
+    subject = load_run(shared.run, dtype, place, trust=trust)
+    other = load_run(shared.baseline, dtype, place, trust=trust) if shared.baseline else None
+    if other is not None and other.world.name != subject.world.name:
+        raise ConfigError(
+            f"--baseline {shared.baseline}: it lives in the world '{other.world.name}', {shared.run} in "
+            f"'{subject.world.name}'; a baseline is measured on the same world."
+        )
+    require_writable(subject.stored, shared.out)
+    if subject.notice:
+        say(subject.notice)
+    store = (shared.out or shared.run) / claim.name
+    with ProgressBars(quiet=shared.quiet) as progress:
+        result, *recorded = _measure(claim, subject, own, shared.seed, store, progress)
+        beside = None
+        if other is not None:
+            rest = {**own, **{option.name: option.default for option in claim.options if option.run_alone}}
+            theirs, *also = _measure(claim, other, rest, shared.seed, store, progress)
+            recorded += also
+            beside = Baseline(Provenance(**other.provenance()), theirs)
+    measured, name = Measured(result, beside, subject.checkpoint_sha256), subject.name
+    with claim.guard("table"):
+        tables = claim.shown.tables_of(measured, name)
+    entry = publish(subject.stored, claim, measured, out=shared.out)
+    figures = (shared.out or subject.stored.path) / "figures"
+    recordings = dict(zip(measured.sides(name), recorded, strict=False))
+    with claim.guard("figure"):
+        drawings = claim.shown.drawings_of(Shown(measured, name, figures, recordings))
+        drawn = [drawing.draw(figures) for drawing in drawings]
+    with suppress(FileNotFoundError):
+        shutil.rmtree(store)  # everything is in metrics and figures now
+    if shared.json:
+        print_json(entry)
+    else:
+        print_tables(tables)
+        for figure in drawn:
+            say(f"figure: {figure}")
+    with claim.guard("bounds"):
+        broken = claim.broken(result) if shared.expect else None
+    if broken is not None:
+        if claim.expectation:  # else the table says it
+            say(broken)
+        raise typer.Exit(1)
+
+
+def _measure(
+    claim: AnyClaim, subject: Subject, own: Mapping[str, object], seed: int, store: Path, progress: ProgressBars
+) -> list[Any]:
+    """The result of one run, checked, and after it what was recorded, if anything was."""
+    measure = claim.measured
+    offered: dict[str, object] = {
+        "seed": seed,
+        "store": store,
+        "progress": lambda done, total: progress.count(subject.path, done, total),
+    }
+    taken = inspect.signature(measure).parameters
+    with claim.guard("measure"):
+        found = measure(subject, **own, **{key: value for key, value in offered.items() if key in taken})
+    if isinstance(found, Recorded):
+        return [claim.check(found.result), found.recording]
+    return [claim.check(found)]
+
+
+def measure(
+    context: typer.Context,
+    claim: Annotated[
+        str, typer.Argument(metavar="CLAIM", help="name of an installed claim, or module:name of a claim in a file")
+    ],
+) -> None:
+    """Measure any claim on a run: one of an installed package, or one in a module of your own.
+
+    What follows the claim are its options; `equiwm measure CLAIM --help` lists them.
+
+    Example: equiwm measure my_claims:DRIFT runs/vn-2d --json
+    """
+    from equiwm.claims.registry import find
+
+    if claim == "--help":  # it is taken for a claim, so that `--help` after one lists that one's options
+        typer.echo(context.get_help())
+        return
+    found = find(claim)
+    if not found.measure:
+        raise ConfigError(f"claim '{claim}' is not measured by a command of its own.")
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(measuring_command(found))
+    status = app(args=context.args, prog_name=f"equiwm measure {claim}", standalone_mode=False)
+    if status:
+        raise typer.Exit(status)

@@ -1,0 +1,1 @@
+"""The toolkit for drawing: one style, one canvas, and a CSV beside every figure. No torch."""

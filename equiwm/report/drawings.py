@@ -1,0 +1,113 @@
+"""Every figure of some runs: drawn again from their metrics and CSV files, or as the commands left them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from equiwm.claims.view import Drawing, Shown
+from equiwm.report.collect import Found
+from equiwm.report.document import STUDIES, Report
+from equiwm.report.ood_figure import ood_figure
+
+_OVERALL = "OOD factors side by side: a model and its baseline in every test that both went through"
+
+Progress = Callable[[int, int], None]
+
+
+def _no_progress(done: int, total: int) -> None:
+    """Says nothing."""
+
+
+def drawings_of(run: Found) -> Iterator[tuple[str, Drawing]]:
+    """Section and figure, in the order of the run's metrics."""
+    for each in run.results:
+        shown = Shown(each.measured, run.name, run.path / "figures")
+        for drawing in each.claim.shown.drawings_of(shown):
+            yield each.claim.name, drawing
+
+
+def redraw(report: Report, folder: Path, progress: Progress = _no_progress) -> list[Path]:
+    """Draw every figure: `folder`/RUN/NAME of each run, and `folder`/ood_factors of them all.
+
+    Each is a PNG and an SVG beside the CSV that it was drawn from.
+
+    Args:
+        report: whose figures they are.
+        folder: made if it is missing.
+        progress: called with the number of figures drawn, and of all.
+
+    Returns:
+        The PNGs.
+
+    Raises:
+        RunError: the folder cannot be written to.
+    """
+    drawn: list[Path] = []
+    planned = [(place, drawing) for place, run in _places(report.runs, folder) for _, drawing in drawings_of(run)]
+    for done, (place, drawing) in enumerate(planned):
+        drawn.append(drawing.draw(place))
+        progress(done + 1, len(planned) + 1)
+    overall = ood_figure(report, folder)
+    progress(len(planned) + 1, len(planned) + 1)
+    return [*([overall] if overall else []), *drawn]
+
+
+def _places(runs: Sequence[Found], folder: Path) -> list[tuple[Path, Found]]:
+    """A folder for each run, by its name; runs of one name are numbered."""
+    seen: dict[str, int] = {}
+    places = []
+    for run in runs:
+        seen[run.name] = seen.get(run.name, 0) + 1
+        again = f"-{seen[run.name]}" if seen[run.name] > 1 else ""
+        places.append((folder / f"{run.name}{again}", run))
+    return places
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure of a page.
+
+    Attributes:
+        path: PNG or SVG.
+        section: of metrics.json that it belongs to, `STUDIES`, or nothing for the whole report.
+        caption: what it shows.
+    """
+
+    path: Path
+    section: str
+    caption: str
+
+
+def pictures(report: Report, folder: Path, progress: Progress = _no_progress) -> list[Picture]:
+    """The figures of a report: those of the whole, and of one seed of every model and study.
+
+    As the commands left them in the runs, or drawn into `folder` where they are missing. Baselines are in the figures
+    of their models, so they have none of their own.
+
+    Args:
+        report: what is told.
+        folder: gets what has to be drawn.
+        progress: called with the number of figures that are there, and of all.
+
+    Raises:
+        RunError: the folder cannot be written to.
+    """
+    overall = ood_figure(report, folder)
+    found = [Picture(overall.with_suffix(".svg"), "", _OVERALL)] if overall else []
+    models = [s.runs[0] for s in report.settings if s.runs and (s.baseline or not s.is_baseline)]
+    studies = [run for run in report.runs if run.kind == "study"]
+    planned = [(run, section, drawing) for run in (*models, *studies) for section, drawing in drawings_of(run)]
+    for done, (run, section, drawing) in enumerate(planned):
+        path = _left_behind(run, drawing) or drawing.draw(folder / str(done)).with_suffix(".svg")
+        caption = f"{run.name} (seed {run.seed}): {drawing.name.replace('_', ' ')}"
+        found.append(Picture(path, STUDIES if run.kind == "study" else section, caption))
+        progress(done + 1, len(planned))
+    return found
+
+
+def _left_behind(run: Found, drawing: Drawing) -> Path | None:
+    """The figure as the command that measured it drew it, as a vector if it is there."""
+    files = (run.path / "figures" / f"{drawing.name}.{kind}" for kind in ("svg", "png"))
+    return next((file for file in files if file.is_file()), None)

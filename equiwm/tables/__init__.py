@@ -1,0 +1,1 @@
+"""The toolkit for showing numbers: tables of text, and columns that are declared once. No torch."""
