@@ -181,6 +181,19 @@ class Broken(Scene):
         return observation + 0.1 * action[:, None]
 """
 NO_GROUP = 'group, observation_rep, action_rep = "so2", ', "observation_rep, action_rep = "
+LONG = (
+    'class Broken(Scene):\n    group, observation_rep, action_rep = "so2"',
+    """from equiwm.symmetry.groups import SO2, Elements, Group
+class Long(Group):
+    name, d = "long", 2
+    def sample(self, n, seed, *, sigma=1.0):
+        g = SO2.sample(n, seed)
+        return Elements(1.1 * g.linear, g.translation)
+    def contains(self, g):
+        return torch.ones(g.shape, dtype=torch.bool)
+class Broken(Scene):
+    group, observation_rep, action_rep = Long()""",
+)
 STEP = "return observation + 0.1 * action[:, None]"
 BEFORE_START = "    def start("
 
@@ -244,6 +257,8 @@ WRONG = {
         '{"state": observation.flatten(1)}',
         "broken:Duck.readout_targets: 'state' has shape (2, 4)",
     ),
+    "a group that is not orthogonal": (SCENE, *LONG, "group 'long': a sampled element is not orthogonal"),
+    "a group that raises": (SCENE, LONG[0], LONG[1].replace("1.1 *", "[][1] *"), "Long.sample raised IndexError"),
     "a group that is text": (DUCK, '"duck", SO2', '"duck", "so2"', "broken:Duck.group is 'so2'; expected a Group"),
 }
 

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from equiwm.errors import GroupError
+from equiwm.errors import DataError, GroupError
 from equiwm.symmetry.about import about
 from equiwm.symmetry.elements import Elements
 from equiwm.symmetry.finite import FiniteGroup, cyclic, dihedral
@@ -323,6 +323,19 @@ class Talkative(Screw):
 def test_what_is_no_group_is_refused_in_one_line(group, message):
     with pytest.raises(GroupError, match=message) as caught:
         check_group(group)
+    assert "\n" not in str(caught.value)
+
+
+class Raising(Screw):
+    name = "raising"
+
+    def contains(self, g):
+        raise KeyError("nothing")
+
+
+def test_what_a_users_group_raises_names_it():
+    with pytest.raises(DataError, match=r"test_symmetry_families:Raising\.contains raised KeyError") as caught:
+        check_group(Raising())
     assert "\n" not in str(caught.value)
 
 

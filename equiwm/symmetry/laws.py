@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from equiwm.errors import GroupError, RepError
+from equiwm.foreign import called, is_ours, label
 from equiwm.symmetry.elements import Elements
 from equiwm.symmetry.group import TOLERANCE, Group
 from equiwm.symmetry.kinds import Kind
@@ -22,11 +25,12 @@ def check_group(group: Group, *, seed: int = 0) -> Group:
 
     Raises:
         GroupError: one line that names the group and the law.
+        DataError: what a user's group raises.
     """
     name, d = getattr(group, "name", None), getattr(group, "d", None)
     if not isinstance(group, Group) or not isinstance(name, str) or not isinstance(d, int):
         raise GroupError(f"{type(group).__name__} is no group: expected a subclass of Group that sets `name` and `d`.")
-    drawn = group.sample(_DRAWS, seed)
+    drawn = _asked(group, "sample", _DRAWS, seed)
     if not isinstance(drawn, Elements):
         raise GroupError(f"group '{name}': sample has to give Elements; got {type(drawn).__name__}.")
     expected = ((_DRAWS, d, d), (_DRAWS, d))
@@ -58,8 +62,16 @@ def check_group(group: Group, *, seed: int = 0) -> Group:
     return group
 
 
+def _asked(value: Group | Kind, method: str, *arguments: Any) -> Any:
+    """What a method gives; what a user's own raises becomes one line that names it."""
+    function = getattr(value, method)
+    return (
+        function(*arguments) if is_ours(type(value)) else called(function, f"{label(type(value))}.{method}", *arguments)
+    )
+
+
 def _contained(group: Group, g: Elements) -> Tensor:
-    inside = group.contains(g)
+    inside = _asked(group, "contains", g)
     if not isinstance(inside, Tensor) or inside.dtype != torch.bool or inside.shape != g.shape:
         shape = tuple(inside.shape) if isinstance(inside, Tensor) else type(inside).__name__
         raise GroupError(f"group '{group.name}': contains has to give bool of shape {tuple(g.shape)}; got {shape}.")
@@ -74,6 +86,7 @@ def check_rep(rep: Rep, group: Group, *, seed: int = 0) -> Rep:
 
     Raises:
         RepError: one line that names the kind and the law.
+        DataError: what a user's kind raises.
         GroupError: elements of the group that a kind cannot be turned by, or a group of another dimension.
     """
     drawn = group.sample(_DRAWS, seed).acting_on(rep.d, group.items)
@@ -85,12 +98,11 @@ def check_rep(rep: Rep, group: Group, *, seed: int = 0) -> Rep:
 
 def _check_kind(kind: Kind, group: Group, g: Elements, h: Elements, d: int) -> None:
     width = kind.dim(d)
-    left, right, both = kind.matrix(g), kind.matrix(h), kind.matrix(g @ h)
+    left, right, both = (_asked(kind, "matrix", element) for element in (g, h, g @ h))
     shape = (*g.shape, width, width)
-    if left.shape != shape or left.dtype != torch.float64:
-        raise RepError(
-            f"kind '{kind.name}': its matrices have shape {shape}, float64; got {tuple(left.shape)}, {left.dtype}."
-        )
+    if not isinstance(left, Tensor) or left.shape != shape or left.dtype != torch.float64:
+        found = f"{tuple(left.shape)}, {left.dtype}" if isinstance(left, Tensor) else type(left).__name__
+        raise RepError(f"kind '{kind.name}': its matrices have shape {shape}, float64; got {found}.")
     off = float((left.mT @ left - torch.eye(width, dtype=torch.float64)).abs().max())
     if not off <= TOLERANCE:
         raise RepError(f"kind '{kind.name}': its matrices are not orthogonal (off by {off:.1e}).")

@@ -15,6 +15,7 @@ from equiwm.planning.frames import Frames
 from equiwm.planning.task import ControlTask, Simulation, Tasks
 from equiwm.symmetry.coverage import Coverage
 from equiwm.symmetry.groups import Group
+from equiwm.symmetry.laws import check_group, check_rep
 from equiwm.symmetry.reps import Rep
 from equiwm.worlds.world import Sequences, SymmetryResidual, Transitions, World, action_shape
 
@@ -36,6 +37,7 @@ def checked_world(world: Any) -> World:
 
     Raises:
         DataError: it lacks a member, or has one of another type or shape; the message names both.
+        GroupError, RepError: its group or one of its reps breaks a law; the message names it and the law.
     """
     if is_ours(type(world)):
         ours: World = world
@@ -51,10 +53,13 @@ def checked_world(world: Any) -> World:
     for name in _METHODS:
         if not callable(getattr(world, name)):
             raise DataError(f"{what}.{name} is {getattr(world, name)!r}; expected a method.")
+    check_group(world.group)
     d, see = world.group.d, world.observation_rep
     for name in ("observation_rep", "action_rep", "coverage"):
         if getattr(world, name).d != d:
             raise DataError(f"{what}.{name} lives in {getattr(world, name).d}D, its group {world.group} in {d}D.")
+    for rep in (see, world.action_rep):
+        check_rep(rep, world.group)
     if not see.structured or not world.action_rep.structured:
         raise DataError(
             f"{what}: reps {see} and {world.action_rep} hold scalars; observations and actions are vectors."
