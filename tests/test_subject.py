@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from equiwm import Subject, load_run, save_subject
-from equiwm.claims.residual import verify
-from equiwm.claims.sweep import Readouts, sweep
+from equiwm.claims.residual.measure import verify
+from equiwm.claims.sweep.measure import Readouts, sweep
 from equiwm.config import load, parse
 from equiwm.errors import ConfigError, DataError, RepError, RunError
 from equiwm.symmetry.groups import SO2
