@@ -133,7 +133,7 @@ def test_a_sweep_is_its_definition(loaded, sweeps, preset):
         turned = data.transform(g, run.world.observation_rep, run.world.action_rep)
         errors.append(relmse(run.model, turned))
     assert [entry.relmse for entry in result.bins] == pytest.approx(errors, rel=1e-9)
-    assert [entry.seen for entry in result.bins] == ["true", "partial", *["false"] * 5, "partial"]
+    assert [entry.overlap for entry in result.bins] == ["full", "partial", *["none"] * 5, "partial"]
     assert result.seen == result.bins[0].relmse
     assert result.worst_ood == max(entry.relmse for entry in result.bins[2:7])
     assert result.ood_factor == result.worst_ood / result.seen
@@ -173,7 +173,7 @@ def test_a_wedge_of_the_whole_circle_leaves_nothing_unseen(loaded):
     run = loaded["vn-2d", torch.float64]
     everywhere = run.altered(world=type(run.world)(replace(run.config.world, wedge=(0.0, 360.0))))
     result = sweep(everywhere, **FEW)
-    assert {entry.seen for entry in result.bins[1:]} == {"partial"}
+    assert {entry.overlap for entry in result.bins[1:]} == {"partial"}
     assert math.isnan(result.worst_ood)
     assert math.isnan(result.ood_factor)
     assert plain(result.as_dict())["worst_ood"] is None
@@ -299,7 +299,7 @@ def test_readouts_of_a_run(loaded, sweeps, preset):
         assert entry.penalty in PENALTIES
         assert entry.seen == pytest.approx(readouts.errors(data)[name], rel=1e-9)
         assert entry.action_only == pytest.approx(readouts.action_only(data)[name], rel=1e-9)
-        assert entry.worst_unseen == max(part.readout[name] for part in result.bins if part.seen == "false")
+        assert entry.worst_unseen == max(part.readout[name] for part in result.bins if part.overlap == "none")
 
 
 def test_readouts_are_fitted_on_the_training_transitions(loaded):
