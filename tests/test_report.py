@@ -18,12 +18,16 @@ import pytest
 from equiwm.claims.closed_loop.figures import closed_loop_figure, paths_figure, paths_frame
 from equiwm.claims.closed_loop.result import (
     ClosedLoopResult,
+    GapClosed,
     MeanEstimate,
     PairedTestResult,
     Paths,
     RatioEstimate,
+    Reached,
     Recording,
     ReferenceLine,
+    Solved,
+    Success,
     SuccessRates,
 )
 from equiwm.claims.registry import find
@@ -118,12 +122,12 @@ def closed_loop(ratio: float, parameters: int) -> dict:
         tasks=2,
         orbit=["90°"],
         scored="best",
-        criterion={"angle_deg": 18.0, "distance": 24.0},
+        criterion=Reached(18.0, 24.0),
         unit="px",
         initial_error_deg=[35.0, 35.0],
         error_deg=[[10.0, 10.0 * ratio], [6.0, 6.0 * ratio]],
         position_error=[[1.0, 1.0], [2.0, 2.0]],
-        solved={"any": [[True, True], [True, True]], "final": [[True, False], [True, True]]},
+        solved=Solved([[True, True], [True, True]], [[True, False], [True, True]]),
         paired_pairs=2,
         paired_excluded=0.0,
         paired_abs_max_deg=10.0 * abs(ratio - 1),
@@ -135,8 +139,8 @@ def closed_loop(ratio: float, parameters: int) -> dict:
         ood_over_seen=RatioEstimate(ratio, (0.5, 4.5)),
         sign_test=PairedTestResult(0.0, 1.0, 0),
         sign_flip_test=PairedTestResult(0.0, 1.0, 2),
-        success_rate={"any": SuccessRates(1.0, 1.0, [1.0]), "final": SuccessRates(1.0, 0.5, [0.5])},
-        fraction_closed={"seen": 0.8, "ood": 0.7},
+        success_rate=Success(SuccessRates(1.0, 1.0, [1.0]), SuccessRates(1.0, 0.5, [0.5])),
+        fraction_closed=GapClosed(0.8, 0.7),
         moved_deg=20.0,
         references=[ReferenceLine("replay", 0.1, 1.0, 1.0)],
         excluded=[],
@@ -511,10 +515,11 @@ def test_the_same_runs_give_the_same_bytes(everything, call, tmp_path):
 
 
 def test_tables_need_neither_torch_nor_what_draws(everything):
+    """Gymnasium alone is drawn in, by the package of the worlds, whose configurations fill in later settings."""
     code = (
         "import sys\nfrom equiwm.cli.main import run\n"
         f"assert run(['report', {str(everything)!r}]) == 0\n"
-        "print(sorted({'torch', 'matplotlib', 'pandas', 'scipy', 'gymnasium'} & set(sys.modules)), file=sys.stderr)"
+        "print(sorted({'torch', 'matplotlib', 'pandas', 'scipy', 'pymunk'} & set(sys.modules)), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stderr == "[]\n"
