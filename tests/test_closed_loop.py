@@ -130,10 +130,10 @@ def test_figures_are_their_definition():
     assert low < 0.0 < high
     assert (found.sign_test.n, found.sign_test.statistic) == (2, 1.0)
     assert found.sign_flip_test.p == 1.0
-    assert found.success_rate["any"].seen == pytest.approx(2 / 3)
-    assert found.success_rate["any"].each == pytest.approx([1.0, 2 / 3])
-    assert found.success_rate["final"].each == pytest.approx([2 / 3, 2 / 3])  # 17 + 1 is not below 18
-    assert found.fraction_closed["seen"] == pytest.approx(1 - 35 / 120)
+    assert found.success_rate.any.seen == pytest.approx(2 / 3)
+    assert found.success_rate.any.each == pytest.approx([1.0, 2 / 3])
+    assert found.success_rate.final.each == pytest.approx([2 / 3, 2 / 3])  # 17 + 1 is not below 18
+    assert found.fraction_closed.seen == pytest.approx(1 - 35 / 120)
     assert found.verdict == "not invariant"
 
 
@@ -154,7 +154,7 @@ def test_excluded_pairs_are_left_out_of_paired_figures_alone():
     assert found.paired_abs_max_deg == 0.0
     assert found.paired_pairs == 39
     assert found.ood_minus_seen.mean == pytest.approx(12.5 / 20)
-    assert found.success_rate["any"].ood == pytest.approx(39 / 40)
+    assert found.success_rate.any.ood == pytest.approx(39 / 40)
     assert [asdict(entry) for entry in found.excluded] == [{"task": 19, "orbit": "1", "reason": "wall"}]
     assert found.verdict == "invariant"
     reasons[-1][0] = "wall"  # the seen member: all of its pairs

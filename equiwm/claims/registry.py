@@ -1,15 +1,17 @@
-"""The claims that there are: those of the package, in the order in which they are shown, and those of others."""
+"""The claims that there are, those of the package in the order in which they are shown; and what runs hold of them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 from equiwm.claims.claim import AnyClaim, Claim
-from equiwm.errors import ConfigError
+from equiwm.errors import ConfigError, ResultError
 from equiwm.locate import BUILT_IN, is_foreign, known_names, locate, search
+from equiwm.results.measured import Measured
+from equiwm.results.result import Result
 
 
 @cache
@@ -52,3 +54,43 @@ def claims_of(names: Sequence[str] = ()) -> tuple[AnyClaim, ...]:
         if sections.count(claim.name) > 1:
             raise ConfigError(f"claim '{claim.source}': another one is called '{claim.name}' as well.")
     return (*built_in(), *others)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One result of a run.
+
+    Attributes:
+        claim: whose it is.
+        variant: its key among the section's variants, or nothing.
+        measured: what was measured.
+    """
+
+    claim: AnyClaim
+    variant: str
+    measured: Measured[Result]
+
+
+def stored_results(
+    metrics: Mapping[str, object], claims: Sequence[AnyClaim], *, study: bool, where: str
+) -> Iterator[Stored | ResultError]:
+    """Every result that metrics.json holds, or why it cannot be read; sections of no claim are passed over.
+
+    Args:
+        metrics: content of metrics.json.
+        claims: whose sections are read.
+        study: whether it is a study's.
+        where: the file, for messages.
+    """
+    by_section = {claim.name: claim for claim in claims if claim.study == study}
+    for section, entry in metrics.items():
+        claim = by_section.get(section)
+        if claim is None:
+            continue
+        variants = entry.get("variants") if isinstance(entry, Mapping) else None
+        entries: Mapping[str, object] = variants if isinstance(variants, Mapping) and variants else {"": entry}
+        for variant, content in entries.items():
+            try:
+                yield Stored(claim, variant, claim.read(content, f"{where}: {section} {variant}".strip()))
+            except ResultError as error:
+                yield error

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from equiwm.claims.claim import AnyClaim
-from equiwm.claims.stored import Stored, stored_results
+from equiwm.claims.registry import Stored, stored_results
 from equiwm.config import readable
 from equiwm.errors import EquiwmError, ResultError, RunError
 from equiwm.files import reason

@@ -6,8 +6,7 @@ import io
 from collections.abc import Sequence
 
 from equiwm.claims.claim import AnyClaim
-from equiwm.claims.registry import built_in
-from equiwm.claims.stored import Stored, stored_results
+from equiwm.claims.registry import Stored, built_in, stored_results
 from equiwm.files import write_atomic
 from equiwm.runs import Run
 from equiwm.tables.table import Table

@@ -81,9 +81,9 @@ class Column(Generic[R_contra]):
             return None if place is None else value.get(place)
         return value
 
-    def text(self, result: R_contra, digits: int | None = None) -> str:
+    def text(self, result: R_contra, digits: int | None = None, place: str | None = None) -> str:
         """The quantity of one result, as its table shows it; numbers to `digits` digits, or as `show` has them."""
-        value = self.at(result)
+        value = self.at(result, place)
         if isinstance(value, str):
             return value
         plain = value.value if isinstance(value, Estimate) else value

@@ -34,8 +34,8 @@ def closed_loop_frame(sides: Mapping[str, ClosedLoopResult]) -> pd.DataFrame:
                     "initial_deg": side.initial_error_deg[task],
                     "error_deg": error[m],
                     f"position_{side.unit}": side.position_error[task][m],
-                    "success_any": side.solved["any"][task][m],
-                    "success_final": side.solved["final"][task][m],
+                    "success_any": side.solved.any[task][m],
+                    "success_final": side.solved.final[task][m],
                     "difference_deg": error[m] - error[0],
                     "excluded": excluded.get((task, label if m else "identity"), ""),
                 }

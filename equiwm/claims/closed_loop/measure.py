@@ -17,14 +17,17 @@ from equiwm.claims.closed_loop.orbit import parse_orbit
 from equiwm.claims.closed_loop.result import (
     ClosedLoopResult,
     Exclusion,
+    GapClosed,
     MeanEstimate,
     PairedTestResult,
     RatioEstimate,
+    Reached,
     Recording,
     ReferenceLine,
+    Solved,
+    Success,
     SuccessRates,
     TaskResult,
-    Which,
 )
 from equiwm.claims.probe import PROBE_SEED
 from equiwm.config import planning_of
@@ -273,11 +276,7 @@ def _result(
         for m, reason in enumerate(reasons)
         if reason is not None
     ]
-    # "any": the best pose on the way meets the criterion.
-    solved: dict[Which, np.ndarray] = {
-        "any": outcome.solved(criterion, "best"),
-        "final": outcome.solved(criterion, "final"),
-    }
+    on_the_way, at_the_end = outcome.solved(criterion, "best"), outcome.solved(criterion, "final")
     kept = np.array([[reason is None for reason in reasons] for reasons in outcome.excluded])
     pairs = kept[:, 1:] & kept[:, :1]
     if not pairs.any():
@@ -302,12 +301,12 @@ def _result(
         tasks=len(error),
         orbit=labels,
         scored=criterion.scored,
-        criterion={"angle_deg": criterion.angle_deg, "distance": criterion.distance},
+        criterion=Reached(criterion.angle_deg, criterion.distance),
         unit=criterion.unit,
         initial_error_deg=outcome.angle[:, 0, 0].tolist(),
         error_deg=error.tolist(),
         position_error=position.tolist(),
-        solved={which: found.tolist() for which, found in solved.items()},
+        solved=Solved(any=on_the_way.tolist(), final=at_the_end.tolist()),
         paired_pairs=int(pairs.sum()),
         paired_excluded=share,
         paired_abs_max_deg=float(of_pairs.max()),
@@ -321,11 +320,11 @@ def _result(
         sign_flip_test=PairedTestResult(math.nan, math.nan, len(means))
         if flips is None
         else PairedTestResult(flips.statistic, flips.p, flips.n),
-        success_rate={which: _success(found) for which, found in solved.items()},
-        fraction_closed={
-            "seen": _closed(error[:, 0], outcome.angle[:, 0, 0]),
-            "ood": _closed(error[:, 1:], outcome.angle[:, 1:, 0]),
-        },
+        success_rate=Success(any=_success(on_the_way), final=_success(at_the_end)),
+        fraction_closed=GapClosed(
+            seen=_closed(error[:, 0], outcome.angle[:, 0, 0]),
+            ood=_closed(error[:, 1:], outcome.angle[:, 1:, 0]),
+        ),
         moved_deg=moved,
         references=references,
         excluded=excluded,

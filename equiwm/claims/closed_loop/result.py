@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from equiwm.results.result import Real, Result
-
-Which = Literal["any", "final"]
-"""The best pose on the way, or the final one."""
 
 Points = list[list[list[float]]]
 """Of several episodes, or of several steps of one: M x K x d."""
@@ -58,6 +54,38 @@ class SuccessRates(Result):
     seen: float
     ood: float
     each: list[float]
+
+
+@dataclass(frozen=True)
+class Reached(Result):
+    """Below what a pose counts as reached: degrees, and the world's unit."""
+
+    angle_deg: float
+    distance: float
+
+
+@dataclass(frozen=True)
+class Solved(Result):
+    """Of each episode whether it was solved, K x (1 + orbit): by the best pose on the way (any), or the final one."""
+
+    any: list[list[bool]]
+    final: list[list[bool]]
+
+
+@dataclass(frozen=True)
+class Success(Result):
+    """Success rates by the best pose on the way (any), and by the final one."""
+
+    any: SuccessRates
+    final: SuccessRates
+
+
+@dataclass(frozen=True)
+class GapClosed(Result):
+    """Share of the orientation gap closed, at the identity and over the orbit."""
+
+    seen: Real
+    ood: Real
 
 
 @dataclass(frozen=True)
@@ -198,12 +226,12 @@ class ClosedLoopResult(Result):
     tasks: int
     orbit: list[str]
     scored: str
-    criterion: dict[str, float]
+    criterion: Reached
     unit: str
     initial_error_deg: list[float]
     error_deg: list[list[float]]
     position_error: list[list[float]]
-    solved: dict[Which, list[list[bool]]]
+    solved: Solved
     paired_pairs: int
     paired_excluded: float
     paired_abs_max_deg: float
@@ -215,8 +243,8 @@ class ClosedLoopResult(Result):
     ood_over_seen: RatioEstimate
     sign_test: PairedTestResult
     sign_flip_test: PairedTestResult
-    success_rate: dict[Which, SuccessRates]
-    fraction_closed: dict[str, Real]
+    success_rate: Success
+    fraction_closed: GapClosed
     moved_deg: float
     references: list[ReferenceLine]
     excluded: list[Exclusion]

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
-from equiwm.claims.closed_loop.result import ClosedLoopResult, MeanEstimate, RatioEstimate, Recording, Which
+from equiwm.claims.closed_loop.result import ClosedLoopResult, MeanEstimate, RatioEstimate, Recording, SuccessRates
 from equiwm.claims.view import Drawing, Factor, Shown, View
 from equiwm.results.measured import Measured
 from equiwm.tables.columns import Column, Comparison, Estimate
@@ -57,21 +57,22 @@ EXCLUDED: Column[ClosedLoopResult] = Column(
 )
 
 
-def _success(which: Which) -> tuple[Column[ClosedLoopResult], ...]:
+def _success(name: str, of: Callable[[ClosedLoopResult], SuccessRates]) -> tuple[Column[ClosedLoopResult], ...]:
     """Success at the seen orientation, over the unseen ones, and at the worst of them."""
     return (
-        Column(f"success_{which}_seen", f"{which}: seen", lambda result: result.success_rate[which].seen, _SHORT),
-        Column(f"success_{which}_unseen", f"{which}: unseen", lambda result: result.success_rate[which].ood, _SHORT),
-        Column(
-            f"success_{which}_worst", f"{which}: worst", lambda result: min(result.success_rate[which].each), _SHORT
-        ),
+        Column(f"success_{name}_seen", f"{name}: seen", lambda result: of(result).seen, _SHORT),
+        Column(f"success_{name}_unseen", f"{name}: unseen", lambda result: of(result).ood, _SHORT),
+        Column(f"success_{name}_worst", f"{name}: worst", lambda result: min(of(result).each), _SHORT),
     )
 
 
-SUCCESS: dict[Which, tuple[Column[ClosedLoopResult], ...]] = {"any": _success("any"), "final": _success("final")}
+SUCCESS = (
+    *_success("any", lambda result: result.success_rate.any),
+    *_success("final", lambda result: result.success_rate.final),
+)
 CLOSED: tuple[Column[ClosedLoopResult], ...] = (
-    Column("gap_closed_seen", "gap closed: seen", lambda result: result.fraction_closed["seen"]),
-    Column("gap_closed_unseen", "unseen", lambda result: result.fraction_closed["ood"]),
+    Column("gap_closed_seen", "gap closed: seen", lambda result: result.fraction_closed.seen),
+    Column("gap_closed_unseen", "unseen", lambda result: result.fraction_closed.ood),
 )
 REFERENCES: tuple[Column[ClosedLoopResult], ...] = (
     Column(
@@ -108,8 +109,7 @@ def _interval(entry: MeanEstimate | RatioEstimate) -> str:
     return f"{number(found.value, digits)} [{number(found.low, digits)}, {number(found.high, digits)}]"
 
 
-def _rates(side: ClosedLoopResult, which: Which) -> str:
-    rates = side.success_rate[which]
+def _rates(rates: SuccessRates) -> str:
     return f"{rates.seen:.2f} / {rates.ood:.2f} / {min(rates.each):.2f}"
 
 
@@ -134,9 +134,9 @@ _ROWS: dict[str, Callable[[ClosedLoopResult], str]] = {
     "pairs excluded": lambda side: f"{side.paired_excluded:.1%}",
     "p: sign test / sign-flip test": _p,
     "position error seen / mean unseen": _positions,
-    "success (any) seen / unseen / worst": lambda side: _rates(side, "any"),
-    "success (final) seen / unseen / worst": lambda side: _rates(side, "final"),
-    "gap closed seen / unseen": lambda side: f"{side.fraction_closed['seen']:.3f} / {side.fraction_closed['ood']:.3f}",
+    "success (any) seen / unseen / worst": lambda side: _rates(side.success_rate.any),
+    "success (final) seen / unseen / worst": lambda side: _rates(side.success_rate.final),
+    "gap closed seen / unseen": lambda side: f"{side.fraction_closed.seen:.3f} / {side.fraction_closed.ood:.3f}",
     "verdict": VERDICT.text,
 }
 
@@ -156,8 +156,8 @@ def closed_loop_tables(measured: Measured[ClosedLoopResult], name: str) -> list[
             (
                 model,
                 ERROR_SEEN.text(side),
-                f"{side.fraction_closed['seen']:.3f}",
-                f"{side.success_rate['final'].seen:.2f}",
+                f"{side.fraction_closed.seen:.3f}",
+                f"{side.success_rate.final.seen:.2f}",
             )
             for model, side in shown.items()
         ]
@@ -179,7 +179,7 @@ def _orientations(shown: Mapping[str, ClosedLoopResult], name: str) -> Table:
             *(
                 cell
                 for model, side in shown.items()
-                for cell in (number(means[model][m]), f"{_mean([float(row[m]) for row in side.solved['any']]):.2f}")
+                for cell in (number(means[model][m]), f"{_mean([float(row[m]) for row in side.solved.any]):.2f}")
             ),
         )
         for m, label in enumerate(["seen", *next(iter(shown.values())).orbit])
@@ -193,7 +193,7 @@ def _notes(shown: Mapping[str, ClosedLoopResult]) -> tuple[str, ...]:
     notes = [
         f"Errors are of {pose}, against {number(_mean(side.initial_error_deg))} deg at the start. d_i: error at an "
         "orientation minus error of the same task at the seen one.",
-        f"Success: angle < {side.criterion['angle_deg']:g} deg and position < {side.criterion['distance']:g} "
+        f"Success: angle < {side.criterion.angle_deg:g} deg and position < {side.criterion.distance:g} "
         f"{side.unit}, at the best pose on the way (any) or at the end (final), over every task.",
     ]
     for model, one in shown.items():
@@ -208,7 +208,7 @@ def overview(compared: Sequence[Comparison[ClosedLoopResult]]) -> Iterator[Table
     loop = (VERDICT, ERROR_SEEN, ERROR_UNSEEN, DIFFERENCE, FACTOR, PAIRED_MAX, EXCLUDED)
     for each in compared:
         yield over_seeds("Closed loop", each, loop, (_TASKS,))
-        yield over_seeds("Success and share of the gap closed", each, (*SUCCESS["any"], *SUCCESS["final"], *CLOSED))
+        yield over_seeds("Success and share of the gap closed", each, (*SUCCESS, *CLOSED))
         lines = [
             (place, line.label, *(column.cell(line.results, place) for column in REFERENCES))
             for line in each.lines
@@ -244,7 +244,7 @@ VIEW: View[ClosedLoopResult] = View(
     "task.",
     columns=(
         *(VERDICT, ERROR_SEEN, ERROR_UNSEEN, DIFFERENCE, FACTOR, PAIRED_MAX, PAIRED_MEDIAN, ABOVE, EXCLUDED),
-        *(*SUCCESS["any"], *SUCCESS["final"], *CLOSED, *REFERENCES),
+        *(*SUCCESS, *CLOSED, *REFERENCES),
     ),
     tables=closed_loop_tables,
     overview=overview,

@@ -32,7 +32,8 @@ def cost_drift(model: WorldModel, data: Transitions, elements: Elements) -> floa
     rep = model.observation_rep
 
     def cost(start: torch.Tensor, end: torch.Tensor) -> torch.Tensor:
-        return (model.encode(start) - model.encode(end)).norm(dim=-1)
+        distance: torch.Tensor = (model.encode(start) - model.encode(end)).norm(dim=-1)
+        return distance
 
     with torch.no_grad():
         straight = cost(data.observation, goal)

@@ -37,7 +37,11 @@ def rollout_tables(measured: Measured[RolloutResult], name: str) -> list[Table]:
 def _rollout_table(side: RolloutResult, name: str) -> Table:
     columns = (SEEN, UNSEEN, FACTOR, STATE, STATE_UNSEEN, RESIDUAL, MAX_ABS)
     rows = [
-        (str(horizon), str(side.sequences[k]), *(_cell(column, side, str(horizon)) for column in columns))
+        (
+            str(horizon),
+            str(side.sequences[k]),
+            *(column.text(side, 6 if column is FACTOR else 3, str(horizon)) for column in columns),
+        )
         for k, horizon in enumerate(side.horizons)
     ]
     off = [abs(value - 1.0) for value in side.ood_factor]
@@ -62,12 +66,6 @@ def _rollout_table(side: RolloutResult, name: str) -> Table:
 def _worst(values: Sequence[float]) -> float:
     """The largest, NaN where one is."""
     return math.nan if any(map(math.isnan, values)) else max(values)
-
-
-def _cell(column: Column[RolloutResult], side: RolloutResult, horizon: str) -> str:
-    value = column.at(side, horizon)
-    assert not isinstance(value, str)
-    return number(value if isinstance(value, float | int) else None, 6 if column is FACTOR else 3)
 
 
 def overview(compared: Sequence[Comparison[RolloutResult]]) -> Iterator[Table]:

@@ -29,7 +29,7 @@ def commutant_features(latent: Tensor, rep: Rep) -> Tensor:
     for count, kind in rep.terms:
         width = count * kind.dim(rep.d)
         if kind.structured:
-            parts.append(latent[:, start : start + width].unflatten(1, (count, rep.d)))
+            parts.append(latent[:, start : start + width].reshape(-1, count, rep.d))
         start += width
     channels = torch.cat(parts, 1)  # (n, C, d)
     if rep.d == 2:
@@ -81,7 +81,8 @@ def _features(latent: Tensor, rep: Rep, commutant: bool) -> Tensor:
 
 
 def _structured(rows: Tensor, n: int, d: int, commutant: bool) -> Tensor:
-    return rows.unflatten(0, (n, d)).transpose(1, 2) if commutant else rows.unflatten(1, (-1, d))
+    """A read-out's rows as vectors (n, C', d)."""
+    return rows.reshape(n, d, -1).transpose(1, 2) if commutant else rows.reshape(n, -1, d)
 
 
 def fit_readout(latent: Tensor, target: Tensor, episode: Tensor, *, rep: Rep, commutant: bool) -> Readout:

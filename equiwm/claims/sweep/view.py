@@ -126,15 +126,11 @@ def _summary(sides: Mapping[str, SweepResult]) -> list[tuple[str, ...]]:
             rows.append((f"flatness, {words.get(part, part)}", *flat))
     rows.append(("parameters", *(f"{result.parameters:,}" for result in results)))
     rows += [
-        (f"read-out, {target}: {column.heading}", *(_at(column, result, target) for result in results))
+        (f"read-out, {target}: {column.heading}", *(column.text(result, place=target) for result in results))
         for target in READOUTS[0].places(results[:1])
         for column in READOUTS
     ]
     return rows
-
-
-def _at(column: Column[SweepResult], result: SweepResult, place: str) -> str:
-    return column.cell([result], place)
 
 
 def _excess_notes(sides: Mapping[str, SweepResult]) -> tuple[str, ...]:
