@@ -72,7 +72,7 @@ def record_metrics(
     variant: str | None,
     result: Mapping[str, Any],
     baseline: Mapping[str, Any] | None = None,
-) -> None:
+) -> dict[str, Any]:
     """Write the result of one invocation into `folder`/metrics.json, under a lock and atomically.
 
     The section's top level becomes this result; `variants[variant]` keeps it beside those of other variants.
@@ -85,6 +85,9 @@ def record_metrics(
             non-finite numbers become null.
         baseline: the baseline's result with its preset, seed and checkpoint hash; stored as `baseline`, unless it
             stands in the result already.
+
+    Returns:
+        The content of metrics.json as it was written.
 
     Raises:
         RunError: metrics.json is damaged (and stays as it is), cannot be written, or is locked for too long.
@@ -104,6 +107,7 @@ def record_metrics(
                 variants[variant] = entry
             data[section] = {**entry, "variants": variants} if variants else entry
             write_atomic(folder / "metrics.json", canonical_json(data, indent=2) + "\n")
+            return data
     except Timeout:
         raise RunError(f"{folder / 'metrics.json'} is locked by another process; try again.") from None
     except OSError as error:
@@ -540,6 +544,6 @@ class Run:
         baseline: Mapping[str, Any] | None = None,
         *,
         out: Path | None = None,
-    ) -> None:
+    ) -> dict[str, Any]:
         """`record_metrics` into the run, or into the folder `out` if it is given."""
-        record_metrics(self.path if out is None else Path(out), section, variant, result, baseline)
+        return record_metrics(self.path if out is None else Path(out), section, variant, result, baseline)

@@ -84,7 +84,7 @@ def publish(run: Run, claim: AnyClaim, measured: Measured[Result], *, out: Path 
     from equiwm.report.summary import write_summary
 
     entry = to_builtins(measured)
-    run.record(claim.name, measured.result.variant or None, entry, out=out)
+    metrics = run.record(claim.name, measured.result.variant or None, entry, out=out)
     if out is None:
-        write_summary(run, None if not claim.source else (*built_in(), claim))
+        write_summary(run, None if not claim.source else (*built_in(), claim), metrics)
     return entry

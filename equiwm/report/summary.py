@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from equiwm.claims.claim import AnyClaim
 from equiwm.claims.registry import Stored, built_in, stored_results
@@ -14,10 +14,12 @@ from equiwm.tables.table import Table
 _WIDTH = 118
 
 
-def run_tables(run: Run, claims: Sequence[AnyClaim] | None = None) -> list[Table]:
+def run_tables(
+    run: Run, claims: Sequence[AnyClaim] | None = None, metrics: Mapping[str, object] | None = None
+) -> list[Table]:
     """Tables of every result of a run, claim by claim and each variant apart; the title of one says what is damaged."""
     shown, study = built_in() if claims is None else claims, run.header.kind == "study"
-    found = list(stored_results(run.metrics(), shown, study=study, where=str(run.metrics_path)))
+    found = list(stored_results(metrics or run.metrics(), shown, study=study, where=str(run.metrics_path)))
     results = [each for each in found if isinstance(each, Stored)]
     tables = [
         table
@@ -29,12 +31,15 @@ def run_tables(run: Run, claims: Sequence[AnyClaim] | None = None) -> list[Table
     return [*tables, *(Table(str(each), ("",), []) for each in found if not isinstance(each, Stored))]
 
 
-def write_summary(run: Run, claims: Sequence[AnyClaim] | None = None) -> None:
+def write_summary(
+    run: Run, claims: Sequence[AnyClaim] | None = None, metrics: Mapping[str, object] | None = None
+) -> None:
     """Render every result of a run into `summary.txt` and `summary.svg`.
 
     Args:
         run: the run.
         claims: whose results are shown; None is those of the package.
+        metrics: content of its metrics.json, where it is known already.
     """
     from rich.console import Console
 
@@ -43,7 +48,7 @@ def write_summary(run: Run, claims: Sequence[AnyClaim] | None = None) -> None:
     console.print(
         f"equiwm run [bold]{run.name}[/bold]" + (f": {data['description']}" if data.get("description") else "")
     )
-    for table in run_tables(run, claims):
+    for table in run_tables(run, claims, metrics):
         console.print(table.rich())
     lines = [line.rstrip() for line in console.export_text(clear=False).splitlines()]
     write_atomic(run.summary, "\n".join(lines) + "\n")
