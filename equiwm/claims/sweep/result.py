@@ -24,7 +24,7 @@ class Bin(Result):
         label: `40` (degrees) or a name.
         part: `rotation`, `translation`, `both` or `reflection`.
         from_wedge_deg: angle between the turned wedge's middle and the wedge.
-        overlap: of the turned set with what training has seen: `full` (the identity), `partial` or `none`.
+        overlap: of the turned set with what training has seen: `full`, `partial` or `none`.
         drawn: whether the element was drawn at random, rather than named or placed on a grid.
         relmse: pooled error over the true displacement, in the model's own latent.
         components: the same in each named channel, for forward models.
