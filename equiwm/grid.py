@@ -154,7 +154,7 @@ def _path(cell: Cell, store: Path) -> Path:
     return store / "cells" / f"{cell.id}.json"
 
 
-def _seconds(store: Path) -> dict[str, float]:
+def stored_seconds(store: Path) -> dict[str, float]:
     """CPU seconds of the finished cells by id. Apart from the results, which are the same every time."""
     path = store / "seconds.json"
     return {str(cell): float(seconds) for cell, seconds in read_json(path).items()} if path.exists() else {}
@@ -166,7 +166,7 @@ def stored_results(cells: Sequence[Cell], store: Path) -> dict[int, CellResult]:
     Raises:
         RunError: a cell's file is damaged.
     """
-    seconds = _seconds(store)
+    seconds = stored_seconds(store)
     found = {}
     for index, cell in enumerate(cells):
         path = _path(cell, store)
@@ -264,7 +264,7 @@ def run_grid(
         raise RunError(f"cannot make the grid's folder {store}: {error.strerror}; choose another --out.") from None
     with hold(store / ".lock", f"the grid {store}"):
         _open_store(store, definition, resume)
-        results, seconds = stored_results(cells, store), _seconds(store)
+        results, seconds = stored_results(cells, store), stored_seconds(store)
         missing = [(index, canonical_json(cell.params)) for index, cell in enumerate(cells) if index not in results]
         if progress:
             progress(len(results), len(cells), None)

@@ -68,7 +68,14 @@ BUILT_IN: dict[Kind, dict[str, str]] = {
         "ablate": "equiwm.claims.ablation.claim:CLAIM",
         "reproduce": "equiwm.claims.reproduce.section:CLAIM",
     },
-    "ablation": {},
+    "ablation": {
+        "augmentation": "equiwm.claims.ablation.augmentation:KIND",
+        "scale": "equiwm.claims.ablation.scale:KIND",
+        "soft": "equiwm.claims.ablation.soft:KIND",
+        "optimizer": "equiwm.claims.ablation.optimizer:KIND",
+        "data": "equiwm.claims.ablation.data:KIND",
+        "breaking": "equiwm.claims.ablation.breaking:KIND",
+    },
     "group": {},
 }
 """Kind -> short name -> `module:name` of what this package has itself."""

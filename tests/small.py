@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
-from equiwm.claims.ablation.kind import Kind
+from equiwm.claims.ablation.kind import AblationKind, Scope
 from equiwm.claims.ablation.registry import load_kind
-from equiwm.claims.reproduce.statement import Size
+from equiwm.claims.reproduce import rollouts
+from equiwm.claims.reproduce.sources import PaperClaim, Size
 from equiwm.grid import Cell
+from equiwm.locate import BUILT_IN
 
 LOOP = ("planning.horizon=4", "planning.samples=16", "planning.iterations=2", "planning.elites=4", "planning.steps=4")
 PLANNING = ("vn-2d-forward", "mlp-2d-forward", "vn-3d-paper", "mlp-3d", "vn-3d-goal", "mlp-3d-goal")
@@ -24,25 +29,33 @@ TINY = Size(
 )
 """A reproduction of hardly trained models."""
 
-_ABLATION = {"steps": 2, "copies": 1, "scenes": 64, "batch": 32, "test": 16, "width": 8, "updates": 2, "epochs": 1}
+_ABLATION = {"copies": 1, "test": 16, "epochs": 1, "updates": 2, "steps": 2, "elements": 2}
+"""Parameters of a cell of an ablation, where it has them."""
 
 
-def shrunk(name: str) -> Kind:
-    """An ablation whose networks are hardly trained."""
+def shrunk(name: str, *, updates: int = 2, **parameters: int) -> AblationKind[Any]:
+    """An ablation whose networks are hardly trained: on 64 transitions, for so many updates of 32."""
     kind = load_kind(name)
 
-    def cells(scope):
+    def cells(scope: Scope) -> list[Cell]:
         return [
-            Cell(each.key, _smaller(dict(each.params) | {"elements": 2} if "elements" in each.params else each.params))
+            Cell(each.key, _smaller(each.params, updates, parameters))
             for each in kind.cells(replace(scope, quick=True))
         ]
 
     return replace(kind, cells=cells)
 
 
-def _smaller(params):
-    made = {**params, **{key: value for key, value in _ABLATION.items() if key in params}}
+def _smaller(params: Mapping[str, Any], updates: int, parameters: Mapping[str, int]) -> dict[str, Any]:
+    small = {**_ABLATION, **parameters}
+    made = {**params, **{key: value for key, value in small.items() if key in params}}
     if "config" in params:
-        config = params["config"]
-        made["config"] = {**config, "training": {**config["training"], "epochs": 1}}
+        training = {**params["config"]["training"], "transitions": 64, "batch": 32, "epochs": -(-updates // 2)}
+        made["config"] = {**params["config"], "training": training}
     return made
+
+
+ABLATIONS = SimpleNamespace(**{name: shrunk(name) for name in BUILT_IN["ablation"]})
+"""`equiwm ablate small:ABLATIONS.soft`."""
+ROLLOUT = PaperClaim("rollout", rollouts.CLAIM.text, lambda size: rollouts.statements(replace(TINY, seeds=size.seeds)))
+"""`equiwm reproduce small:ROLLOUT`."""

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import sys
 
-from small import LOOP, TINY, TRAINING, shrunk
+from small import LOOP, TRAINING
 
-from equiwm.claims.ablation import registry as ablations
-from equiwm.claims.reproduce import registry as reproductions
+from equiwm.claims.reproduce.registry import CLAIMS
 from equiwm.cli.main import run
 
 
@@ -25,7 +24,7 @@ SMALLER = {
     "rollout": ["--sequences", "8"],
     "closed-loop": ["--tasks", "2", *_set(*LOOP)],
     "ablate": ["--seeds", "1"],
-    "reproduce": ["rollout", "--seeds", "1"],
+    "reproduce": ["small:ROLLOUT", "--seeds", "1"],
 }
 """Options that override those of a command line, since the last one counts."""
 HERE = {"--jobs": "1", "--world-rollouts": "4", "--seeds": "0-1"}
@@ -41,12 +40,12 @@ def smaller(arguments: list[str]) -> list[str]:
     if command in ("ablate", "closed-loop"):
         rest += ["--jobs", "1"]
     if command == "reproduce":  # the reference is there already; of --seeds the last one counts
-        rest = ["small" if word == "reference" else word for word in rest if word not in reproductions.CLAIMS]
+        rest = ["small" if word == "reference" else word for word in rest if word not in CLAIMS]
+    if command == "ablate":
+        rest[0] = f"small:ABLATIONS.{rest[0]}"
     return [command, *rest, *SMALLER.get(command, [])]
 
 
 if __name__ == "__main__":
-    ablations.load_kind = shrunk
-    reproductions.Size = lambda seeds, **_: TINY  # type: ignore[assignment,misc]
     status = run(smaller(sys.argv[1:]))
     sys.exit(0 if status == 1 else status)

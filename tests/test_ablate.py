@@ -9,61 +9,35 @@ import signal
 import subprocess
 import sys
 import time
-from importlib import import_module
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 import yaml
+from small import shrunk
+from toy_study import ToyRow, compute, toy
 
-from equiwm.claims.ablation import registry
-from equiwm.claims.ablation.kind import COLUMNS, Kind, Scope
-from equiwm.claims.ablation.registry import KINDS, load_kind
-from equiwm.claims.ablation.rows import over_seeds, select
+from equiwm.claims.ablation.claim import CLAIM
+from equiwm.claims.ablation.kind import AblationKind, Scope, StudyRows
+from equiwm.claims.ablation.registry import load_kind
+from equiwm.claims.ablation.rows import select
 from equiwm.claims.ablation.study import ablation_study, resolve_scope, study_name
 from equiwm.cli.main import run
+from equiwm.cli.output import publish
 from equiwm.cli.progress import seconds_left
-from equiwm.errors import ConfigError, RunError
-from equiwm.grid import Cell
-from equiwm.report.ablation import augmentation as view
+from equiwm.errors import ConfigError, ResultError, RunError
+from equiwm.figures.panels import frame_of, over_seeds_frame, summary_text
+from equiwm.locate import known_names
+from equiwm.report.ablations import OLD_ANSWER, ablation_figure, ablation_tables
+from equiwm.results.ablation import AblationResult, AblationRow, ReadoutErrors, read_rows
+from equiwm.results.door import read, to_builtins
+from equiwm.results.measured import Measured
 
 HERE = Path(__file__).parent
+COLUMNS = ["arm", "cell", "dim", "seed", "parameters", "seen_relmse", "ood_relmse", "ood_factor", "relative_residual"]
 
 
-def toy_cell(params):
-    """Two seeds a cell; fails, diverges or dawdles as its parameters and the environment say."""
-    if params["width"] == 3 and not Path(params["healed"]).exists():
-        raise ArithmeticError("seed 1 came to nothing")
-    if params["width"] in params["slow"]:
-        time.sleep(60)
-    common = {"arm": "mlp", "cell": f"width={params['width']}", "dim": params["dim"], "parameters": 10}
-    rows = [
-        {**common, "seed": seed, "seen_relmse": 0.1, "ood_relmse": params["width"] / (3 + seed), "ood_factor": 2.0}
-        | {"relative_residual": float("nan") if seed else 1e-7, "width": params["width"]}
-        for seed in (0, 1)
-    ]
-    return {"rows": rows, "failed": ["seed 2: the loss is not finite"] if params["width"] == 2 else []}
-
-
-def toy(widths=(1, 2, 3), healed: Path | str = HERE, slow=()) -> Kind:
-    def settings(scope: Scope):
-        return {"width": list(widths)}
-
-    def cells(scope: Scope) -> list[Cell]:
-        return [
-            Cell(f"dim={dim},width={width}", {"dim": dim, "width": width, "healed": str(healed), "slow": list(slow)})
-            for dim in scope.dims
-            for width in widths
-        ]
-
-    def answer(rows):
-        return f"{len(rows)} rows"
-
-    return Kind(
-        "toy", "Is it a toy?", ("field", "pusht"), settings, cells, toy_cell, answer, lambda cell: cell["width"]
-    )
-
-
-def scope_of(kind: Kind, **asked) -> Scope:
+def scope_of(kind: AblationKind, **asked) -> Scope:
     return resolve_scope(kind, **{"world": None, "dim": None, "seeds": None, "quick": False, **asked})
 
 
@@ -112,13 +86,11 @@ def test_scope_refuses(asked, words):
 
 
 def test_kinds_are_complete():
-    """Every kind that can be called has its name, a sweep of unique cells on each of its worlds, and its view."""
-    for name in KINDS:
-        kind, report = load_kind(name), import_module(f"equiwm.report.ablation.{name}")
+    """Every kind that can be called has its name, a sweep of unique cells on each of its worlds, and statements."""
+    for name in known_names("ablation"):
+        kind = load_kind(name)
         assert kind.name == name
         assert kind.question.endswith("?")
-        assert callable(report.tables)
-        assert callable(report.figure)
         for world in kind.worlds:
             for quick in (False, True):
                 scope = scope_of(kind, world=world, quick=quick)
@@ -126,6 +98,15 @@ def test_kinds_are_complete():
                 assert len({cell.key for cell in cells}) == len(cells) > 1
                 assert min(kind.work(cell.params) for cell in (cells[0], cells[-1])) > 0
                 json.dumps(kind.settings(scope))
+                stated = kind.statements(scope)
+                assert len({(each.setting, each.quantity) for each in stated}) == len(stated) > 0
+                assert all(each.decide([], seeds=0, whole=True).holds is False for each in stated)
+
+
+def test_showing_a_kind_needs_no_torch():
+    names = ", ".join(f"equiwm.claims.ablation.{name}" for name in known_names("ablation"))
+    code = f"import sys, {names}\nassert 'torch' not in sys.modules and 'pandas' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 # What a study holds
@@ -136,11 +117,20 @@ def test_a_study_is_self_contained(tmp_path):
     study, result = ablation_study(kind, scope_of(kind), tmp_path, progress=lambda *step: steps.append(step))
     assert [row["cell"] for row in result.rows] == ["width=1"] * 2 + ["width=2"] * 2 + ["width=1"] * 2 + ["width=2"] * 2
     assert [row["dim"] for row in result.rows] == [2] * 4 + [3] * 4
-    assert (result.answer, result.question) == ("8 rows", kind.question)
+    assert result.question == kind.question
+    assert result.answer == (
+        "0 of 2 statements hold. 2D: largest error 0.583 [0.5, 0.667], at most 0.5: does not hold. "
+        "3D: largest error 0.583 [0.5, 0.667], at most 0.5: does not hold."
+    )
+    assert result.statements is not None
+    assert [(each.setting, each.holds, each.high) for each in result.statements] == [
+        ("2D", False, 2 / 3),
+        ("3D", False, 2 / 3),
+    ]
     assert result.failed == [f"dim={dim},width=2: seed 2: the loss is not finite" for dim in (2, 3)]
     rows = rows_of(study.path)
-    assert list(rows[0]) == [*COLUMNS, "width"]
-    assert [row["relative_residual"] for row in rows[:2]] == ["1e-07", ""]
+    assert list(rows[0]) == [*COLUMNS, "float32_rounding", "latent_std", "width"]
+    assert [row["relative_residual"] for row in rows[:2]] == ["1e-07", "nan"]
     assert float(rows[2]["ood_relmse"]) == result.rows[2]["ood_relmse"] == 2 / 3
     config = yaml.safe_load(study.config_path.read_text())
     assert (config["kind"], config["study"]["kind"], config["study"]["settings"]) == ("study", "toy", {"width": [1, 2]})
@@ -164,11 +154,13 @@ def test_a_failed_cell_leaves_the_question_open_and_is_computed_on_resume(tmp_pa
     kind = toy(healed=healed)
     _, result = ablation_study(kind, scope_of(kind, dim=2), tmp_path)
     assert result.answer == "open: 1 of 3 cells failed."
+    assert [each.holds for each in result.statements] == [None]
     assert result.failed[0] == "dim=2,width=3: ArithmeticError: seed 1 came to nothing"
     assert len(result.rows) == 4
     healed.touch()
     _, result = ablation_study(kind, scope_of(kind, dim=2), tmp_path, resume=True)
-    assert (result.answer, len(result.failed)) == ("6 rows", 1)
+    assert (len(result.rows), len(result.failed)) == (6, 1)
+    assert [each.holds for each in result.statements] == [False]
 
 
 def test_a_study_that_is_there_is_not_overwritten(tmp_path, snapshot):
@@ -185,14 +177,56 @@ def test_a_study_that_is_there_is_not_overwritten(tmp_path, snapshot):
 
 
 def test_summaries_over_seeds():
-    rows = toy_cell({"width": 1, "dim": 2, "healed": "", "slow": []})["rows"] + [
-        {"arm": "vn", "cell": "x", "seed": 0, "ood_relmse": None}
-    ]
-    middle = over_seeds(rows, "ood_relmse", arm="mlp")
-    assert middle is not None
-    assert (middle.low, middle.high, middle.n) == (0.25, 1 / 3, 2)
-    assert over_seeds(rows, "ood_relmse", arm="vn") is None
+    """Medians with their range of what is not missing; a dash where all is."""
+    found = compute({"width": 1, "dim": 2, "healed": "", "slow": []})["rows"]
+    rows = read_rows(ToyRow, [{key: None if value != value else value for key, value in row.items()} for row in found])
+    frame = frame_of(rows, ("dim", "seed", "ood_relmse", "latent_std", "relative_residual"))
+    assert summary_text(frame["ood_relmse"]) == "0.292 [0.250, 0.333]"
+    assert summary_text(frame["relative_residual"]) == "1.00e-07"
+    assert summary_text(frame["latent_std"]) == "–"
+    (line,) = over_seeds_frame(frame, ("dim",), ("ood_relmse", "latent_std")).to_dict("records")
+    assert (line["seeds"], line["ood_relmse_low"], line["ood_relmse_high"]) == (2, 0.25, 1 / 3)
+    assert line["latent_std"] != line["latent_std"]
     assert len(select(rows, arm="mlp", seed=1)) == 1
+
+
+# Rows, typed
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataLike(AblationRow):
+    transitions: int
+
+
+def test_a_row_is_read_back_with_its_readouts():
+    row = DataLike(
+        arm="vn",
+        cell="transitions=16",
+        dim=3,
+        seed=0,
+        parameters=5,
+        seen_relmse=0.5,
+        readouts={"block": ReadoutErrors(seen=0.1, ood=0.2, action=float("nan"))},
+        transitions=16,
+    )
+    flat = to_builtins(row)
+    assert (flat["readout_block"], flat["readout_block_ood"], flat["readout_block_action"]) == (0.1, 0.2, None)
+    assert list(flat)[-1] == "transitions"
+    back = read(DataLike, flat)
+    assert (back.readouts["block"].ood, back.transitions, back.seen_relmse) == (0.2, 16, 0.5)
+    assert list(back.qualities) == ["read-out, block"]
+    assert list(replace(back, readouts={}).qualities) == ["relMSE of the next state"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [({"transitions": "many"}, r"row 0: .*transitions"), ({"seed": None}, r"row 0: .*seed"), (None, "row 0: .*arm")],
+)
+def test_a_row_that_is_none_is_refused(change, words):
+    good = {"arm": "vn", "cell": "x", "dim": 2, "seed": 0, "parameters": 1, "transitions": 4}
+    assert read_rows(DataLike, [good])[0].transitions == 4
+    with pytest.raises(ResultError, match=words):
+        read_rows(DataLike, [{} if change is None else {**good, **change}])
 
 
 def test_the_estimate_goes_by_work_done_here():
@@ -204,20 +238,15 @@ def test_the_estimate_goes_by_work_done_here():
 # The command
 
 
-TINY = ("--quick", "--seeds", 1, "--dim", 2, "--quiet")
-
-
 @pytest.fixture(scope="module")
 def tiny_soft(tmp_path_factory):
-    """A quick study of softness in the plane, one seed, a fraction of its updates."""
-    folder = tmp_path_factory.mktemp("ablate")
-    patch = pytest.MonkeyPatch()
-    module = sys.modules[load_kind("soft").answer.__module__]
-    original = module.settings
-    patch.setattr(module, "settings", lambda scope: {**original(scope), "steps": 20, "test": 300})
-    assert run(["ablate", "soft", *map(str, TINY), "--jobs", "1", "--out", str(folder)]) == 0
-    patch.undo()
-    return folder / "ablate-soft-2d-quick"
+    """A quick study of softness in the plane, one seed, a fraction of its updates, as the command leaves it."""
+    kind = shrunk("soft", updates=20, test=300)
+    scope = scope_of(kind, quick=True, seeds=1, dim=2)
+    study, result = ablation_study(kind, scope, tmp_path_factory.mktemp("ablate"))
+    publish(study, CLAIM, Measured(result), out=None)
+    ablation_figure(result, study.name, study.figures)
+    return study.path
 
 
 def test_the_command_leaves_everything_on_disk(tiny_soft, ablate):
@@ -228,7 +257,9 @@ def test_the_command_leaves_everything_on_disk(tiny_soft, ablate):
     assert metrics["kind"] == "soft"
     assert len(metrics["rows"]) == len(rows_of(tiny_soft)) == 2 * 5
     assert set(COLUMNS) <= set(metrics["rows"][0])
-    assert metrics["answer"][:40] in (tiny_soft / "summary.txt").read_text()
+    assert len(metrics["statements"]) == 4
+    assert f"of {len(metrics['statements'])} statements hold" in metrics["answer"]
+    assert "seen relMSE, best soft / hard" in (tiny_soft / "summary.txt").read_text()
     vn = [row for row in metrics["rows"] if row["arm"] == "vn"]
     assert len(vn) == 2
     assert all(row["relative_residual"] < 3e-7 for row in vn)
@@ -240,13 +271,27 @@ def test_report_shows_the_study(tiny_soft, capsys):
     out = capsys.readouterr().out
     assert "ablate-soft-2d-quick" in out
     assert "(None)" not in out
-    assert "It trades exactness for fit" in out
+    assert "seen relMSE, best soft / hard" in out
+    assert "below 1" in out
+
+
+def test_an_answer_of_an_older_version_is_shown_as_it_was_stored(tiny_soft):
+    """It had no statements: the sentence stands, and that no bound decided it."""
+    stored = json.loads((tiny_soft / "metrics.json").read_text())["ablate"]
+    del stored["statements"]
+    *_, last = ablation_tables(read(AblationResult, {**stored, "answer": "It trades exactness for fit."}), "old")
+    assert last.rows == [("It trades exactness for fit.",)]
+    assert last.notes == (OLD_ANSWER,)
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["sofd"], "did you mean soft"),
+        (["toy_study:NOT_A_KIND"], "expected an AblationKind"),
+        (["toy_study:MISSING"], "has no 'MISSING'"),
+        (["no_such_module:KIND"], "no_such_module"),
+        (["toy_study:NO_DIMENSIONS"], "lacks the world 'moon'"),
         (["soft", "--world", "cloud"], "field"),
         (["soft", "--world", "nowhere"], "field"),
         (["soft", "--dim", 4], "--dim"),
@@ -270,30 +315,64 @@ def test_a_study_is_no_training(tiny_soft, capsys):
     assert "is a study" in capsys.readouterr().err
 
 
-def test_failed_cells_give_status_1(ablate, tmp_path, monkeypatch):
+# A kind of the user's own
+
+
+def test_a_kind_in_a_file_of_the_user_s(ablate, tmp_path, capsys):
+    """Its tables, figure and statements are shown as ours are, by `ablate` and by `report`."""
+    status, out, err = ablate("toy_study:KIND", "--dim", 2, "--jobs", 1, "--out", tmp_path)
+    study = tmp_path / "ablate-toy-2d"
+    assert status == 1, "a network diverged"
+    assert "failed: dim=2,width=2: seed 2" in err
+    assert "| width 1 | 10 |" in out
+    assert "| 2D | largest error | 0.583 [0.500, 0.667] | NO | at most 0.5 |" in out
+    assert (study / "figures/ablate_toy.png").stat().st_size > 5000
+    assert json.loads((study / "metrics.json").read_text())["ablate"]["kind"] == "toy_study:KIND"
+    assert run(["report", str(study)]) == 0
+    assert "a toy" in capsys.readouterr().out
+
+
+def test_a_study_of_an_unknown_kind_shows_its_common_columns(tmp_path):
+    """What a folder names is not imported: the rows are shown by arm and cell, and the statements as they are."""
+    kind = toy(widths=(1, 2))
+    study, result = ablation_study(kind, scope_of(kind, dim=2), tmp_path, called="elsewhere:KIND")
+    table, answer = ablation_tables(result, study.name)
+    assert [row[0] for row in table.rows] == ["mlp, width=1", "mlp, width=2"]
+    assert "elsewhere:KIND" in table.notes[0]
+    assert answer.rows == [("2D", "largest error", "0.583 [0.500, 0.667]", "NO", "at most 0.5")]
+    assert "elsewhere" not in sys.modules
+    publish(study, CLAIM, Measured(result), out=None)
+    assert run(["report", str(study.path)]) == 0
+
+
+def test_rows_that_lack_a_column_of_the_kind_are_refused(tmp_path):
+    @dataclass(frozen=True, kw_only=True)
+    class More(ToyRow):
+        depth: int
+
+    kind = replace(toy(widths=(1,)), row=More)
+    with pytest.raises(ResultError, match=r"row 0: .*depth"):
+        ablation_study(kind, scope_of(kind, dim=2), tmp_path)
+
+
+def test_failed_cells_give_status_1(ablate, tmp_path):
     """Their errors are on stderr, the other cells in the CSV and the tables."""
-    kind = toy(healed=tmp_path / "healed")
-    monkeypatch.setattr(registry, "load_kind", lambda name: kind)
-    monkeypatch.setitem(sys.modules, "equiwm.report.ablation.toy", view)
-    monkeypatch.setattr(view, "_coverage", lambda row: str(row["width"]))
-    status, out, err = ablate("toy", "--dim", 2, "--out", tmp_path / "runs")
+    status, out, err = ablate("toy_study:FAILING", "--dim", 2, "--jobs", 1, "--out", tmp_path / "runs")
     assert status == 1
-    assert "open: 1 of 3 cells failed." in out
+    assert "| open | at most 0.5 |" in out
     assert "failed: dim=2,width=3: ArithmeticError: seed 1 came to nothing" in err
-    assert len(rows_of(tmp_path / "runs" / "ablate-toy-2d")) == 4
+    study = tmp_path / "runs" / "ablate-toy-2d"
+    assert json.loads((study / "metrics.json").read_text())["ablate"]["answer"] == "open: 1 of 3 cells failed."
+    assert len(rows_of(study)) == 4
 
 
 def test_ctrl_c_keeps_finished_cells(tmp_path):
-    code = (
-        f"import sys; sys.path.insert(0, {str(HERE)!r})\n"
-        "import test_ablate as t\nfrom equiwm.claims.ablation import registry\n"
-        "from equiwm.cli import main\n"
-        "registry.load_kind = lambda name: t.toy(widths=(1, 2, 4), slow=(1, 2))\n"
-        f"sys.argv = ['equiwm', 'ablate', 'toy', '--dim', '2', '--jobs', '2', '--out', {str(tmp_path)!r}]\n"
-        "main.main()"
-    )
+    command = [sys.executable, "-m", "equiwm", "ablate", "toy_study:SLOW", "--dim", "2", "--jobs", "2"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(HERE), str(HERE.parent)))}
     store = tmp_path / "ablate-toy-2d" / "cells" / "cells"
-    with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [*command, "--out", str(tmp_path)], stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
         deadline = time.monotonic() + 60
         while not (store.is_dir() and any(path.suffix == ".json" for path in store.iterdir())):
             assert time.monotonic() < deadline
@@ -304,3 +383,17 @@ def test_ctrl_c_keeps_finished_cells(tmp_path):
     assert "--resume" in err
     assert "Traceback" not in err
     assert [json.loads(path.read_text())["key"] for path in store.iterdir()] == ["dim=2,width=4"]
+
+
+def test_a_measured_study_is_what_a_kind_is_shown():
+    """Tables are made from rows alone: the same rows give the same tables."""
+    kind = load_kind("scale")
+    rows = [
+        kind.row(
+            arm=arm, cell=f"width={width}", dim=2, seed=seed, parameters=1, ood_factor=2.0 + seed, width=width, scenes=4
+        )
+        for arm, width in (("vn", None), ("mlp", 64))
+        for seed in (0, 1)
+    ]
+    first, *_ = kind.tables(StudyRows("s", "field", (2,), rows))
+    assert first.rows == [("VN, wedge alone", "2.50 [2.00, 3.00]"), ("MLP, width 64", "2.50 [2.00, 3.00]")]

@@ -6,16 +6,16 @@ from dataclasses import replace
 import pytest
 import torch
 
-from equiwm.claims.ablation.breaking import KIND
-from equiwm.claims.ablation.kind import Scope
-from equiwm.claims.ablation.planes import winners
+from equiwm.claims.ablation.breaking import KIND, BreakingRow, plane
+from equiwm.claims.ablation.kind import Scope, StudyRows
+from equiwm.claims.ablation.study import decided
 from equiwm.claims.probe import held_out
 from equiwm.claims.sweep.measure import relmse, sweep
 from equiwm.config import load
 from equiwm.errors import ConfigError
 from equiwm.files import plain
 from equiwm.loading import load_run
-from equiwm.report.ablation.breaking import figure, tables
+from equiwm.results.ablation import read_rows
 from equiwm.symmetry.groups import SE3
 from equiwm.training.run import prepare_run, train_run
 from equiwm.worlds.body.config import BodyConfig
@@ -59,22 +59,37 @@ def test_a_sweep_of_a_broken_world_is_stepped_afresh_not_turned(tmp_path):
 def rows_of(errors):
     """Rows of one column from {(g, N): (vn by seed, mlp by seed)}."""
     return [
-        {"arm": arm, "dim": 3, "seed": seed, "breaking": g, "transitions": n, "seen_relmse": value}
+        BreakingRow(
+            arm=arm,
+            cell=f"{g},{n}",
+            dim=3,
+            seed=seed,
+            parameters=1,
+            breaking=g,
+            transitions=n,
+            seen_relmse=value,
+            ood_relmse=1.0,
+        )
         for (g, n), pair in errors.items()
         for arm, by_seed in zip(("vn", "mlp"), pair, strict=True)
         for seed, value in enumerate(by_seed)
     ]
 
 
+def seen(errors):
+    frame = plane(rows_of(errors))
+    return frame[frame["side"] == "seen_relmse"].to_dict("records")
+
+
 def test_winners_are_paired_by_seed():
-    cells = winners(rows_of({(0.1, 32): ([1.0, 1.0, 4.0], [10.0, 100.0, 2.0])}), "vn", "seen_relmse")
-    assert cells[0].log_ratio == pytest.approx(1.0)
-    assert (cells[0].arm, cells[0].mlp, cells[0].clear) == (1.0, 10.0, False)
-    [mlp_wins] = winners(rows_of({(0.1, 32): ([2.0, 4.0], [1.0, 1.0])}), "vn", "seen_relmse")
-    assert mlp_wins.log_ratio == pytest.approx(-0.5 * math.log10(8.0))
-    assert mlp_wins.clear
-    alone = rows_of({(0.1, 32): ([2.0], [1.0])})
-    assert winners([row for row in alone if row["arm"] == "vn"], "vn", "seen_relmse") == []
+    (cell,) = seen({(0.1, 32): ([1.0, 1.0, 4.0], [10.0, 100.0, 2.0])})
+    assert cell["log_ratio"] == pytest.approx(1.0)
+    assert (cell["error"], cell["mlp"], cell["every_seed"]) == (1.0, 10.0, False)
+    (mlp_wins,) = seen({(0.1, 32): ([2.0, 4.0], [1.0, 1.0])})
+    assert mlp_wins["log_ratio"] == pytest.approx(-0.5 * math.log10(8.0))
+    assert mlp_wins["every_seed"]
+    alone = [row for row in rows_of({(0.1, 32): ([2.0], [1.0])}) if row.arm == "vn"]
+    assert plane(alone).empty
 
 
 @pytest.fixture(scope="module")
@@ -87,33 +102,37 @@ def rows():
         if config["training"]["transitions"] == 32 and config["world"]["breaking"] in (0.0, 0.8):
             config["training"]["epochs"] = 10
             found += KIND.compute(params)["rows"]
-    return found
+    return read_rows(BreakingRow, found)
 
 
 def test_an_equivariant_model_is_exact_in_any_world_and_flat_in_the_exact_one(rows):
     assert len(rows) == 6
     for row in rows:
-        if row["arm"] == "mlp":
-            assert row["relative_residual"] > 0.1
+        if row.arm == "mlp":
+            assert row.relative_residual > 0.1
             continue
-        assert row["relative_residual"] < 1e-6
-        off = abs(row["ood_factor"] - 1.0)
-        assert (off < 1e-5) == (row["breaking"] == 0.0), row
-    assert not any(key.startswith("readout") for row in rows for key in row)
+        assert row.relative_residual < 1e-6
+        off = abs(row.ood_factor - 1.0)
+        assert (off < 1e-5) == (row.breaking == 0.0), row
+    assert not any(row.readouts for row in rows)
 
 
-def test_the_answer_counts_the_plane(rows):
-    def answer(vn, mlp):
-        return KIND.answer([{**row, "ood_relmse": mlp if row["arm"] == "mlp" else vn} for row in rows])
+def test_the_statements_count_the_plane(rows):
+    def won(vn, mlp):
+        made = [replace(row, ood_relmse=mlp if row.arm == "mlp" else vn) for row in rows]
+        scope = Scope(dims=(3,), seeds=(0,), quick=True, world="cloud")
+        found = {(each.setting, each.quantity): each for each in decided(KIND, scope, made, whole=True)}
+        return found["VN, 3D", "share of conditions won against the MLP, across the group"]
 
-    assert "2 of 2 (2 for every seed) across the group" in answer(0.1, 0.2)
-    assert "0 of 2 (0 for every seed) across the group, all but those at g = 0, 0.8" in answer(0.2, 0.1)
+    assert (won(0.1, 0.2).median, won(0.1, 0.2).holds) == (1.0, True)
+    assert (won(0.2, 0.1).median, won(0.2, 0.1).holds) == (0.0, False)
+    assert won(0.1, 0.1).holds is False, "a tie is no win"
 
 
 def test_tables_and_figure(rows, tmp_path):
-    entry = {"rows": rows, "dims": [3]}
-    grids = tables(entry, "study")
+    measured = StudyRows("study", "cloud", (3,), rows)
+    grids = KIND.tables(measured)
     assert len(grids) == 6
     assert grids[0].columns == ("g", "N = 32")
-    assert figure(entry, "study", tmp_path).stat().st_size > 10_000
+    assert KIND.figure(measured, tmp_path).stat().st_size > 10_000
     assert len((tmp_path / "ablate_breaking.csv").read_text().splitlines()) == 1 + 2 * 2 * 2

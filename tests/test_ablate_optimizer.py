@@ -1,15 +1,18 @@
 """`ablate optimizer`: the projection on the commutant, layers inside and outside it, and the cells."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
 from equiwm.claims.ablation.commutant import off_commutant, project_on_commutant, train_layer
-from equiwm.claims.ablation.kind import Scope
+from equiwm.claims.ablation.kind import Scope, StudyRows
 from equiwm.claims.ablation.optimizer import KIND
+from equiwm.claims.ablation.study import decided
 from equiwm.files import plain
 from equiwm.locate import BUILT_IN
-from equiwm.report.ablation.optimizer import figure, tables
+from equiwm.results.ablation import read_rows
 from equiwm.symmetry.groups import SO2, SO3
 from equiwm.symmetry.reps import vectors
 
@@ -60,30 +63,36 @@ def rows():
         else:
             params["steps"] = 20
         found += KIND.compute(params)["rows"]
-    return found
+    return read_rows(KIND.row, found)
 
 
 def test_rows_hold_residuals_before_and_after(rows):
-    vn, mlp = (next(row for row in rows if row["arm"] == arm) for arm in ("vn", "mlp"))
-    assert 0.0 < vn["initial_residual"] < 1e-6
-    assert 0.0 < vn["relative_residual"] < 1e-6
-    assert vn["residual_float64"] < 1e-13
-    assert vn["ood_factor"] == pytest.approx(1.0, abs=1e-5)
-    assert vn["verdict"] == "equivariant"
-    assert mlp["relative_residual"] > 0.1
-    assert mlp["verdict"] == "not equivariant"
+    vn, mlp = (next(row for row in rows if row.arm == arm) for arm in ("vn", "mlp"))
+    assert 0.0 < vn.initial_residual < 1e-6
+    assert 0.0 < vn.relative_residual < 1e-6
+    assert vn.residual_float64 < 1e-13
+    assert vn.ood_factor == pytest.approx(1.0, abs=1e-5)
+    assert vn.verdict == "equivariant"
+    assert mlp.relative_residual > 0.1
+    assert mlp.verdict == "not equivariant"
+    assert next(row for row in rows if row.arm == "vn_layer").verdict is None
 
 
-def test_the_answer_counts_verdicts_that_do_not_hold(rows):
-    assert "1 of 1 verdicts hold" in KIND.answer(rows)
-    stuck = [{**row, "verdict": "inconclusive"} if row["arm"] == "vn" else row for row in rows]
-    assert "0 of 1 verdicts hold, 1 inconclusive" in KIND.answer(stuck)
+def test_verdicts_that_do_not_hold_are_counted(rows):
+    def share(made):
+        scope = Scope(dims=(3,), seeds=(0,), quick=True, world="paper")
+        (found,) = (each for each in decided(KIND, scope, made, whole=True) if "verdicts" in each.quantity)
+        return found.median, found.holds
+
+    assert share(rows) == (1.0, True)
+    assert share([replace(row, verdict="inconclusive") if row.arm == "vn" else row for row in rows]) == (0.0, False)
 
 
 def test_tables_and_figure(rows, tmp_path):
-    models, layers = tables({"rows": rows, "dims": [3]}, "study")
+    measured = StudyRows("study", "paper", (3,), rows)
+    models, layers = KIND.tables(measured)
     assert models.rows[0][:2] == ("adam", "VN")
     assert {row[0] for row in layers.rows} == set(BUILT_IN["optimizer"])
     assert "–" not in {row[2] for row in layers.rows}
-    assert figure({"rows": rows, "dims": [3]}, "study", tmp_path).stat().st_size > 10_000
+    assert KIND.figure(measured, tmp_path).stat().st_size > 10_000
     assert (tmp_path / "ablate_optimizer.csv").is_file()

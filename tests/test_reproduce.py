@@ -6,42 +6,27 @@ import json
 import shlex
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import typer
 import yaml
 from small import TINY, shrunk
+from toy_study import PLANE, plane
 
-from equiwm.claims.reproduce import ablations, costs, loops, orbit, registry, rollouts
-from equiwm.claims.reproduce.plan import plan
+from equiwm.claims.reproduce import closed_loops, rollouts, sweeps
+from equiwm.claims.reproduce.costs import CellCosts, measured_costs, reference_study
+from equiwm.claims.reproduce.plan import Batch, plan
 from equiwm.claims.reproduce.registry import CLAIMS, parse_claims, resolve_size
-from equiwm.claims.reproduce.statement import (
-    Bound,
-    Claim,
-    Figure,
-    Measurement,
-    Size,
-    above,
-    at_least,
-    at_most,
-    below,
-    near,
-)
 from equiwm.claims.reproduce.study import reproduce
+from equiwm.claims.statement import Bound, Estimate, above, at_least, at_most, below, near
 from equiwm.cli.main import app, run
 from equiwm.errors import ConfigError
+from equiwm.grid import Cell
 from equiwm.report.document import make_report
 from equiwm.report.reproduce import reproduce_tables
 from equiwm.runs import Run
-
-
-def plane(size: Size):
-    """Claim B on forward models alone: two trainings and two sweeps a seed."""
-    return [line for line in orbit.statements(size) if line.setting.endswith("2D, full state")]
-
-
-PLANE = Claim("B", "Flat in the plane.", plane)
 
 
 def without_seconds(result):
@@ -60,10 +45,8 @@ def made(tmp_path_factory):
 
 
 @pytest.fixture
-def equiwm(capsys, monkeypatch):
-    """Runs `equiwm reproduce` on the tiny claim: gives status, stdout, stderr."""
-    monkeypatch.setattr(registry, "CLAIMS", {"B": PLANE})
-    monkeypatch.setattr(registry, "Size", lambda seeds, **_: replace(TINY, seeds=seeds))
+def equiwm(capsys):
+    """Runs `equiwm reproduce`: gives status, stdout, stderr."""
 
     def call(*arguments):
         capsys.readouterr()
@@ -78,13 +61,13 @@ def equiwm(capsys, monkeypatch):
 
 
 @pytest.mark.parametrize("quick", [False, True])
-def test_every_row_has_a_cost_and_a_command_that_exists(quick):
+def test_every_row_has_a_command_that_exists(quick):
     size = resolve_size(None, quick=quick)
     parts = plan(parse_claims([]), size)
     known = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     for part in parts:
-        assert part.cells == sum(len(work.cells) for work in part.works)
-        assert all(cost > 0 for work in part.works for cost in work.seconds)
+        assert part.cells == sum(len(batch.cells) for batch in part.batches)
+        assert (part.seconds, part.wall(2)) == (None, None), "nothing was measured, so nothing is said"
         for line in part.statements:
             by_hand = line.source.by_hand(size.seeds).replace("$run", "runs/x").replace("; done", "")
             for command in by_hand.split("; "):
@@ -93,9 +76,43 @@ def test_every_row_has_a_cost_and_a_command_that_exists(quick):
                     continue
                 options = {flag for option in known[words[1]].params for flag in option.opts}
                 assert {word for word in words if word.startswith("--")} <= options, command
-            if isinstance(line.source, Measurement):
-                assert line.source.training.config.preset in costs.MS_PER_UPDATE
-    assert sum(part.wall(2) for part in parts) < (300 if quick else 7200)
+
+
+# What it is going to cost
+
+
+def test_costs_are_those_of_cells_that_were_measured(made):
+    """Another seed of a measured cell has an estimate; what was never computed, and the other size, have none."""
+    study, result = made
+    costs = measured_costs([study.path, study.path / "missing"], quick=False)
+    size = replace(TINY, seeds=4)
+    (part,) = plan([PLANE], size, costs=costs)
+    spent = result.claims[0].seconds
+    assert part.unknown == 0
+    assert 1.5 * spent < part.seconds < 2.5 * spent  # four seeds, two of which are those
+    assert part.wall(1) >= part.wall(2) > 0.0
+    assert measured_costs([study.path], quick=True) == CellCosts()
+    (other,) = plan([CLAIMS["rollout"]], size, costs=costs)
+    assert (other.seconds, other.wall(1), other.unknown) == (None, None, other.cells)
+
+
+@pytest.mark.skipif(not reference_study().is_dir(), reason="needs a checkout, which has the reference runs")
+def test_the_reference_has_costs_for_a_full_reproduction():
+    parts = plan(parse_claims(["A", "B", "C", "rollout", "augmentation"]), resolve_size(None, quick=False))
+    costs = measured_costs([reference_study()], quick=False)
+    priced = plan(
+        parse_claims(["A", "B", "C", "rollout", "augmentation"]), resolve_size(None, quick=False), costs=costs
+    )
+    assert len(parts) == len(priced)
+    assert [part.unknown for part in priced] == [0] * len(priced)
+
+
+def test_a_cell_that_is_not_known_weighs_as_the_others():
+    cells = [Cell("a", {}), Cell("b", {}), Cell("c", {})]
+    batch = Batch(cells, [2.0, None, 4.0])
+    assert [batch.weight(cell) for cell in cells] == [2.0, 3.0, 4.0]
+    assert (batch.work, batch.wall(1)) == (9.0, None)
+    assert Batch(cells[:1], [None]).weight(cells[0]) == 1.0
 
 
 def test_runs_and_measurements_are_shared():
@@ -108,7 +125,7 @@ def test_runs_and_measurements_are_shared():
     names = [{cell.params["name"] for cell in part.train.cells} for part in (alone, together[0])]
     assert names[0] <= names[1]
     assert len(alone.train.cells) == 3 * len({line.source.training for line in alone.statements})  # type: ignore[union-attr]
-    assert len({cell.key for part in together for work in part.works for cell in work.cells}) == sum(
+    assert len({cell.key for part in together for batch in part.batches for cell in batch.cells}) == sum(
         part.cells for part in together
     )
 
@@ -128,42 +145,21 @@ def test_runs_and_measurements_are_shared():
 )
 def test_the_whole_range_has_to_lie_within_the_bound(bound: Bound, inside, outside):
     for (low, high), holds in ((inside, True), (outside, False)):
-        assert bound.holds(Figure((low + high) / 2, low, high, "seeds")) is holds
-    assert not bound.holds(Figure.of_seeds([1.0, None]))
-    assert not bound.holds(Figure.of_seeds([1.0, float("inf")]))
+        assert bound.holds(Estimate((low + high) / 2, low, high, "seeds")) is holds
+    assert not bound.holds(Estimate.of_seeds([1.0, None]))
+    assert not bound.holds(Estimate.of_seeds([1.0, float("inf")]))
 
 
 def test_a_closed_loop_is_read_over_tasks():
     """Seeds are averaged first: the interval is over tasks."""
     seen, turned = np.array([1.0, 2.0, 3.0]), np.array([2.0, 4.0, 6.0])
-    entries = [{"error_deg": np.stack([seen + off, turned + off, turned + off], 1).tolist()} for off in (-0.5, 0.5)]
-    minus, over = loops.difference(entries), loops.ratio(entries)
+    results = [
+        SimpleNamespace(error_deg=np.stack([seen + off, turned + off, turned + off], 1).tolist()) for off in (-0.5, 0.5)
+    ]
+    minus, over = closed_loops.difference(results), closed_loops.ratio(results)
     assert (minus.median, over.median) == (2.0, 2.0)
     assert (over.low, over.high) == (2.0, 2.0)
     assert (minus.low, minus.high) == (1.0, 3.0)
-
-
-def test_softness_is_read_along_its_ladder():
-    """Hard, then beta descending; one world that is not monotone is half of two, and the free MLP is no step."""
-
-    def row(arm, beta, g, factor, seen):
-        cell = f"g={g}" + (f",beta={beta}" if beta else "")
-        return {"arm": arm, "cell": cell, "beta": beta, "breaking": g, "ood_factor": factor, "seen_relmse": seen} | {
-            "dim": 2,
-            "seed": 0,
-            "relative_residual": 1e-7 if arm == "vn" else 0.1,
-        }
-
-    rows = [
-        row(arm, beta, g, factor, seen)
-        for g, factors in ((0.0, (1.0, 3.0, 2.0, 9.0)), (0.4, (1.0, 2.0, 3.0, 2.5)))
-        for (arm, beta), factor, seen in zip(
-            (("vn", None), ("soft", 0.1), ("soft", 0.01), ("mlp", None)), factors, (0.4, 0.2, 0.3, 0.01), strict=True
-        )
-    ]
-    fit, rise, floor, rising = (line.read(rows).median for line in ablations.soft(TINY)[:4])
-    assert (fit, rise, rising) == (0.5, 2.0, 0.5)
-    assert floor == pytest.approx(1e6)
 
 
 @pytest.mark.parametrize(
@@ -176,14 +172,17 @@ def test_softness_is_read_along_its_ladder():
 )
 def test_the_paper_s_bins_are_a_part_of_ours(group, labels, expected):
     """Bin k has k times the seen error."""
-    bins = [{"label": label, "relmse": 0.5 * k} for k, label in enumerate(labels)]
-    assert orbit.factor_on_paper_bins({"group": group, "bins": bins, "seen": 0.5}) == expected
+    bins = [
+        SimpleNamespace(label=label, relmse=0.5 * k, drawn=label.startswith("random "))
+        for k, label in enumerate(labels)
+    ]
+    assert sweeps.factor_on_paper_bins(SimpleNamespace(group=group, bins=bins, seen=0.5)) == expected
 
 
 def test_a_rollout_that_diverges_does_not_hold():
-    entry = {"ood_factor": [1.0, None], "relative_residual": [1e-7, None]}
+    result = SimpleNamespace(ood_factor=[1.0, float("nan")], relative_residual=[1e-7, float("nan")])
     for line in rollouts.statements(TINY)[:2]:
-        assert not line.bound.holds(line.read([entry]))
+        assert not line.bound.holds(line.read([result]))
 
 
 # What a study holds
@@ -302,13 +301,13 @@ def test_a_failed_training_is_named_once_and_leaves_its_rows_open(tmp_path):
     vn, mlp, _ = result.rows
     assert (vn.holds, mlp.holds, mlp.median, mlp.seeds) == (True, None, None, 0)
     assert not result.passed
-    assert "open" in reproduce_tables(result.as_dict(), "study")[0].rows[1]
+    assert "open" in reproduce_tables(result, "study")[0].rows[1]
     _, again = reproduce(parts, broken, tmp_path, name="study", resume=True)
     assert again.failed == result.failed
 
 
 def test_the_command(equiwm, tmp_path):
-    status, out, err = equiwm("--out", tmp_path, "--seeds", 1)
+    status, out, err = equiwm("toy_study:PLANE", "--out", tmp_path, "--seeds", 1)
     entry = Run(tmp_path / "reproduce").metrics()["reproduce"]
     holds = [row["holds"] for row in entry["rows"]]
     assert status == (0 if all(holds) else 1)
@@ -317,31 +316,32 @@ def test_the_command(equiwm, tmp_path):
     assert "**reproduce: the paper and this run (1 seed)**" in out
     assert (tmp_path / "reproduce/summary.txt").read_text().count("B1")
     assert (tmp_path / "reproduce/runs/vn-2d-forward/summary.txt").exists()
-    status, again, _ = equiwm("--out", tmp_path, "--seeds", 1, "--resume")
+    assert "there is no estimate" in err
+    status, again, err = equiwm("toy_study:PLANE", "--out", tmp_path, "--seeds", 1, "--resume")
     assert again == out
+    _, _, err = equiwm("toy_study:PLANE", "--out", tmp_path, "--seeds", 1, "--name", "another")
+    assert "there is no estimate" not in err
+    assert "About 0." in err
 
 
-def test_a_claim_that_does_not_hold_is_status_1(equiwm, tmp_path, monkeypatch):
-    def impossible(size):
-        return [replace(line, bound=below(0.0)) for line in plane(size)[:1]]
-
-    monkeypatch.setattr(registry, "CLAIMS", {"B": Claim("B", "It is not.", impossible)})
-    status, out, err = equiwm("--out", tmp_path, "--quiet")
+def test_a_claim_that_does_not_hold_is_status_1(equiwm, tmp_path):
+    status, out, err = equiwm("toy_study:IMPOSSIBLE", "--out", tmp_path, "--seeds", 1, "--quiet")
     assert status == 1
     assert "| NO |" in out
     assert err.splitlines()[-1].startswith("does not hold: B: VN (vn-2d-forward), 2D, full state")
 
 
 def test_refusals_write_nothing(equiwm, tmp_path, snapshot):
-    equiwm("--out", tmp_path, "--seeds", 1, "--quiet")
+    equiwm("toy_study:PLANE", "--out", tmp_path, "--seeds", 1, "--quiet")
     before = snapshot(tmp_path)
     for arguments, words in (
-        (("C",), "unknown claim 'C'"),
-        (("--seeds", 0), "--seeds: got 0"),
-        (("--seeds", 1), "--resume"),
-        (("--seeds", 2, "--resume"), "study.seeds"),
-        (("--jobs", 0), "--jobs"),
-        (("--name", "a/b"), "--name"),
+        (("Q",), "unknown claim 'Q'"),
+        (("toy_study:KIND",), "expected a PaperClaim"),
+        (("toy_study:PLANE", "--seeds", 0), "--seeds: got 0"),
+        (("toy_study:PLANE", "--seeds", 1), "--resume"),
+        (("toy_study:PLANE", "--seeds", 2, "--resume"), "study.seeds"),
+        (("toy_study:PLANE", "--jobs", 0), "--jobs"),
+        (("toy_study:PLANE", "--name", "a/b"), "--name"),
     ):
         status, out, err = equiwm(*arguments, "--out", tmp_path)
         assert (status, out) == (2, "")

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from equiwm.claims.ablation.arms import with_optimizer
 from equiwm.claims.probe import fitting_group
 from equiwm.claims.residual.measure import verify
 from equiwm.claims.residual.result import OptimizerRow, OptimizerStudy
+from equiwm.claims.study import compute_cells, open_study
 from equiwm.claims.training.claim import CLAIM as TRAINING
-from equiwm.config import Config, parse
+from equiwm.config import parse
 from equiwm.errors import ConfigError, nearest
-from equiwm.grid import Cell, run_grid
+from equiwm.grid import Cell
 from equiwm.loading import load_run
 from equiwm.locate import BUILT_IN
+from equiwm.results.door import read
 from equiwm.runs import STUDY_RUNS, Run
 from equiwm.training.cells import complete_run
 
@@ -104,7 +106,7 @@ def optimizer_study(
     names = parse_optimizers(optimizers)
     loaded = load_run(path)
     chosen = fitting_group(loaded, group)
-    configs = {name: under(loaded.stored.config, name) for name in names}
+    configs = {name: with_optimizer(loaded.stored.config, name) for name in names}
     study_config = {
         **loaded.stored.config.as_dict(),
         "study": {
@@ -117,12 +119,7 @@ def optimizer_study(
     }
     own = loaded.stored.path if loaded.stored.path.name not in ("", "..") else loaded.stored.path.resolve()
     folder, name = out or own.parent, f"{loaded.stored.name}-optimizers"
-    study = Run(folder / name)
-    if resume and study.state != "absent":
-        study = Run.open(study.path, needs_checkpoint=False)
-        study.require_same(study_config, loaded.seed)
-    else:
-        study = Run.create(folder, name, study_config, seed=loaded.seed, kind="study", command=command)
+    study = open_study(folder, name, study_config, seed=loaded.seed, resume=resume, command=command)
     cells = [
         Cell(
             f"optimizer={name}",
@@ -137,22 +134,17 @@ def optimizer_study(
         )
         for name, config in configs.items()
     ]
-    results = run_grid(
+    results = compute_cells(
         optimizer_cell,
         cells,
         study.path / "cells",
+        lambda cell: 1.0,
         jobs=jobs,
         resume=resume,
         progress=lambda done, total, _: progress(done, total) if progress else None,
         root=study.path,
     )
-    rows = [OptimizerRow(**cell.result) for cell in results if cell.result is not None]
+    rows = [read(OptimizerRow, cell.result, cell.cell.key) for cell in results if cell.result is not None]
     failed = [f"{cell.cell.key}: {cell.error.message}" for cell in results if cell.error]
     passed = not failed and all(row.passed for row in rows)
     return study, OptimizerStudy(group=chosen.name, samples=samples, rows=rows, failed=failed, passed=passed, seed=seed)
-
-
-def under(config: Config, optimizer: str) -> Config:
-    """The configuration with another optimiser at that one's own learning rate."""
-    lr = config.training.lr if optimizer == config.training.optimizer else None
-    return replace(config, training=replace(config.training, optimizer=optimizer, lr=lr))

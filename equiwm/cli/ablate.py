@@ -11,12 +11,18 @@ import typer
 from equiwm.cli.options import JobsOption, JsonOption, QuietOption
 from equiwm.errors import ConfigError
 
-HELP = "augmentation, scale, soft, optimizer, data or breaking"
+HELP = "augmentation, scale, soft, optimizer, data or breaking; or your own, as module:name"
 
 
 def ablate(
     kind: Annotated[str, typer.Argument(metavar="KIND", help=HELP)],
     world: Annotated[str | None, typer.Option("--world", help=r"field, cloud or pusht \[the kind's own]")] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            "--preset", metavar="PRESET", help="compare this preset, a name or a file, with its baseline (data)"
+        ),
+    ] = None,
     dim: Annotated[int | None, typer.Option("--dim", help=r"2 or 3 \[both, where the world has them]")] = None,
     seeds: Annotated[
         int | None, typer.Option("--seeds", help=r"how many seeds, from 0 \[5, or 2 with --quick]")
@@ -36,11 +42,13 @@ def ablate(
     """Ask whether something else replaces the architecture: augmentation, scale, softness, data, ...
 
     A grid of small trainings, several seeds each, as a study directory with a CSV of all rows, tables, a figure and the
-    answer in one sentence. Exits with 1 if a cell failed.
+    answer: statements, each with its bound and whether it holds. Exits with 1 if a cell failed.
 
     Examples: equiwm ablate augmentation --dim 2 ;
     equiwm ablate scale --scheduler tcp://host:8786 ;
-    equiwm ablate data --world pusht --quick
+    equiwm ablate data --world pusht --quick ;
+    equiwm ablate data --preset spring.yaml ;
+    equiwm ablate my_studies:NOISE
     """
     from contextlib import nullcontext
 
@@ -51,18 +59,22 @@ def ablate(
     from equiwm.cli.output import print_json, print_tables, publish, say
     from equiwm.cli.progress import ProgressBars
     from equiwm.cluster import dask_cluster
+    from equiwm.locate import is_foreign, search
     from equiwm.results.measured import Measured
 
     if scheduler is not None and jobs != -1:
         raise ConfigError("give --jobs or --scheduler, not both: a cluster has its own workers.")
+    if is_foreign(kind):
+        search(Path.cwd())
     chosen = load_kind(kind)
-    scope = resolve_scope(chosen, world=world, dim=dim, seeds=seeds, quick=quick)
+    scope = resolve_scope(chosen, world=world, dim=dim, seeds=seeds, quick=quick, preset=preset)
     with dask_cluster(scheduler) if scheduler else nullcontext(), ProgressBars(quiet=quiet) as progress:
         study, result = ablation_study(
             chosen,
             scope,
             out,
             name=name,
+            called=kind,
             jobs=None if scheduler else jobs,
             resume=resume,
             command=["equiwm", *sys.argv[1:]],

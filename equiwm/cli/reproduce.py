@@ -11,9 +11,9 @@ import typer
 from equiwm.cli.options import JobsOption, JsonOption, QuietOption
 
 if TYPE_CHECKING:
-    from equiwm.claims.reproduce.plan import Part
+    from equiwm.claims.reproduce.plan import ClaimWork
 
-HELP = r"A, B, C, rollout, augmentation, scale, soft \[all]"
+HELP = r"A, B, C, rollout, augmentation, scale, soft \[all]; or your own, as module:name"
 
 
 def reproduce(
@@ -38,35 +38,48 @@ def reproduce(
 
     Examples: equiwm reproduce --jobs 2 ; equiwm reproduce A B --seeds 3 ; equiwm reproduce --quick
     """
+    from equiwm.claims.reproduce.costs import measured_costs, reference_study
     from equiwm.claims.reproduce.plan import plan
     from equiwm.claims.reproduce.registry import parse_claims, resolve_size
     from equiwm.claims.reproduce.section import CLAIM
     from equiwm.claims.reproduce.study import reproduce as run_claims
     from equiwm.cli.output import print_json, print_tables, publish, say
     from equiwm.cli.progress import ProgressBars
-    from equiwm.report.reproduce import SMOKE_TEST, estimate_table
+    from equiwm.locate import is_foreign, search
+    from equiwm.report.reproduce import SMOKE_TEST, ClaimEstimate, estimate_table
     from equiwm.report.summary import write_summary
     from equiwm.results.measured import Measured
 
+    if any(map(is_foreign, claims or ())):
+        search(Path.cwd())
     size = resolve_size(seeds, quick=quick)
-    parts = plan(parse_claims(claims or ()), size)
+    called = name or ("reproduce-quick" if quick else "reproduce")
+    # Not of the study itself: what it says must not depend on how often it was interrupted.
+    others = [path for path in sorted(out.iterdir()) if path.name != called] if out.is_dir() else []
+    costs = measured_costs([*others, reference_study()], quick=quick)
+    parts = plan(parse_claims(claims or ()), size, costs=costs)
 
-    def starting(part: Part) -> None:
+    def starting(part: ClaimWork) -> None:
         if quiet:
             return
         if part is parts[0]:
-            costs = [(each.claim.name, each.claim.text, each.cells, each.seconds, each.wall(jobs)) for each in parts]
+            estimates = [
+                ClaimEstimate(each.claim.name, each.claim.text, each.cells, each.seconds, each.wall(jobs))
+                for each in parts
+            ]
             if quick:
                 say(SMOKE_TEST)
-            print_tables([estimate_table(costs, jobs)], sys.stderr)
-        say(f"{part.claim.name}: {part.claim.text} About {part.wall(jobs) / 60:.1f} min.")
+            print_tables([estimate_table(estimates, jobs)], sys.stderr)
+        wall = part.wall(jobs)
+        about = "No estimate: not every cell was measured before." if wall is None else f"About {wall / 60:.1f} min."
+        say(f"{part.claim.name}: {part.claim.text} {about}")
 
     with ProgressBars(quiet=quiet) as progress:
         study, result = run_claims(
             parts,
             size,
             out,
-            name=name or ("reproduce-quick" if quick else "reproduce"),
+            name=called,
             jobs=jobs,
             resume=resume,
             command=["equiwm", *sys.argv[1:]],

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from equiwm.config import ModelConfig
 from equiwm.errors import ConfigError
+from equiwm.models.step import ResidualPredictor
 from equiwm.models.vector_neurons import vn_network
-from equiwm.nn.layer import Layer, Sequential, to_channels_last, to_flat
+from equiwm.nn.layer import Sequential, to_channels_last, to_flat
 from equiwm.nn.linear import VNLinear
 from equiwm.nn.products import CrossProduct
 from equiwm.symmetry.reps import Rep, vectors
 
 
-class CrossVNPredictor(Layer):
+class CrossVNPredictor(ResidualPredictor):
     """f: residual predictor with cross products, f(z, a) = z + net([z, a]) + C ((A [z, a]) x (B [z, a])).
 
     The torque tau x r is in the class: A picks the action, B the latent. Equivariant to SO(3) and, because of the
@@ -40,8 +40,7 @@ class CrossVNPredictor(Layer):
     """
 
     def __init__(self, latent_rep: Rep, action_rep: Rep, widths: Sequence[int], products: int) -> None:
-        super().__init__(latent_rep, latent_rep, "flat")
-        self.action_dim = action_rep.dim
+        super().__init__(latent_rep, action_rep)
         joint, hidden = latent_rep + action_rep, vectors(products, latent_rep.d)
         self.network = vn_network(joint, latent_rep, widths, "real")
         mix = VNLinear(hidden, latent_rep)
@@ -61,7 +60,6 @@ class CrossVNPredictor(Layer):
             )
         return cls(latent_rep, action_rep, config.predictor_widths, config.predictor_products)
 
-    def forward(self, latent: Tensor, action: Tensor) -> Tensor:
-        joined = torch.cat([latent, action.reshape(*latent.shape[:-1], self.action_dim)], -1)
-        x = to_channels_last(joined, self.in_rep.d)
-        return latent + to_flat(self.network(x) + self.products(x))
+    def change(self, latent: Tensor, action: Tensor) -> Tensor:
+        x = to_channels_last(self.joined(latent, action), self.in_rep.d)
+        return to_flat(self.network(x) + self.products(x))

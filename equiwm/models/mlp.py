@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from equiwm.config import ModelConfig
 from equiwm.models.clouds import centred
+from equiwm.models.step import ResidualPredictor
 from equiwm.nn.layer import Layer, Sequential
 from equiwm.nn.linear import DenseLinear
 from equiwm.nn.nonlinear import DenseReLU
@@ -56,7 +56,7 @@ class MLPEncoder(Layer):
         return self.network(x.flatten(-2))
 
 
-class MLPPredictor(Layer):
+class MLPPredictor(ResidualPredictor):
     """f: residual latent predictor f(z, a) = z + net([z, a]); (B, D), (B, d) or (B, C, d) -> (B, D).
 
     Its hidden layers carry a layer norm: with it the parameter counts are the paper's (167,424 in 2D, 124,512
@@ -64,8 +64,7 @@ class MLPPredictor(Layer):
     """
 
     def __init__(self, latent_rep: Rep, action_rep: Rep, widths: Sequence[int], *, norm: bool = True) -> None:
-        super().__init__(latent_rep, latent_rep, "flat")
-        self.action_dim = action_rep.dim
+        super().__init__(latent_rep, action_rep)
         self.network = mlp_network(latent_rep + action_rep, latent_rep, widths, norm=norm)
 
     @classmethod
@@ -73,6 +72,5 @@ class MLPPredictor(Layer):
         """Predictor `mlp` of a configuration; that of a forward model has no layer norm."""
         return cls(latent_rep, action_rep, config.predictor_widths, norm=config.encoder != "identity")
 
-    def forward(self, latent: Tensor, action: Tensor) -> Tensor:
-        joined = torch.cat([latent, action.reshape(*latent.shape[:-1], self.action_dim)], -1)
-        return latent + self.network(joined)
+    def change(self, latent: Tensor, action: Tensor) -> Tensor:
+        return self.network(self.joined(latent, action))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from equiwm.config import ModelConfig
 from equiwm.errors import ConfigError
+from equiwm.models.step import ResidualPredictor
 from equiwm.nn.layer import Layer, Sequential, to_channels_last, to_flat
 from equiwm.nn.linear import ComplexVNLinear, VNLinear
 from equiwm.nn.nonlinear import VNReLU
@@ -77,15 +77,14 @@ class VNEncoder(Layer):
         return to_flat(self.network(x) if self.skip is None else self.network(x) + self.skip(x))
 
 
-class VNPredictor(Layer):
+class VNPredictor(ResidualPredictor):
     """f: residual latent predictor f(z, a) = z + net([z, a]), f(rho(g) z, g a) = rho(g) f(z, a).
 
     Latents (B, D) flat; actions (B, d) or (B, C, d); gives (B, D).
     """
 
     def __init__(self, latent_rep: Rep, action_rep: Rep, widths: Sequence[int], weights: Weights) -> None:
-        super().__init__(latent_rep, latent_rep, "flat")
-        self.action_dim = action_rep.dim
+        super().__init__(latent_rep, action_rep)
         self.network = vn_network(latent_rep + action_rep, latent_rep, widths, weights)
 
     @classmethod
@@ -93,6 +92,5 @@ class VNPredictor(Layer):
         """Predictor `vn` of a configuration."""
         return cls(latent_rep, action_rep, config.predictor_widths, real_in_space(config, latent_rep))
 
-    def forward(self, latent: Tensor, action: Tensor) -> Tensor:
-        joined = torch.cat([latent, action.reshape(*latent.shape[:-1], self.action_dim)], -1)
-        return latent + to_flat(self.network(to_channels_last(joined, self.in_rep.d)))
+    def change(self, latent: Tensor, action: Tensor) -> Tensor:
+        return to_flat(self.network(to_channels_last(self.joined(latent, action), self.in_rep.d)))

@@ -2,108 +2,127 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from equiwm.stats import MedianRange
-from equiwm.tables.table import Table, interval, number
+from equiwm.report.statements import HOLDS, measured
+from equiwm.results.reproduction import ReproducedRow, ReproductionResult
+from equiwm.tables.table import Table, number
 
-Row = Mapping[str, Any]
-
-_HOLDS = {True: "yes", False: "NO", None: "open"}
 SMOKE_TEST = "A smoke test: one seed or few, and sizes too small to judge a claim by."
+NO_ESTIMATE = "–: not every cell was measured before (no reference runs, or other sizes), so there is no estimate."
 
 
-def _ours(row: Row) -> str:
-    """Median and range over seeds, or estimate and interval over tasks."""
-    if row["median"] is None:
-        return "–"
-    near_one = "factor" in row["quantity"] or "unseen / seen" in row["quantity"]
-    digits = 6 if near_one and abs(row["median"] - 1.0) < 1e-3 else 3
-    summary = MedianRange(row["median"], row["low"], row["high"], row["seeds"])
-    return interval(summary, lambda value: number(value, digits))
-
-
-def _numbered(rows: Sequence[Row]) -> list[tuple[str, Row]]:
+def _numbered(rows: Sequence[ReproducedRow]) -> list[tuple[str, ReproducedRow]]:
     """Each row with a name: A1, A2, ..., B1, ..."""
-    counts: dict[str, int] = {}
+    counts: Counter[str] = Counter()
     named = []
     for row in rows:
-        counts[row["claim"]] = counts.get(row["claim"], 0) + 1
-        named.append((f"{row['claim']}{'-' * (len(row['claim']) > 1)}{counts[row['claim']]}", row))
+        counts[row.claim] += 1
+        named.append((f"{row.claim}{'-' * (len(row.claim) > 1)}{counts[row.claim]}", row))
     return named
 
 
-def reproduce_tables(entry: Mapping[str, Any], name: str) -> list[Table]:
-    """Section `reproduce`: the paper's statements, ours beyond them, the command behind each row, and the cost."""
-    rows = _numbered(entry["rows"])
-    seeds = f"{entry['seeds']} seed{'s' * (entry['seeds'] > 1)}"
-    size = f"{seeds}, smoke test" if entry["quick"] else seeds
+def reproduce_tables(result: ReproductionResult, name: str) -> list[Table]:
+    """Section `reproduce`: the paper's statements, ours beyond them, the command behind each row, and the cost.
+
+    Args:
+        result: the section.
+        name: the study's name.
+    """
+    rows = _numbered(result.rows)
+    seeds = f"{result.seeds} seed{'s' * (result.seeds > 1)}"
+    size = f"{seeds}, smoke test" if result.quick else seeds
     notes = (
         "Ours: median [smallest, largest] over seeds, or the estimate with its 95% bootstrap interval over tasks. A "
         "row holds if the whole of the range or interval is within the bound.",
-        *((SMOKE_TEST + " Smaller than in full: " + "; ".join(entry["sizes"]) + ".",) if entry["quick"] else ()),
-        *(f"failed: {line}" for line in entry["failed"]),
+        *((SMOKE_TEST + " Smaller than in full: " + "; ".join(result.sizes) + ".",) if result.quick else ()),
+        *(f"failed: {line}" for line in result.failed),
     )
     columns = ("row", "setting", "quantity", "paper", "ours", "holds", "bound")
     of_paper = [
-        (key, row["setting"], row["quantity"], row["paper"], _ours(row), _HOLDS[row["holds"]], row["bound"])
+        (key, row.setting, row.quantity, row.paper, measured(row), HOLDS[row.holds], row.bound)
         for key, row in rows
-        if not row["ours"]
+        if not row.ours
     ]
     beyond = [
-        (key, row["setting"], row["quantity"], _ours(row), _HOLDS[row["holds"]], row["bound"])
-        for key, row in rows
-        if row["ours"]
+        (key, row.setting, row.quantity, measured(row), HOLDS[row.holds], row.bound) for key, row in rows if row.ours
     ]
     tables = [Table(f"{name}: the paper and this run ({size})", columns, of_paper, notes)]
     if beyond:
         heading = f"{name}: ours, beyond the paper ({size})"
         tables.append(Table(heading, tuple(column for column in columns if column != "paper"), beyond))
-    return [*tables, _commands(rows, name), _costs(entry, name)]
+    return [*tables, _commands(rows, name), _costs(result, name)]
 
 
-def _commands(rows: Sequence[tuple[str, Row]], name: str) -> Table:
+def _commands(rows: Sequence[tuple[str, ReproducedRow]], name: str) -> Table:
     """One row for all that a command makes."""
-    made: dict[str, list[tuple[str, Row]]] = {}
+    made: dict[str, list[tuple[str, ReproducedRow]]] = {}
     for key, row in rows:
-        made.setdefault(row["command"], []).append((key, row))
+        made.setdefault(row.command, []).append((key, row))
     cells = []
     for command, members in made.items():
         first = members[0][1]
-        more = f" and {len(first['runs']) - 1} more seeds" if len(first["runs"]) > 1 else ""
-        cells.append(
-            (", ".join(key for key, _ in members), command, f"{first['runs'][0]}{more}", f"{first['seconds']:.0f}")
-        )
+        more = f" and {len(first.runs) - 1} more seeds" if len(first.runs) > 1 else ""
+        cells.append((", ".join(key for key, _ in members), command, f"{first.runs[0]}{more}", f"{first.seconds:.0f}"))
     note = "CPU seconds of the training and of this measurement, over all seeds; rows may share trainings."
     return Table(f"{name}: where the rows come from", ("rows", "command", "runs", "CPU s"), cells, (note,))
 
 
-def _costs(entry: Mapping[str, Any], name: str) -> Table:
+def _costs(result: ReproductionResult, name: str) -> Table:
     cells = [
-        (claim["claim"], claim["text"], str(claim["cells"]), _minutes(claim["estimated"]), _minutes(claim["seconds"]))
-        for claim in entry["claims"]
+        (cost.claim, cost.text, str(cost.cells), _minutes(cost.estimated), _minutes(cost.seconds))
+        for cost in result.claims
     ]
-    whole = [sum(claim[key] for claim in entry["claims"]) for key in ("cells", "estimated", "seconds")]
-    cells.append(("all", "", str(whole[0]), _minutes(whole[1]), _minutes(whole[2])))
+    estimated = _sum([cost.estimated for cost in result.claims])
+    spent = sum(cost.seconds for cost in result.claims)
+    cells.append(("all", "", str(sum(cost.cells for cost in result.claims)), _minutes(estimated), _minutes(spent)))
     columns = ("claim", "what it says", "cells", "estimated, CPU min", "measured, CPU min")
     return Table(f"{name}: cost; what claims share is counted once", columns, cells)
 
 
-def estimate_table(costs: Sequence[tuple[str, str, int, float, float]], jobs: int) -> Table:
-    """What claims are going to cost.
+@dataclass(frozen=True)
+class ClaimEstimate:
+    """What a claim is going to cost.
+
+    Attributes:
+        claim: its name.
+        text: what it says.
+        cells: how many.
+        seconds: CPU seconds; None where they are not known.
+        wall: seconds on the jobs; None where they are not known.
+    """
+
+    claim: str
+    text: str
+    cells: int
+    seconds: float | None
+    wall: float | None
+
+
+def estimate_table(estimates: Sequence[ClaimEstimate], jobs: int) -> Table:
+    """What claims are going to cost, by cells that were measured before.
 
     Args:
-        costs: name, what it says, cells, CPU seconds and seconds on the jobs, of each claim.
+        estimates: one a claim.
         jobs: processes; -1 is every core.
     """
     on = "every core" if jobs == -1 else f"{jobs} core{'s' * (jobs > 1)}"
-    cells = [(claim, text, str(count), _minutes(cpu), _minutes(wall)) for claim, text, count, cpu, wall in costs]
-    whole = [sum(cost[index] for cost in costs) for index in (2, 3, 4)]  # type: ignore[misc]
-    cells.append(("all", "", str(whole[0]), _minutes(whole[1]), _minutes(whole[2])))
+    cells = [
+        (each.claim, each.text, str(each.cells), _minutes(each.seconds), _minutes(each.wall)) for each in estimates
+    ]
+    cpu, wall = _sum([each.seconds for each in estimates]), _sum([each.wall for each in estimates])
+    cells.append(("all", "", str(sum(each.cells for each in estimates)), _minutes(cpu), _minutes(wall)))
     columns = ("claim", "what it says", "cells", "CPU min", f"min on {on}")
-    return Table("estimated cost; what claims share is counted once", columns, cells)
+    notes = (NO_ESTIMATE,) if cpu is None else ()
+    return Table("estimated cost, from cells measured before; what claims share is counted once", columns, cells, notes)
 
 
-def _minutes(seconds: float) -> str:
-    return number(seconds / 60.0, 2)
+def _sum(numbers: Sequence[float | None]) -> float | None:
+    known = [each for each in numbers if each is not None]
+    return sum(known) if len(known) == len(numbers) else None
+
+
+def _minutes(seconds: float | None) -> str:
+    return number(None if seconds is None else seconds / 60.0, 2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from equiwm.claims.view import Drawing, Shown, View
-from equiwm.report.ablation.view import ablation_figure, ablation_tables
+from equiwm.report.ablations import ablation_figure, ablation_tables, can_be_drawn
 from equiwm.report.reproduce import reproduce_tables
 from equiwm.results.ablation import AblationResult
 from equiwm.results.reproduction import ReproductionResult
@@ -13,16 +13,17 @@ from equiwm.results.reproduction import ReproductionResult
 
 def _ablation_drawings(shown: Shown[AblationResult]) -> Iterator[Drawing]:
     result = shown.measured.result
-    if result.rows:
-        yield Drawing(f"ablate_{result.kind}", lambda folder: ablation_figure(result.as_dict(), shown.name, folder))
+    if can_be_drawn(result):
+        name = f"ablate_{result.kind.partition(':')[0]}"
+        yield Drawing(name, lambda folder: ablation_figure(result, shown.name, folder))
 
 
 ABLATION: View[AblationResult] = View(
     heading="Studies",
-    tables=lambda measured, name: ablation_tables(measured.result.as_dict(), name),
+    tables=lambda measured, name: ablation_tables(measured.result, name),
     drawings=_ablation_drawings,
 )
 REPRODUCTION: View[ReproductionResult] = View(
     heading="The paper and these runs",
-    tables=lambda measured, name: reproduce_tables(measured.result.as_dict(), name),
+    tables=lambda measured, name: reproduce_tables(measured.result, name),
 )

@@ -35,14 +35,27 @@ class Fit:
         model: the model to train, in place, on the device of `data`.
         data: training transitions, or sequences to roll the model out over, in the dtype of the model.
         seed: seed of the order of the data.
+        objective: what is minimised; None is the configuration's.
     """
 
-    def __init__(self, config: TrainingConfig, model: WorldModel, data: Transitions | Sequences, *, seed: int) -> None:
+    def __init__(
+        self,
+        config: TrainingConfig,
+        model: WorldModel,
+        data: Transitions | Sequences,
+        *,
+        seed: int,
+        objective: Forward | None = None,
+    ) -> None:
         self.config, self.model, self.data = config, model, data
         self.target = copy.deepcopy(model.encoder).requires_grad_(False)
-        self.objective: JEPA | Forward = (
-            JEPA(self.target, config.variance_weight) if config.objective == "jepa" else Forward(model.encoder, data)
-        )
+        self.objective: JEPA | Forward
+        if objective is not None:
+            self.objective = objective
+        elif config.objective == "jepa":
+            self.objective = JEPA(self.target, config.variance_weight)
+        else:
+            self.objective = Forward(model.encoder, data)
         self.optimizers = build_optimizer(config.optimizer, model, lr=config.lr, weight_decay=config.weight_decay)
         self.generator = torch.Generator().manual_seed(seed)
         self.epoch = 0

@@ -2,114 +2,226 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from equiwm.claims.ablation.field_cells import field_cell, field_cell_of, field_work
-from equiwm.claims.ablation.kind import WEDGE, Kind, Row, Scope
-from equiwm.claims.ablation.rows import above_rounding, select, summary
-from equiwm.claims.ablation.turned_worlds import world_cell, world_cells, world_settings
+import numpy as np
+
+from equiwm.claims.ablation.arms import ARMS, Arm, arm_config, field_config, sized
+from equiwm.claims.ablation.kind import AblationKind, Scope, StudyRows
+from equiwm.claims.ablation.rows import column, largest_off_one, mlp_apart, of_each_seed, select
+from equiwm.claims.statement import FLAT, NOT_FLAT, Statement, at_least, at_most
+from equiwm.config import Config, parse
+from equiwm.errors import TrainingError
+from equiwm.figures.panels import QUANTITIES, draw_panels, frame_of, label_tables
 from equiwm.grid import Cell
-from equiwm.models.regressors import RegressorKind
+from equiwm.results.ablation import AblationRow
 
-NONE = "coverage=none"
+if TYPE_CHECKING:
+    from equiwm.tables.table import Table
+
 APART = 1e4
-"""How many times the VN's residual every MLP's has to be for the answer to be no."""
+"""Times the VN's largest residual that every MLP's is at least."""
+LEFT = 1e-3
+"""Relative residual that full coverage leaves at least."""
+PAPER = {2: ("67", "1.06", "7.8e-2"), 3: ("951", "1.46", "5.1e-2")}
+"""Of the velocity field: OOD/seen without augmentation and at full coverage, and the residual left there."""
+NETWORKS = {"vn": "VN", "mlp": "MLP"}
 
 
-def field_settings(scope: Scope) -> dict[str, Any]:
-    """Of the velocity field: coverage of the augmentation, 256 scenes, 1,200 epochs of one batch.
+@dataclass(frozen=True, kw_only=True)
+class AugmentationRow(AblationRow):
+    """A row of `ablate augmentation`.
 
-    Source: paper, section "Bitter Lesson".
-    Augmentation turns each scene anew 300 times, so that a network meets each turn four times.
+    Attributes:
+        coverage: degrees of the arc, or radius of the ball, that the data are turned over; None is no augmentation.
+        updates: of the training; None in studies of the velocity field by equiwm 0.1.
     """
-    coverage = {2: [90, 180, 360], 3: [90, 180]} if scope.quick else {2: [90, 135, 180, 270, 360], 3: [90, 135, 180]}
-    return {
-        "coverage": {str(dim): coverage[dim] for dim in scope.dims},
-        "scenes": 256,
-        "copies": 100 if scope.quick else 300,
-        "epochs": 400 if scope.quick else 1200,
-        "test": 2000,
-    }
 
+    coverage: float | None
+    updates: int | None = None
 
-def field_cells(scope: Scope) -> list[Cell]:
-    """For each dimension the VN and the MLP on the wedge alone, then the MLP at each coverage."""
-    given = field_settings(scope)
-    common = {"scenes": given["scenes"], "batch": given["scenes"], "steps": given["epochs"], "test": given["test"]}
-    found = []
-    for dim in scope.dims:
-        arms: tuple[RegressorKind, ...] = ("vn", "mlp")
-        plain: dict[str, Any] = {"columns": {"coverage": None}, "coverage": WEDGE[dim], "dim": dim}
-        found += [field_cell_of(arm, NONE, scope.seeds, model=arm, **plain, **common) for arm in arms]
-        found += [
-            field_cell_of(
-                "mlp",
-                f"coverage={degrees}",
-                scope.seeds,
-                model="mlp",
-                dim=dim,
-                columns={"coverage": degrees},
-                coverage=degrees,
-                copies=given["copies"],
-                **common,
-            )
-            for degrees in given["coverage"][str(dim)]
-        ]
-    return found
+    @property
+    def network(self) -> str:
+        """As tables and figure call it."""
+        return NETWORKS[self.arm]
+
+    @property
+    def covered(self) -> str:
+        """The coverage in words."""
+        return "none" if self.coverage is None else f"{self.coverage:g}"
+
+    @property
+    def label(self) -> str:
+        """A row of the table."""
+        return f"{self.network}, coverage {self.covered}"
 
 
 def settings(scope: Scope) -> dict[str, Any]:
-    """Those of the velocity field, or of the simulators."""
-    return field_settings(scope) if scope.world == "field" else world_settings(scope)
+    """Coverage of the augmentation, data and length of the trainings.
+
+    Of the velocity field the paper's (section "Bitter Lesson"): 256 scenes, 1,200 epochs of one batch; augmentation
+    turns each scene anew 300 times, so that a network meets each turn four times. Of a simulator the presets' own but
+    for data and updates. A coverage is an arc of the plane, of which the wedge of the data itself is [0, 90), or the
+    radius of a ball in space.
+    """
+    of_field = scope.world == "field"
+    arcs = [90, 180, 360] if scope.quick else [90, 135, 180, 270, 360]
+    coverage = {2: arcs if of_field else arcs[1:], 3: [90, 180] if scope.quick else [90, 135, 180]}
+    chosen = {"coverage": {str(dim): coverage[dim] for dim in scope.dims}}
+    if of_field:
+        size = {"scenes": 256, "copies": 100 if scope.quick else 300, "epochs": 400 if scope.quick else 1200}
+        return {**chosen, **size, "test": 2000}
+    return {
+        **chosen,
+        "transitions": 256 if scope.quick else 1000,
+        "copies": 4 if scope.quick else 8,
+        "updates": 120 if scope.quick else 1200,
+        "test": 500 if scope.quick else 1000,
+    }
 
 
 def cells(scope: Scope) -> list[Cell]:
-    """Those of the velocity field, or of the simulators."""
-    return field_cells(scope) if scope.world == "field" else world_cells(scope)
+    """For each dimension both arms on the wedge alone, then the MLP at each coverage."""
+    given, found = settings(scope), []
+    for dim in scope.dims:
+        trainings: list[tuple[Arm, int | None]] = [(arm, None) for arm in ARMS]
+        trainings += [("mlp", degrees) for degrees in given["coverage"][str(dim)]]
+        for arm, degrees in trainings:
+            copies = 1 if degrees is None else given["copies"]
+            name = f"coverage={'none' if degrees is None else degrees}"
+            params = {
+                "world": scope.world,
+                "dim": dim,
+                "arm": arm,
+                "cell": name,
+                "coverage": degrees,
+                "copies": copies,
+                "config": _config(scope, dim, arm, degrees, copies, given).as_dict(),
+                "test": given["test"],
+            }
+            found += [Cell(f"dim={dim},{arm},{name},seed={seed}", {**params, "seed": seed}) for seed in scope.seeds]
+    return found
 
 
-def compute(params: dict[str, Any]) -> dict[str, Any]:
-    """A cell of the velocity field, or of a simulator."""
-    return world_cell(params) if "world" in params else field_cell(params)
+def _config(scope: Scope, dim: int, arm: Arm, degrees: int | None, copies: int, given: Mapping[str, Any]) -> Config:
+    if scope.world != "field":
+        return sized(arm_config(scope.world, dim, arm), given["transitions"] * copies, updates=given["updates"])
+    world = [] if degrees is None else [f"world.coverage={degrees}"]
+    scenes = given["scenes"]
+    return field_config(dim, arm, world, scenes=scenes, copies=copies, steps=given["epochs"], batch=scenes)
+
+
+def compute(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Train one network on turned data and measure it; a row."""
+    config, seed = parse(params["config"]), params["seed"]
+    try:
+        if params["world"] == "field":
+            from equiwm.claims.ablation.velocity import velocity_columns
+
+            columns = velocity_columns(config, seed=seed, copies=params["copies"], test=params["test"])
+        else:
+            from equiwm.claims.ablation.turned_worlds import turned_columns
+
+            columns = turned_columns(
+                config, params["coverage"], seed=seed, copies=params["copies"], test=params["test"]
+            )
+    except TrainingError as error:
+        return {"rows": [], "failed": [f"seed {seed}: {error}"]}
+    own = {name: params[name] for name in ("arm", "cell", "dim", "seed", "coverage")}
+    return {"rows": [AugmentationRow(**own, **columns, updates=config.training.updates).as_dict()]}
 
 
 def work(params: Mapping[str, Any]) -> float:
-    """All cells of a simulator take as many updates, twice as long for an MLP under Muon."""
-    return field_work(params) if "world" not in params else 1.0 + (params["arm"] == "mlp")
+    """As many updates for all; under Muon an MLP's are twice as dear."""
+    return 1.0 + (params["arm"] == "mlp")
 
 
-def answer(rows: Sequence[Row]) -> str:
+def _mlp(rows: Sequence[AugmentationRow], name: str) -> np.ndarray:
+    """A column of the MLPs, from no augmentation to the widest."""
+    return column(select(rows, arm="mlp"), name)
+
+
+def _factor_without(rows: Sequence[AugmentationRow]) -> float:
+    return float(_mlp(rows, "ood_factor")[0])
+
+
+def _factor_at_most(rows: Sequence[AugmentationRow]) -> float:
+    """OOD/seen at the widest coverage."""
+    return float(_mlp(rows, "ood_factor")[-1])
+
+
+def _left(rows: Sequence[AugmentationRow]) -> float:
+    """The residual at the widest coverage."""
+    return float(_mlp(rows, "relative_residual")[-1])
+
+
+def statements(scope: Scope) -> list[Statement[AugmentationRow]]:
     """From no augmentation to the whole group, beside the VN without any."""
-    parts, least = [], math.inf
-    for dim in sorted({row["dim"] for row in rows}):
-        widest = select(rows, dim=dim, arm="mlp")[-1]["cell"]
-        arms = {"vn": ("vn", NONE), "without": ("mlp", NONE), "full": ("mlp", widest)}
-        ratio, residual = (
-            {name: summary(rows, column, dim=dim, arm=arm, cell=cell) for name, (arm, cell) in arms.items()}
-            for column in ("ood_factor", "relative_residual")
+    lines: list[Statement[AugmentationRow]] = []
+    for dim in scope.dims:
+        without, full, left = PAPER[dim] if scope.world == "field" else ("–", "–", "–")
+        times, flat, ours = ("3e5", "0.00", False) if scope.world == "field" else ("–", "–", True)
+        vn, plain, whole, best = (
+            f"{which}, {dim}D"
+            for which in (
+                "VN, no augmentation",
+                "MLP, no augmentation",
+                "MLP, full coverage",
+                "MLP, best coverage",
+            )
         )
-        least = min(
-            least, *(row["relative_residual"] / residual["vn"].high for row in select(rows, dim=dim, arm="mlp"))
-        )
-        parts.append(
-            f"in {dim}D it takes the MLP's OOD/seen from {ratio['without'].median:.3g} to {ratio['full'].median:.3g} "
-            f"and leaves a residual of {residual['full'].median:.2g} (VN without augmentation: "
-            f"{ratio['vn'].median:.4f} and {residual['vn'].median:.1g})"
-        )
-    verdict = "No: it closes the gap in error, not in exactness" if least > APART else "The residuals meet"
-    closest = f"no MLP comes closer than {least:.1e} times the VN's residual"
-    return f"{verdict}: {'; '.join(parts)}; {closest}; {above_rounding(rows)}."
+        off = of_each_seed(dim, largest_off_one)
+        first, last = of_each_seed(dim, _factor_without), of_each_seed(dim, _factor_at_most)
+        residual, apart = of_each_seed(dim, _left), of_each_seed(dim, mlp_apart)
+        lines += [
+            Statement(vn, "|OOD / seen - 1|", flat, off, at_most(FLAT), ours),
+            Statement(plain, "OOD / seen", without, first, at_least(NOT_FLAT), ours),
+            Statement(whole, "OOD / seen", full, last, at_most(NOT_FLAT), ours),
+            Statement(whole, "relative residual", left, residual, at_least(LEFT), ours),
+            Statement(best, "residual over the VN's", times, apart, at_least(APART), ours),
+        ]
+    return lines
 
 
-KIND = Kind(
+_WHOLE = "Where the coverage is the whole group there is no unseen orientation: OOD is then other turns over the group."
+_BALL = "Seen is the wedge about z whatever the augmentation covers, OOD the whole group."
+_LATENT = "relMSE is in each model's own latent: it shows flatness and is not compared between models."
+
+
+def tables(data: StudyRows[AugmentationRow]) -> list[Table]:
+    """One table a dimension, a row for each network and coverage."""
+    notes = (_BALL if data.world == "cloud" else _WHOLE, *[_LATENT] * (data.world != "field"))
+    return label_tables(data, "training", data.world, notes=notes)
+
+
+def figure(data: StudyRows[AugmentationRow], folder: Path) -> Path:
+    """OOD/seen and residual over the coverage, the VN without augmentation as a line across."""
+    quantities = {name: QUANTITIES[name] for name in ("ood_factor", "relative_residual")}
+    frame = frame_of(data.rows, ("dim", "network", "covered", *quantities))
+    return draw_panels(
+        frame.rename(columns={"covered": "coverage"}),
+        quantities,
+        x="coverage",
+        line="network",
+        x_label="orientations covered by augmentation (degrees)",
+        folder=folder,
+        name="ablate_augmentation",
+    )
+
+
+KIND = AblationKind(
     name="augmentation",
     question="Does data augmentation replace the architecture?",
     worlds=("field", "cloud", "pusht"),
+    row=AugmentationRow,
     settings=settings,
     cells=cells,
     compute=compute,
-    answer=answer,
+    statements=statements,
+    tables=tables,
+    figure=figure,
     work=work,
 )

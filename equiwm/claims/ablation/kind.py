@@ -1,16 +1,20 @@
-"""What a kind of ablation is: its cells, how one is computed, and the answer that its rows give. No torch here."""
+"""What a kind of ablation is: its cells, how one is computed, what is shown and what is stated. No torch here."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from equiwm.grid import Cell, CellFunction
+from equiwm.results.ablation import AblationRow
 
-WorldName = Literal["field", "cloud", "pusht", "paper"]
+if TYPE_CHECKING:
+    from equiwm.claims.statement import Statement
+    from equiwm.tables.table import Table
 
-DIMENSIONS: dict[WorldName, tuple[int, ...]] = {"field": (2, 3), "cloud": (3,), "pusht": (2,), "paper": (2, 3)}
+DIMENSIONS: dict[str, tuple[int, ...]] = {"field": (2, 3), "cloud": (3,), "pusht": (2,), "paper": (2, 3)}
 """Dimensions d that each world has; `paper` stands for PushT in the plane and clouds in space."""
 
 WEDGE = {2: 90.0, 3: 0.0}
@@ -18,25 +22,10 @@ WEDGE = {2: 90.0, 3: 0.0}
 other worlds are.
 """
 
-Row = Mapping[str, Any]
-"""One network of one seed: a row of `rows.csv`. Missing and non-finite numbers are None."""
+HALF = {2: 180.0, 3: 90.0}
+"""`FieldConfig.coverage` of the paper's stress tests: the arc [0, 180), or the ball of 90 degrees."""
 
-COLUMNS = (
-    "arm",
-    "cell",
-    "dim",
-    "seed",
-    "parameters",
-    "seen_relmse",
-    "ood_relmse",
-    "ood_factor",
-    "relative_residual",
-)
-"""Columns of every kind; a kind's own ones (`coverage`, `width`, ...) come after them, in the order of its rows.
-
-`arm` is the network compared (`vn`, `mlp`, `soft`), `cell` what the networks of all seeds have in common, unique
-within dimension and arm (`coverage=90`).
-"""
+R = TypeVar("R", bound=AblationRow)
 
 
 @dataclass(frozen=True)
@@ -47,13 +36,32 @@ class Scope:
         dims: dimensions, ascending.
         seeds: seeds, ascending.
         quick: a small version of the study, under a minute on two cores.
-        world: the world to run on, one of the kind's.
+        world: the world to run on, one of the kind's, or that of `preset`.
+        preset: name or path of a preset that is compared with its baseline; None takes the kind's own arms.
     """
 
     dims: tuple[int, ...]
     seeds: tuple[int, ...]
     quick: bool
-    world: WorldName
+    world: str
+    preset: str | None = None
+
+
+@dataclass(frozen=True)
+class StudyRows(Generic[R]):
+    """The rows of a study, and what they are of.
+
+    Attributes:
+        name: the study's name, for titles.
+        world: its world.
+        dims: its dimensions.
+        rows: in canonical order.
+    """
+
+    name: str
+    world: str
+    dims: Sequence[int]
+    rows: Sequence[R]
 
 
 def _same(params: Mapping[str, Any]) -> float:
@@ -61,33 +69,40 @@ def _same(params: Mapping[str, Any]) -> float:
 
 
 @dataclass(frozen=True)
-class Kind:
-    """One stress test: `equiwm ablate NAME`.
+class AblationKind(Generic[R]):
+    """One stress test: `equiwm ablate NAME`, or `equiwm ablate MODULE:ATTRIBUTE` for one outside this package.
 
-    Its tables and its figure are made by `equiwm.report.ablation.NAME`, of which `tables(entry, name)` and
-    `figure(entry, name, folder)` take the section `ablate` of metrics.json.
+    A kind is one module, which imports torch in `compute` alone: the report shows a study without it.
 
     Attributes:
         name: as it is called on the command line.
         question: what it asks, one sentence.
         worlds: worlds that it can run on, the default first.
+        row: the columns of its rows.
         settings: scope -> everything that the result depends on (sizes, steps, sweeps), plain data for config.yaml.
-        cells: scope -> the grid in canonical order, arms of one dimension together. Where seeds are trained as one
-            program the stack is the cell. A key names dimension, arm, cell and seeds: `dim=2,mlp,width=64,seeds=0-4`.
-        compute: importable; a cell's parameters -> `{"rows": [row, ...]}` in order of seed, and, if networks of
-            a stack diverged, `"failed": ["seed 3: the loss is not finite", ...]` in place of their rows. Nothing that
-            depends on the clock.
-        answer: rows in canonical order -> the question's answer in one sentence with the numbers it rests on, also
-            when they say otherwise. It is asked only when no cell failed; networks that diverged have no row.
+        cells: scope -> the grid in canonical order, arms of one dimension together. A key names dimension, arm, cell
+            and seed: `dim=2,mlp,width=64,seed=0`.
+        compute: importable; a cell's parameters -> `{"rows": [row.as_dict(), ...]}`, and where a network diverged
+            `"failed": ["seed 3: the loss is not finite", ...]` in place of its row. Nothing that depends on the clock.
+        statements: the scope -> what is stated. The answer is what their bounds decide.
+        tables: what was measured -> tables.
+        figure: what was measured and a folder -> the PNG, with the CSV it was drawn from beside it.
         work: a cell's parameters -> how long it takes relative to the others, for the order in which cells are
-            handed out and the estimate of the time left.
+            handed out and the share of the work that is left.
+        dimensions: world -> the dimensions that it has; for worlds that this package does not know.
+        any_preset: whether its arms may be any preset and that one's baseline (`arms.scope_arm`).
     """
 
     name: str
     question: str
-    worlds: tuple[WorldName, ...]
+    worlds: tuple[str, ...]
+    row: type[R]
     settings: Callable[[Scope], dict[str, Any]]
     cells: Callable[[Scope], list[Cell]]
     compute: CellFunction
-    answer: Callable[[Sequence[Row]], str]
+    statements: Callable[[Scope], list[Statement[R]]]
+    tables: Callable[[StudyRows[R]], list[Table]]
+    figure: Callable[[StudyRows[R], Path], Path]
     work: Callable[[Mapping[str, Any]], float] = _same
+    any_preset: bool = False
+    dimensions: Mapping[str, tuple[int, ...]] = field(default_factory=lambda: DIMENSIONS)

@@ -2,34 +2,67 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-import torch
+import numpy as np
 
-from equiwm.audit.residual import ELEMENTS, SAMPLES, equivariance_residual
-from equiwm.claims.ablation.commutant import off_commutant, train_layer
-from equiwm.claims.ablation.kind import Kind, Row, Scope
-from equiwm.claims.ablation.rows import over_seeds, select, values
-from equiwm.claims.ablation.world_models import ARMS, arm_config, model_columns, sized
-from equiwm.claims.optimizers import probe_run, under
-from equiwm.claims.probe import PROBE_SEED
+from equiwm.claims.ablation.arms import ARMS, arm_config, sized, with_optimizer
+from equiwm.claims.ablation.kind import AblationKind, Scope, StudyRows
+from equiwm.claims.ablation.rows import column, of_each_seed, select
+from equiwm.claims.statement import Statement, at_least, at_most, ours
 from equiwm.config import parse
 from equiwm.errors import TrainingError
+from equiwm.figures.panels import draw_panels, frame_of, summary_text
 from equiwm.grid import Cell
-from equiwm.loading import load_run
 from equiwm.locate import BUILT_IN
-from equiwm.symmetry.groups import SO2, SO3
-from equiwm.training.cells import complete_run
+from equiwm.results.ablation import AblationRow
+from equiwm.results.result import Real
+from equiwm.tables.table import Table
 
 TRANSITIONS, QUICK_TRANSITIONS = 1500, 384
 EPOCHS, QUICK_EPOCHS = 60, 20
-QUICK_ELEMENTS = 4
+ELEMENTS, QUICK_ELEMENTS = 64, 4
 STEPS, QUICK_STEPS = 2000, 500
-LAYERS = ("vn_layer", "dense_layer")
+NETWORKS = {"vn": "VN", "mlp": "MLP"}
+LAYERS = {"vn_layer": "vector-neuron layer", "dense_layer": "dense layer"}
+TOLERANCE = {"float32": 1e-5, "float64": 1e-10}
+"""Of the VN's relative residuals, as verify-equivariance has it."""
+BROKEN = 1e-2
+"""An ordinary network's residual is at least this."""
+INSIDE, OUTSIDE = 1e-12, 1e-3
+"""Distance from the commutant of a layer that cannot leave it, in float64, and of one that has left it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerAblationRow(AblationRow):
+    """A row of `ablate optimizer`: of a world model, or of a single layer.
+
+    Attributes:
+        initial_residual: the world model's relative residual before training.
+        residual_float64: after it, in float64.
+        loss_ratio: loss of the last epoch over that of the first.
+        weights_moved: |W - W0| / |W0|.
+        control: residual of the network that has to fail.
+        verdict: of verify-equivariance.
+        off_commutant_initial: the layer's distance from the commutant before training.
+        off_commutant: after it.
+        optimizer: what trained it.
+    """
+
+    initial_residual: Real | None = None
+    residual_float64: Real | None = None
+    loss_ratio: Real | None = None
+    weights_moved: Real | None = None
+    control: Real | None = None
+    verdict: str | None = None
+    off_commutant_initial: Real | None = None
+    off_commutant: Real | None = None
+    optimizer: str
 
 
 def settings(scope: Scope) -> dict[str, Any]:
@@ -52,7 +85,7 @@ def cells(scope: Scope) -> list[Cell]:
             for name in BUILT_IN["optimizer"]:
                 own: dict[str, Any] = {"optimizer": name}
                 if arm in ARMS:
-                    config = under(arm_config(scope.world, dim, arm), name)
+                    config = with_optimizer(arm_config(scope.world, dim, arm), name)
                     config = sized(config, chosen["transitions"], epochs=chosen["epochs"])
                     own |= {"config": config.as_dict(), "elements": chosen["elements"]}
                 else:
@@ -69,48 +102,19 @@ def cells(scope: Scope) -> list[Cell]:
 
 def compute(params: Mapping[str, Any]) -> dict[str, Any]:
     """Train a world model or a single layer under one optimiser and probe it; a row."""
-    seed = params["seed"]
-    row = {"arm": params["arm"], "cell": f"optimizer={params['optimizer']}", "dim": params["dim"], "seed": seed}
+    from equiwm.claims.ablation import optimized
+
+    seed, name = params["seed"], params["optimizer"]
     try:
-        measured = _world_model(params) if "config" in params else _layer(params)
+        columns = (
+            optimized.layer_columns(params["arm"], name, params["dim"], steps=params["steps"], seed=seed)
+            if params["arm"] in LAYERS
+            else optimized.model_columns_under(parse(params["config"]), elements=params["elements"], seed=seed)
+        )
     except TrainingError as error:
         return {"rows": [], "failed": [f"seed {seed}: {error}"]}
-    return {"rows": [{**row, **measured, "optimizer": params["optimizer"]}]}
-
-
-def _world_model(params: Mapping[str, Any]) -> dict[str, Any]:
-    config, seed = parse(params["config"]), params["seed"]
-    with TemporaryDirectory() as folder:
-        run = complete_run(config, Path(folder), config.training.optimizer, seed=seed)
-        probed = probe_run(run, group=None, samples=params["elements"], tolerance=None, seed=PROBE_SEED)
-        loaded = load_run(run.path)
-        train = loaded.world.transitions(config.training.transitions, seed=seed)
-    return {
-        **model_columns(loaded.model, loaded.world, train, elements=params["elements"]),
-        "initial_residual": probed.initial,
-        "residual_float64": probed.float64,
-        "loss_ratio": probed.loss_ratio,
-        "weights_moved": probed.weights_moved,
-        "control": probed.control,
-        "verdict": probed.verdict,
-    }
-
-
-def _layer(params: Mapping[str, Any]) -> dict[str, Any]:
-    d, seed = params["dim"], params["seed"]
-    layer, start = train_layer(params["arm"], params["optimizer"], d, steps=params["steps"], seed=seed)
-    rep, group = layer.layer.in_rep, SO2 if d == 2 else SO3
-    inputs = torch.randn(SAMPLES, rep.dim, generator=torch.Generator().manual_seed(PROBE_SEED), dtype=torch.float64)
-    residual = equivariance_residual(layer, [rep], rep, group.sample(ELEMENTS, PROBE_SEED), [inputs])
-    return {
-        "parameters": sum(parameter.numel() for parameter in layer.parameters()),
-        "seen_relmse": None,
-        "ood_relmse": None,
-        "ood_factor": None,
-        "relative_residual": residual.relative,
-        "off_commutant_initial": start,
-        "off_commutant": off_commutant(layer.matrix(), d),
-    }
+    own = {key: params[key] for key in ("arm", "dim", "seed", "optimizer")}
+    return {"rows": [OptimizerAblationRow(**own, cell=f"optimizer={name}", **columns).as_dict()]}
 
 
 def work(params: Mapping[str, Any]) -> float:
@@ -121,40 +125,124 @@ def work(params: Mapping[str, Any]) -> float:
     return params["config"]["training"]["epochs"] * dear * (1.5 if params["optimizer"] == "muon" else 1.0)
 
 
-def answer(rows: Sequence[Row]) -> str:
-    """The worst residual over optimisers, before and after, beside the MLP's; and the layers' distances."""
-    vn, mlp = select(rows, arm="vn"), select(rows, arm="mlp")
-    worst, initial = max(values(vn, "relative_residual")), max(values(vn, "initial_residual"))
-    times = max(row["relative_residual"] / row["float32_rounding"] for row in vn)
-    other = Counter(row["verdict"] for row in vn if row["verdict"] != "equivariant")
-    held = len(vn) - other.total()
-    verdicts = ", ".join([f"{held} of {len(vn)} verdicts hold", *(f"{n} {verdict}" for verdict, n in other.items())])
-    layers = [
-        f"{name} {_median(rows, 'vn_layer', name)} against {_median(rows, 'dense_layer', name)}"
-        for name in BUILT_IN["optimizer"]
-    ]
-    return (
-        f"The VN's relative residual is at most {initial:.1e} at initialisation and {worst:.1e} after training under "
-        f"any of {len(BUILT_IN['optimizer'])} optimisers, no more than {times:.2g} times what rounding alone moves the "
-        f"same "
-        f"network (float64: {max(values(vn, 'residual_float64')):.1e}; {verdicts}), the trained "
-        f"MLP's at least {min(values(mlp, 'relative_residual')):.2g}; the median distance from the commutant "
-        f"of a vector-neuron layer and of a dense layer started in it, under label noise: {', '.join(layers)}."
+def _extreme(
+    arm: str, name: str, extreme: Callable[[np.ndarray], Any]
+) -> Callable[[Sequence[OptimizerAblationRow]], float]:
+    """Reads the largest or smallest of a column over the optimisers."""
+    return lambda rows: float(extreme(column(select(rows, arm=arm), name)))
+
+
+def _equivariant(rows: Sequence[OptimizerAblationRow]) -> float:
+    """Share of the VN's verdicts that are `equivariant`."""
+    vn = select(rows, arm="vn")
+    if not vn:
+        raise ValueError("no verdicts")
+    return sum(row.verdict == "equivariant" for row in vn) / len(vn)
+
+
+def statements(scope: Scope) -> list[Statement[OptimizerAblationRow]]:
+    """Under every optimiser: the VN's residual, the MLP's, and what label noise does to a layer."""
+    lines: list[Statement[OptimizerAblationRow]] = []
+    for dim in scope.dims:
+        vn, mlp = f"VN, any optimiser, {dim}D", f"MLP, any optimiser, {dim}D"
+        vn_layer, dense = (f"{words}, any optimiser, {dim}D" for words in LAYERS.values())
+        trained, initial, double = (
+            of_each_seed(dim, _extreme("vn", name, np.max))
+            for name in ("relative_residual", "initial_residual", "residual_float64")
+        )
+        broken = of_each_seed(dim, _extreme("mlp", "relative_residual", np.min))
+        stays = of_each_seed(dim, _extreme("vn_layer", "off_commutant", np.max))
+        leaves = of_each_seed(dim, _extreme("dense_layer", "off_commutant", np.min))
+        distance = "distance from the commutant"
+        lines += [
+            ours(vn, "relative residual, initial", initial, at_most(TOLERANCE["float32"])),
+            ours(vn, "relative residual, trained", trained, at_most(TOLERANCE["float32"])),
+            ours(vn, "relative residual, trained, float64", double, at_most(TOLERANCE["float64"])),
+            ours(vn, "share of verdicts that are equivariant", of_each_seed(dim, _equivariant), at_least(1.0)),
+            ours(mlp, "relative residual, trained", broken, at_least(BROKEN)),
+            ours(vn_layer, f"{distance}, largest", stays, at_most(INSIDE)),
+            ours(dense, f"{distance}, smallest", leaves, at_least(OUTSIDE)),
+        ]
+    return lines
+
+
+_COLUMNS = {
+    "initial_residual": "residual, initial",
+    "relative_residual": "after training",
+    "float32_rounding": "float32 rounding",
+    "residual_float64": "float64",
+    "loss_ratio": "loss last / first",
+    "weights_moved": "moved",
+    "control": "control (has to fail)",
+    "ood_factor": "OOD / seen",
+}
+_DISTANCE = "|W - P W| / |W|, P the average over the group; both layers start at the same matrix of the commutant."
+
+
+def tables(data: StudyRows[OptimizerAblationRow]) -> list[Table]:
+    """For each dimension the world models under every optimiser, then the single layers."""
+    found = []
+    for dim in data.dims:
+        rows = select(data.rows, dim=dim)
+        frame = frame_of(rows, ("arm", "optimizer", "off_commutant", *_COLUMNS)).astype(
+            dict.fromkeys(("off_commutant", *_COLUMNS), float)
+        )
+        models, layers = [], []
+        for optimizer, of_one in frame.groupby("optimizer", sort=False):
+            for arm, network in NETWORKS.items():
+                part = of_one[of_one["arm"] == arm]
+                verdicts = Counter(row.verdict for row in select(rows, arm=arm, optimizer=optimizer))
+                words = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items()) or "–"
+                models.append((str(optimizer), network, *(summary_text(part[name]) for name in _COLUMNS), words))
+            distances = (summary_text(of_one[of_one["arm"] == arm]["off_commutant"]) for arm in LAYERS)
+            layers.append((str(optimizer), *distances))
+        columns = ("optimizer", "network", *_COLUMNS.values(), "verdicts")
+        found.append(Table(f"{data.name}: relative composed residual, {dim}D", columns, models))
+        title = f"{data.name}: distance from the commutant after training on noisy labels, {dim}D"
+        found.append(Table(title, ("optimizer", *LAYERS.values()), layers, (_DISTANCE,)))
+    return found
+
+
+def figure(data: StudyRows[OptimizerAblationRow], folder: Path) -> Path:
+    """Residual of the world models, and distance of the layers, over the optimisers.
+
+    A distance below the rounding of float64 is drawn at it, for a log axis has no place for 0.
+    """
+    import pandas as pd
+
+    lines: list[dict[str, Any]] = []
+    for row in data.rows:
+        common = {"dim": row.dim, "optimizer": row.optimizer}
+        network = "equivariant" if row.arm in ("vn", "vn_layer") else "ordinary"
+        trained = {**common, "network": f"{network}, trained"}
+        if row.off_commutant is not None:
+            lines.append({**trained, "distance": max(row.off_commutant, sys.float_info.epsilon)})
+            continue
+        lines.append({**trained, "residual": row.relative_residual})
+        if row.arm == "vn":
+            lines.append({**common, "network": "equivariant, initial", "residual": row.initial_residual})
+    quantities = {"residual": "relative residual", "distance": "distance from the commutant"}
+    return draw_panels(
+        pd.DataFrame(lines, columns=["dim", "network", "optimizer", *quantities]),
+        quantities,
+        x="optimizer",
+        line="network",
+        x_label="optimiser",
+        folder=folder,
+        name="ablate_optimizer",
     )
 
 
-def _median(rows: Sequence[Row], arm: str, optimizer: str) -> str:
-    found = over_seeds(rows, "off_commutant", arm=arm, optimizer=optimizer)
-    return f"{found.median:.1e}" if found else "–"
-
-
-KIND = Kind(
+KIND = AblationKind(
     name="optimizer",
     question="Does the optimiser put the symmetry in, or take it out?",
     worlds=("paper",),
+    row=OptimizerAblationRow,
     settings=settings,
     cells=cells,
     compute=compute,
-    answer=answer,
+    statements=statements,
+    tables=tables,
+    figure=figure,
     work=work,
 )

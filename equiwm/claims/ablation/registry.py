@@ -1,23 +1,22 @@
-"""The kinds of ablations by name, each imported when it is asked for."""
+"""The kinds of ablations, found by name."""
 
 from __future__ import annotations
 
-from importlib import import_module
+from typing import Any
 
-from equiwm.claims.ablation.kind import Kind
-from equiwm.errors import ConfigError, nearest
-
-KINDS = ("augmentation", "scale", "soft", "optimizer", "data", "breaking")
-"""Each has a module of its name beside this one, with `KIND`, and another in `equiwm.report.ablation`."""
+from equiwm.claims.ablation.kind import AblationKind
+from equiwm.errors import ConfigError
+from equiwm.locate import locate
 
 
-def load_kind(name: str) -> Kind:
-    """The kind of that name.
+def load_kind(name: str) -> AblationKind[Any]:
+    """The kind of that name: a short one, an installed one, or `module:name`.
 
     Raises:
-        ConfigError: an unknown kind, with the nearest names.
+        ConfigError: an unknown name, with the nearest ones; a module that cannot be imported; or something that is no
+            kind.
     """
-    if name not in KINDS:
-        raise ConfigError(f"unknown kind of ablation '{name}': {nearest(name, KINDS)}")
-    kind: Kind = import_module(f"equiwm.claims.ablation.{name}").KIND
+    kind = locate("ablation", name)
+    if not isinstance(kind, AblationKind):
+        raise ConfigError(f"kind of ablation '{name}': got {type(kind).__name__}, expected an AblationKind.")
     return kind

@@ -1,69 +1,76 @@
-"""The rows of an ablation: their CSV, and medians over seeds. No torch here: the report uses it too."""
+"""Reading the rows of an ablation: which, which numbers, what each seed says. No torch here: the report uses it too."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from equiwm.claims.ablation.kind import COLUMNS, Row
+import numpy as np
+
+from equiwm.claims.statement import Estimate
 from equiwm.files import write_atomic
-from equiwm.stats import MedianRange, median_and_range
+from equiwm.results.ablation import AblationRow
+
+R = TypeVar("R", bound=AblationRow)
 
 
-def select(rows: Sequence[Row], **where: Any) -> list[Row]:
+def select(rows: Iterable[R], **where: Any) -> list[R]:
     """The rows that have the given values: `select(rows, dim=2, arm="vn")`."""
-    return [row for row in rows if all(row[key] == value for key, value in where.items())]
+    return [row for row in rows if all(getattr(row, name) == value for name, value in where.items())]
 
 
-def values(rows: Sequence[Row], column: str) -> list[float]:
-    """A column's numbers, without those that are missing."""
-    return [row[column] for row in rows if row.get(column) is not None]
+def column(rows: Sequence[AblationRow], name: str) -> np.ndarray:
+    """A column's numbers; NaN, which minimum and maximum pass on, where one is missing."""
+    return np.array([getattr(row, name) for row in rows], dtype=float)
 
 
-def summary(rows: Sequence[Row], column: str, **where: Any) -> MedianRange:
-    """Median, smallest and largest of a column over the selected rows.
+def of_each_seed(dim: int, value: Callable[[Sequence[R]], float]) -> Callable[[Sequence[R]], Estimate]:
+    """Reads one value from the rows of each seed in a dimension; a seed that lacks rows leaves the estimate missing.
 
-    Raises:
-        ValueError: there is no such row, or none has the number.
+    Args:
+        dim: the dimension.
+        value: the rows of one seed -> a number. It may raise ValueError or IndexError where rows are missing.
     """
-    return median_and_range(values(select(rows, **where), column))
+
+    def read(rows: Sequence[R]) -> Estimate:
+        here = select(rows, dim=dim)
+        found = []
+        for seed in sorted({row.seed for row in here}):
+            try:
+                found.append(float(value(select(here, seed=seed))))
+            except (ValueError, IndexError):  # an arm that diverged: the minimum of nothing
+                return Estimate.missing()
+        return Estimate.of_seeds(found)
+
+    return read
 
 
-def over_seeds(rows: Sequence[Row], column: str, **where: Any) -> MedianRange | None:
-    """`summary`, or None where there is nothing to summarise."""
-    return summary(rows, column, **where) if values(select(rows, **where), column) else None
+def largest_off_one(rows: Sequence[AblationRow], arm: str = "vn") -> float:
+    """max |OOD/seen - 1| of an arm."""
+    return float(np.abs(column(select(rows, arm=arm), "ood_factor") - 1.0).max())
 
 
-def above_rounding(rows: Sequence[Row]) -> str:
-    """The VN's largest residual, and how far it is above what rounding does to the same network, as a clause."""
-    vn = select(rows, arm="vn")
-    times = max(row["relative_residual"] / row["float32_rounding"] for row in vn)
-    return (
-        f"the VN's residual is {max(values(vn, 'relative_residual')):.1e} at most, no more than {times:.2g} times what "
-        "rounding alone moves the same network"
-    )
+def residual_over(rows: Sequence[AblationRow], arm: str, base: str = "vn") -> float:
+    """The least residual of an arm over the largest of another."""
+    floor = column(select(rows, arm=base), "relative_residual").max()
+    return float(column(select(rows, arm=arm), "relative_residual").min() / floor)
 
 
-def ladder(rows: Sequence[Row], column: str, dim: int, breaking: float) -> list[float]:
-    """Medians over seeds of a column of `ablate soft` from hard to free: VN, beta descending, MLP.
-
-    The free MLP is an end to compare with and not the limit of small beta: that still has its equivariant path.
-    """
-    here = select(rows, dim=dim, breaking=breaking)
-    steps = dict.fromkeys((row["arm"], row["cell"]) for row in here)
-    return [summary(here, column, arm=arm, cell=cell).median for arm, cell in steps]
+def mlp_apart(rows: Sequence[AblationRow]) -> float:
+    """The MLP's least residual over the VN's largest."""
+    return residual_over(rows, "mlp")
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write `rows.csv`: `COLUMNS`, then the kind's own in the order of the rows; a missing number is empty.
+    """Write `rows.csv`, the columns in the order of the rows; a missing number is empty.
 
     Raises:
         RunError: the file cannot be written.
     """
-    names = dict.fromkeys([*COLUMNS, *(name for row in rows for name in row)])
+    names = dict.fromkeys(name for row in rows for name in row)
     buffer = io.StringIO(newline="")
     writer = csv.DictWriter(buffer, fieldnames=list(names), lineterminator="\n")
     writer.writeheader()

@@ -2,16 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from equiwm.claims.ablation.field_cells import HALF, field_cell, field_cell_of, field_work, stacks
-from equiwm.claims.ablation.kind import WEDGE, Kind, Row, Scope
-from equiwm.claims.ablation.rows import above_rounding, select, summary
+from equiwm.claims.ablation.arms import field_config
+from equiwm.claims.ablation.kind import HALF, AblationKind, Scope, StudyRows
+from equiwm.claims.ablation.rows import column, largest_off_one, mlp_apart, of_each_seed, select
+from equiwm.claims.statement import FLAT, NOT_FLAT, Statement, at_least, at_most
+from equiwm.config import parse
+from equiwm.errors import TrainingError
+from equiwm.figures.panels import QUANTITIES, draw_panels, frame_of, grid_tables
 from equiwm.grid import Cell
+from equiwm.results.ablation import AblationRow
 
-CLOSED = 2.0
-"""An OOD/seen below this, or a residual within this factor of the VN's, counts as a gap that scale has closed."""
+if TYPE_CHECKING:
+    from equiwm.tables.table import Table
+
+APART = 1e4
+"""Times the VN's largest residual that every MLP's is at least."""
+LEFT = 0.01
+"""Relative residual that the best MLP is left with at least."""
+PAPER = {2: ("29.8", "0.34"), 3: ("41", "0.36")}
+"""Of the best cell: OOD/seen and residual."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScaleRow(AblationRow):
+    """A row of `ablate scale`.
+
+    Attributes:
+        width: of the MLP's hidden layers; None for the VN, which has its own.
+        scenes: training scenes.
+    """
+
+    width: int | None
+    scenes: int
+
+    @property
+    def network(self) -> str:
+        """As tables and figure call it."""
+        return "VN, wedge alone" if self.arm == "vn" else f"MLP, width {self.width}"
 
 
 def settings(scope: Scope) -> dict[str, Any]:
@@ -29,70 +61,105 @@ def settings(scope: Scope) -> dict[str, Any]:
 def cells(scope: Scope) -> list[Cell]:
     """For each dimension the VN on the wedge alone for each number of scenes, then the MLPs, width by width."""
     given = settings(scope)
-    common = {key: given[key] for key in ("steps", "batch", "test")}
     found = []
     for dim in scope.dims:
-        for scenes in given["scenes"]:
-            columns = {"width": None, "scenes": scenes}
-            vn = field_cell_of(
-                "vn",
-                f"scenes={scenes}",
-                scope.seeds,
-                model="vn",
-                dim=dim,
-                columns=columns,
-                coverage=WEDGE[dim],
-                scenes=scenes,
-                **common,
-            )
-            found.append(vn)
-        for width in given["width"]:
+        half = [f"world.coverage={given['coverage'][str(dim)]}"]
+        networks = [("vn", None), *(("mlp", width) for width in given["width"])]
+        for arm, width in networks:
             for scenes in given["scenes"]:
-                found += [
-                    field_cell_of(
-                        "mlp",
-                        f"width={width},scenes={scenes}",
-                        seeds,
-                        model="mlp",
-                        dim=dim,
-                        columns={"width": width, "scenes": scenes},
-                        coverage=given["coverage"][str(dim)],
-                        width=width,
-                        scenes=scenes,
-                        **common,
-                    )
-                    for seeds in stacks(scope.seeds, width)
-                ]
+                name = f"scenes={scenes}" if width is None else f"width={width},scenes={scenes}"
+                config = field_config(
+                    dim,
+                    "vn" if arm == "vn" else "mlp",
+                    [] if arm == "vn" else half,
+                    scenes=scenes,
+                    steps=given["steps"],
+                    batch=given["batch"],
+                    width=width,
+                )
+                params = {"dim": dim, "arm": arm, "cell": name, "width": width, "scenes": scenes}
+                params |= {"config": config.as_dict(), "test": given["test"]}
+                found += [Cell(f"dim={dim},{arm},{name},seed={seed}", {**params, "seed": seed}) for seed in scope.seeds]
     return found
 
 
-def answer(rows: Sequence[Row]) -> str:
-    """The best cell of the MLP's grid by each measure, beside the VN's worst."""
-    parts, closed = [], False
-    for dim in sorted({row["dim"] for row in rows}):
-        grid = list(dict.fromkeys(row["cell"] for row in select(rows, dim=dim, arm="mlp")))
-        best = {
-            column: min(summary(rows, column, dim=dim, arm="mlp", cell=cell).median for cell in grid)
-            for column in ("ood_factor", "relative_residual")
-        }
-        vn_ratio = max(abs(row["ood_factor"] - 1.0) for row in select(rows, dim=dim, arm="vn"))
-        vn_residual = summary(rows, "relative_residual", dim=dim, arm="vn").high
-        closed = closed or best["ood_factor"] < CLOSED or best["relative_residual"] < CLOSED * vn_residual
-        parts.append(
-            f"in {dim}D no width and number of scenes gets the MLP below an OOD/seen of {best['ood_factor']:.3g} and a "
-            f"residual of {best['relative_residual']:.2g}, while the VN, on the wedge alone, stays within "
-            f"{vn_ratio:.0e} of 1 and at {vn_residual:.1g} in every cell"
-        )
-    return f"{'In part' if closed else 'No, scale closes neither gap'}: {'; '.join(parts)}; {above_rounding(rows)}."
+def compute(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Train one network and measure it; a row."""
+    from equiwm.claims.ablation.velocity import velocity_columns
+
+    seed = params["seed"]
+    try:
+        columns = velocity_columns(parse(params["config"]), seed=seed, test=params["test"])
+    except TrainingError as error:
+        return {"rows": [], "failed": [f"seed {seed}: {error}"]}
+    own = {name: params[name] for name in ("arm", "cell", "dim", "seed", "width", "scenes")}
+    return {"rows": [ScaleRow(**own, **columns).as_dict()]}
 
 
-KIND = Kind(
+def work(params: Mapping[str, Any]) -> float:
+    """Multiplications of the hidden layer, and what an update costs at any width."""
+    return float(params["config"]["training"]["epochs"]) * (1.0 + ((params["width"] or 64) / 256) ** 2)
+
+
+def _factor(rows: Sequence[ScaleRow]) -> float:
+    """The MLP's least OOD/seen."""
+    return float(column(select(rows, arm="mlp"), "ood_factor").min())
+
+
+def _left(rows: Sequence[ScaleRow]) -> float:
+    """The MLP's least residual."""
+    return float(column(select(rows, arm="mlp"), "relative_residual").min())
+
+
+def statements(scope: Scope) -> list[Statement[ScaleRow]]:
+    """The best width and number of scenes, by each measure, beside the VN's worst."""
+    lines: list[Statement[ScaleRow]] = []
+    for dim in scope.dims:
+        ratio, residual = PAPER[dim]
+        vn, best = f"VN, on the wedge, {dim}D", f"MLP, best cell, {dim}D"
+        off = of_each_seed(dim, largest_off_one)
+        factor, left, apart = of_each_seed(dim, _factor), of_each_seed(dim, _left), of_each_seed(dim, mlp_apart)
+        lines += [
+            Statement(vn, "|OOD / seen - 1|", "0.00", off, at_most(FLAT)),
+            Statement(best, "OOD / seen", ratio, factor, at_least(NOT_FLAT)),
+            Statement(best, "relative residual", residual, left, at_least(LEFT)),
+            Statement(best, "residual over the VN's", "1e6", apart, at_least(APART)),
+        ]
+    return lines
+
+
+_SHOWN = ("ood_factor", "relative_residual", "float32_rounding", "seen_relmse")
+
+
+def tables(data: StudyRows[ScaleRow]) -> list[Table]:
+    """For each dimension a grid of OOD/seen, of residuals, of what rounding alone does, and of seen errors."""
+    return grid_tables(data, {name: QUANTITIES[name] for name in _SHOWN}, down="network", across="scenes")
+
+
+def figure(data: StudyRows[ScaleRow], folder: Path) -> Path:
+    """OOD/seen and residual over the number of scenes, a line a width."""
+    quantities = {name: QUANTITIES[name] for name in _SHOWN[:2]}
+    return draw_panels(
+        frame_of(data.rows, ("dim", "network", "scenes", *quantities)),
+        quantities,
+        x="scenes",
+        line="network",
+        x_label="training scenes",
+        folder=folder,
+        name="ablate_scale",
+    )
+
+
+KIND = AblationKind(
     name="scale",
     question="Does scale replace the architecture?",
     worlds=("field",),
+    row=ScaleRow,
     settings=settings,
     cells=cells,
-    compute=field_cell,
-    answer=answer,
-    work=field_work,
+    compute=compute,
+    statements=statements,
+    tables=tables,
+    figure=figure,
+    work=work,
 )

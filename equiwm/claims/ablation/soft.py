@@ -2,15 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import pairwise
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from equiwm.claims.ablation.field_cells import HALF, field_cell, field_cell_of, field_work
-from equiwm.claims.ablation.kind import Kind, Row, Scope
-from equiwm.claims.ablation.rows import above_rounding, ladder, select, summary
+import numpy as np
+
+from equiwm.claims.ablation.arms import field_config
+from equiwm.claims.ablation.kind import HALF, AblationKind, Scope, StudyRows
+from equiwm.claims.ablation.rows import column, of_each_seed, residual_over, select
+from equiwm.claims.statement import NOT_FLAT, Estimate, Statement, at_least, below
+from equiwm.config import parse
+from equiwm.errors import TrainingError
+from equiwm.figures.panels import QUANTITIES, draw_panels, frame_of, grid_tables
 from equiwm.grid import Cell
-from equiwm.models.regressors import RegressorKind
+from equiwm.results.ablation import AblationRow
+from equiwm.results.result import Real
+from equiwm.stats import median_and_range
+
+if TYPE_CHECKING:
+    from equiwm.tables.table import Table
+
+APART = 1e4
+"""Times the VN's largest residual that every soft network's is at least in the unbroken world."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SoftRow(AblationRow):
+    """A row of `ablate soft`.
+
+    Attributes:
+        beta: penalty of the free path; None for the two ends.
+        breaking: the world's g.
+        free_fraction: E|v_free|^2 / E|v|^2, 0 for the VN and 1 for the MLP.
+    """
+
+    beta: float | None
+    breaking: float
+    free_fraction: Real
+
+    @property
+    def network(self) -> str:
+        """As tables and figure call it."""
+        return {"vn": "hard VN", "mlp": "free MLP"}.get(self.arm) or f"β = {self.beta:g}"
+
+    @property
+    def world(self) -> str:
+        """The same of the world."""
+        return f"g = {self.breaking:g}"
 
 
 def settings(scope: Scope) -> dict[str, Any]:
@@ -29,69 +69,148 @@ def settings(scope: Scope) -> dict[str, Any]:
 def cells(scope: Scope) -> list[Cell]:
     """For each dimension and g: the hard VN, the soft networks with beta descending, the free MLP."""
     given = settings(scope)
-    common = {key: given[key] for key in ("scenes", "steps", "batch", "test")}
+    size = {name: given[name] for name in ("scenes", "steps", "batch")}
     found = []
     for dim in scope.dims:
         for breaking in given["breaking"]:
-            arms: list[tuple[RegressorKind, float | None]] = [
-                ("vn", None),
-                *(("soft", beta) for beta in given["beta"]),
-                ("mlp", None),
-            ]
-            for arm, beta in arms:
-                cell = field_cell_of(
-                    arm,
-                    f"g={breaking:g}" + ("" if beta is None else f",beta={beta:g}"),
-                    scope.seeds,
-                    model=arm,
-                    dim=dim,
-                    columns={"beta": beta, "breaking": breaking, "free_fraction": {"vn": 0.0, "mlp": 1.0}.get(arm)},
-                    coverage=given["coverage"][str(dim)],
-                    breaking=breaking,
-                    penalty=beta or 0.0,
-                    **common,
-                )
-                found.append(cell)
+            world = [f"world.coverage={given['coverage'][str(dim)]}", f"world.breaking={breaking}"]
+            vn, mlp = field_config(dim, "vn", world, **size), field_config(dim, "mlp", world, **size)
+            networks = [("vn", None), *(("soft", beta) for beta in given["beta"]), ("mlp", None)]
+            for arm, beta in networks:
+                name = f"g={breaking:g}" + ("" if beta is None else f",beta={beta:g}")
+                params = {"dim": dim, "arm": arm, "cell": name, "beta": beta, "breaking": breaking}
+                params |= {"config": (mlp if arm == "mlp" else vn).as_dict(), "test": given["test"]}
+                params["free"] = mlp.as_dict() if arm == "soft" else None
+                found += [Cell(f"dim={dim},{arm},{name},seed={seed}", {**params, "seed": seed}) for seed in scope.seeds]
     return found
 
 
-def answer(rows: Sequence[Row]) -> str:
-    """What softness buys in fit, what it costs in OOD/seen, and whether the residual survives any of it."""
-    parts: list[str] = []
-    ladders: dict[str, list[list[float]]] = {"ood_factor": [], "relative_residual": []}
-    for dim in sorted({row["dim"] for row in rows}):
-        strengths = sorted({row["breaking"] for row in select(rows, dim=dim)})
-        for column, found in ladders.items():
-            found += [ladder(rows, column, dim, g) for g in strengths]
-        fit = ladder(rows, "seen_relmse", dim, strengths[-1])
-        ratio = ladder(rows, "ood_factor", dim, strengths[-1])
-        floor = summary(rows, "relative_residual", dim=dim, arm="vn", breaking=strengths[0]).high
-        soft = min(row["relative_residual"] for row in select(rows, dim=dim, arm="soft", breaking=strengths[0]))
-        parts.append(
-            f"in {dim}D at g = {strengths[-1]:g} the seen error goes from {fit[0]:.2g} (hard) to "
-            f"{min(fit[1:-1]):.2g} (soft) while OOD/seen goes from {ratio[0]:.3g} to {max(ratio[1:-1]):.3g}, and even "
-            f"at g = {strengths[0]:g} the least soft residual is {soft / floor:.0e} times the hard one's"
+def compute(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Train one network and measure it; a row. OOD scenes are sampled anew in a broken world, never turned."""
+    from equiwm.claims.ablation.velocity import velocity_columns
+
+    seed, free = params["seed"], params["free"]
+    try:
+        columns = velocity_columns(
+            parse(params["config"]),
+            seed=seed,
+            test=params["test"],
+            free=None if free is None else parse(free).model,
+            penalty=params["beta"] or 0.0,
         )
-    softest = min(row["beta"] for row in select(rows, arm="soft"))
-    soft, free = ([sum(_rises(each[:stop]) for each in found) for found in ladders.values()] for stop in (-1, None))
-    grows = (
-        f"with every step of softness down to beta = {softest:g} OOD/seen grows in {soft[0]} and the residual in "
-        f"{soft[1]} of {len(ladders['ood_factor'])} worlds, and on to the free MLP in {free[0]} and {free[1]}"
+    except TrainingError as error:
+        return {"rows": [], "failed": [f"seed {seed}: {error}"]}
+    columns.setdefault("free_fraction", float(params["arm"] == "mlp"))
+    own = {name: params[name] for name in ("arm", "cell", "dim", "seed", "beta", "breaking")}
+    return {"rows": [SoftRow(**own, **columns).as_dict()]}
+
+
+def work(params: Mapping[str, Any]) -> float:
+    """A soft network is a VN and an MLP."""
+    return float(params["config"]["training"]["epochs"]) * {"vn": 1.0, "mlp": 1.0}.get(params["arm"], 2.0)
+
+
+def _ladder(rows: Sequence[SoftRow], name: str) -> np.ndarray:
+    """A column of one seed at one g from hard to softest: VN, then beta descending. The free MLP is no step of it: the
+    limit of small beta still has its equivariant path.
+    """
+    soft = sorted(select(rows, arm="soft"), key=lambda row: -(row.beta or 0.0))
+    return column([*select(rows, arm="vn"), *soft], name)
+
+
+def _worlds(rows: Sequence[SoftRow]) -> list[float]:
+    return sorted({row.breaking for row in rows})
+
+
+def _fit(rows: Sequence[SoftRow]) -> float:
+    """The best soft network's seen error over the hard one's, in the most broken world."""
+    fit = _ladder(select(rows, breaking=max(_worlds(rows))), "seen_relmse")
+    return float(fit[1:].min() / fit[0])
+
+
+def _rise(rows: Sequence[SoftRow]) -> float:
+    """OOD/seen of the softest network over the hard one's, the least of all worlds."""
+    ladders = [_ladder(select(rows, breaking=g), "ood_factor") for g in _worlds(rows)]
+    return float(min(ladder[-1] / ladder[0] for ladder in ladders))
+
+
+def _rising(dim: int) -> Callable[[Sequence[SoftRow]], Estimate]:
+    """Reads the share of the worlds in which the median of OOD/seen rises at every step of softness, as in the paper.
+
+    Between two networks that are as good as free, a single seed rises or falls by chance.
+    """
+
+    def read(rows: Sequence[SoftRow]) -> Estimate:
+        here = select(rows, dim=dim)
+        seeds = {row.seed for row in here}
+        rises = []
+        for g in _worlds(here):
+            ladders = [_ladder(select(here, breaking=g, seed=seed), "ood_factor") for seed in seeds]
+            if len({len(ladder) for ladder in ladders}) > 1 or not np.isfinite(np.concatenate(ladders)).all():
+                return Estimate.missing()
+            medians = [median_and_range(step).median for step in np.transpose(ladders)]
+            rises.append(bool((np.diff(medians) > 0.0).all()))
+        return Estimate.of_seeds([float(np.mean(rises))] if rises else [])
+
+    return read
+
+
+def _left_floor(rows: Sequence[SoftRow]) -> float:
+    """The least soft residual over the VN's largest, in the unbroken world."""
+    return residual_over(select(rows, breaking=0.0), "soft")
+
+
+def statements(scope: Scope) -> list[Statement[SoftRow]]:
+    """What softness buys in fit and costs in generalisation and exactness."""
+    lines: list[Statement[SoftRow]] = []
+    for dim in scope.dims:
+        fit, rise = of_each_seed(dim, _fit), of_each_seed(dim, _rise)
+        floor = of_each_seed(dim, _left_floor)
+        broken, every, unbroken = (f"{where}, {dim}D" for where in ("strongest break", "all worlds", "unbroken world"))
+        lines += [
+            Statement(broken, "seen relMSE, best soft / hard", "below 1", fit, below(1.0)),
+            Statement(every, "OOD / seen, softest / hard, least world", "above 1", rise, at_least(NOT_FLAT)),
+            Statement(unbroken, "least soft residual over the VN's", "1e5", floor, at_least(APART)),
+            Statement(every, "share in which median OOD / seen rises at every step", "1", _rising(dim), at_least(1.0)),
+        ]
+    return lines
+
+
+_SHOWN = {
+    **{name: QUANTITIES[name] for name in ("seen_relmse", "ood_factor", "relative_residual", "float32_rounding")},
+    "free_fraction": "free fraction |f_free|² / |f|²",
+}
+
+
+def tables(data: StudyRows[SoftRow]) -> list[Table]:
+    """For each dimension and quantity a grid: networks from hard to free, worlds from symmetric to broken."""
+    return grid_tables(data, _SHOWN, down="network", across="world")
+
+
+def figure(data: StudyRows[SoftRow], folder: Path) -> Path:
+    """Seen error, OOD/seen and residual from hard to free, a line a world."""
+    quantities = {name: _SHOWN[name] for name in ("seen_relmse", "ood_factor", "relative_residual")}
+    return draw_panels(
+        frame_of(data.rows, ("dim", "world", "network", *_SHOWN)),
+        quantities,
+        x="network",
+        line="world",
+        x_label="softness",
+        folder=folder,
+        name="ablate_soft",
     )
-    return f"It trades exactness for fit: {'; '.join(parts)}; {grows}; {above_rounding(rows)}."
 
 
-def _rises(steps: Sequence[float]) -> bool:
-    return all(after > before for before, after in pairwise(steps))
-
-
-KIND = Kind(
+KIND = AblationKind(
     name="soft",
     question="Is a soft symmetry enough?",
     worlds=("field",),
+    row=SoftRow,
     settings=settings,
     cells=cells,
-    compute=field_cell,
-    answer=answer,
-    work=field_work,
+    compute=compute,
+    statements=statements,
+    tables=tables,
+    figure=figure,
+    work=work,
 )

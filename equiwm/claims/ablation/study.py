@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from equiwm.claims.ablation.kind import DIMENSIONS, Kind, Scope
+from equiwm.claims.ablation.kind import AblationKind, Scope
 from equiwm.claims.ablation.rows import write_rows
+from equiwm.claims.statement import answer
+from equiwm.claims.study import StudyProgress, compute_cells, errors_of, open_study
 from equiwm.errors import ConfigError, nearest
-from equiwm.grid import CellResult, run_grid
-from equiwm.results.ablation import AblationResult
+from equiwm.grid import CellResult
+from equiwm.results.ablation import AblationResult, AblationRow, read_rows
+from equiwm.results.statement import DecidedStatement
 from equiwm.runs import Run
 
 SEEDS, QUICK_SEEDS = 5, 2
 
-GridProgress = Callable[[int, int, float], None]
-"""Called with cells done, cells, and the share of all work that is done."""
 
-
-def resolve_scope(kind: Kind, *, world: str | None, dim: int | None, seeds: int | None, quick: bool) -> Scope:
+def resolve_scope(
+    kind: AblationKind[Any],
+    *,
+    world: str | None,
+    dim: int | None,
+    seeds: int | None,
+    quick: bool,
+    preset: str | None = None,
+) -> Scope:
     """What is asked for, defaults filled in.
 
     Args:
@@ -29,53 +36,92 @@ def resolve_scope(kind: Kind, *, world: str | None, dim: int | None, seeds: int 
         dim: 2 or 3; None is every one that the world has.
         seeds: how many; None is 5, or 2 of the quick version.
         quick: the small version.
+        preset: name or path of a preset that is compared with its baseline, in place of the kind's own arms.
 
     Raises:
         ConfigError: a world that the kind cannot run on, a dimension that the world does not have, or no seeds.
     """
+    count = (QUICK_SEEDS if quick else SEEDS) if seeds is None else seeds
+    if count < 1:
+        raise ConfigError(f"--seeds: got {count}, expected how many seeds, at least 1.")
+    if preset is not None:
+        return _scope_of_preset(kind, preset, world, dim, tuple(range(count)), quick)
     known = {str(name): name for name in kind.worlds}
     chosen = kind.worlds[0] if world is None else known.get(world)
     if chosen is None:
         expected = f"the only world it runs on is {kind.worlds[0]}." if len(known) == 1 else nearest(str(world), known)
         raise ConfigError(f"--world: `ablate {kind.name}` cannot run on '{world}'; {expected}")
-    dims = DIMENSIONS[chosen] if dim is None else (dim,)
-    if not set(dims) <= set(DIMENSIONS[chosen]):
-        has = " and ".join(map(str, DIMENSIONS[chosen]))
+    if chosen not in kind.dimensions:
+        raise ConfigError(f"ablation '{kind.name}': its field dimensions lacks the world '{chosen}'.")
+    dims = kind.dimensions[chosen] if dim is None else (dim,)
+    if not set(dims) <= set(kind.dimensions[chosen]):
+        has = " and ".join(map(str, kind.dimensions[chosen]))
         raise ConfigError(f"--dim: got {dim}, expected {has}: the world {chosen} has no other dimension.")
-    count = (QUICK_SEEDS if quick else SEEDS) if seeds is None else seeds
-    if count < 1:
-        raise ConfigError(f"--seeds: got {count}, expected how many seeds, at least 1.")
     return Scope(dims=dims, seeds=tuple(range(count)), quick=quick, world=chosen)
 
 
-def study_name(kind: Kind, scope: Scope) -> str:
+def _scope_of_preset(
+    kind: AblationKind[Any], preset: str, world: str | None, dim: int | None, seeds: tuple[int, ...], quick: bool
+) -> Scope:
+    if not kind.any_preset:
+        raise ConfigError(f"--preset: `ablate {kind.name}` has arms of its own; expected no preset.")
+    if world is not None or dim is not None:
+        raise ConfigError("give --preset alone: it says its world and dimension itself, without --world and --dim.")
+    from equiwm.config import load
+    from equiwm.worlds.factory import build_world
+
+    config = load(preset)
+    return Scope((build_world(config.world).dimension,), seeds, quick, config.world.name, preset)
+
+
+def study_name(kind: AblationKind[Any], scope: Scope) -> str:
     """`ablate-KIND`, with the world, the dimension and the size where they are not the default."""
     parts = ["ablate", kind.name]
+    if scope.preset is not None:
+        return "-".join([*parts, Path(scope.preset).stem, *["quick"] * scope.quick])
     parts += [scope.world] * (scope.world != kind.worlds[0])
-    parts += [f"{scope.dims[0]}d"] * (scope.dims != DIMENSIONS[scope.world])
+    parts += [f"{scope.dims[0]}d"] * (scope.dims != kind.dimensions[scope.world])
     return "-".join([*parts, *["quick"] * scope.quick])
 
 
+def decided(
+    kind: AblationKind[Any], scope: Scope, rows: Sequence[AblationRow], *, whole: bool
+) -> list[DecidedStatement]:
+    """What the kind states, beside what its rows say.
+
+    Args:
+        kind: the stress test.
+        scope: what was asked for.
+        rows: of the kind.
+        whole: whether no cell failed; else every statement is open.
+    """
+    seeds = len({row.seed for row in rows})
+    return [each.decide(rows, seeds=seeds, whole=whole) for each in kind.statements(scope)]
+
+
 def ablation_study(
-    kind: Kind,
+    kind: AblationKind[Any],
     scope: Scope,
     folder: Path,
     *,
     name: str | None = None,
+    called: str | None = None,
     jobs: int | None = 1,
     resume: bool = False,
     command: Sequence[str] = (),
-    progress: GridProgress | None = None,
+    progress: StudyProgress | None = None,
 ) -> tuple[Run, AblationResult]:
-    """Compute an ablation, or what is missing of it, in the study directory `folder`/`name`.
+    """Compute a grid in the study directory `folder`/`name`, with `config.yaml` and `rows.csv`.
 
-    Every finished cell is on disk at once, under `cells/`; `rows.csv` is written at the end.
+    Metrics are the caller's to write, as everywhere. Seeds in a grid are those of the training: its data, weights and
+    order.
 
     Args:
         kind: the stress test.
         scope: what is asked for.
         folder: the folder that holds runs.
         name: the study's name; None is `study_name`.
+        called: what the kind was called by, and is to be found by when the study is shown; None is its name.
         jobs: processes; None takes the backend of a surrounding `joblib.parallel_config`.
         resume: go on with a study that is there.
         command: the command line, for config.yaml.
@@ -86,56 +132,54 @@ def ablation_study(
 
     Raises:
         RunError: the study exists and `resume` is not set, or it is another one; or it cannot be written.
+        ResultError: a cell's row lacks a column of the kind.
     """
+    called = called or kind.name
     config = {
         "study": {
             "claim": "ablation",
-            "kind": kind.name,
+            "kind": called,
             "world": scope.world,
             "dims": list(scope.dims),
             "seeds": list(scope.seeds),
             "quick": scope.quick,
+            **({} if scope.preset is None else {"preset": scope.preset}),
             "settings": kind.settings(scope),
         }
     }
-    called = study_name(kind, scope) if name is None else name
-    study = Run(Path(folder) / called)
-    if resume and study.state != "absent":
-        study = Run.open(study.path, needs_checkpoint=False)
-        study.require_same(config, scope.seeds[0])
-    else:
-        study = Run.create(folder, called, config, seed=scope.seeds[0], kind="study", command=command)
-    cells = kind.cells(scope)
-    work = {cell.key: kind.work(cell.params) for cell in cells}
-    whole, keys_done = math.fsum(work.values()), []
-
-    def finished(done: int, total: int, cell: CellResult | None) -> None:
-        keys_done.extend([cell.cell.key] if cell else [])
-        if progress:
-            progress(done, total, math.fsum(work[key] for key in keys_done) / whole)
-
-    # The longest first: else the last one is computed alone while the other processes have nothing left to do.
-    order = sorted(cells, key=lambda cell: -work[cell.key])
-    results = run_grid(kind.compute, order, study.path / "cells", jobs=jobs, resume=resume, progress=finished)
-    by_key = {result.cell.key: result for result in results}
-    return study, _result(kind, scope, [by_key[cell.key] for cell in cells], study)
+    place = study_name(kind, scope) if name is None else name
+    study = open_study(folder, place, config, seed=scope.seeds[0], resume=resume, command=command)
+    results = compute_cells(
+        kind.compute,
+        kind.cells(scope),
+        study.path / "cells",
+        lambda cell: kind.work(cell.params),
+        jobs=jobs,
+        resume=resume,
+        progress=progress,
+    )
+    return study, _result(kind, scope, called, results, study)
 
 
-def _result(kind: Kind, scope: Scope, results: Sequence[CellResult], study: Run) -> AblationResult:
-    rows: list[dict[str, Any]] = [row for result in results if result.result for row in result.result["rows"]]
-    errors = [f"{result.cell.key}: {result.error.type}: {result.error.message}" for result in results if result.error]
-    diverged = [
-        f"{result.cell.key}: {line}" for result in results if result.result for line in result.result.get("failed", [])
-    ]
-    write_rows(study.path / "rows.csv", rows)
+def _result(
+    kind: AblationKind[Any], scope: Scope, called: str, results: Sequence[CellResult], study: Run
+) -> AblationResult:
+    computed = [(result.cell.key, result.result) for result in results if result.result]
+    rows = read_rows(kind.row, [row for _, found in computed for row in found["rows"]], f"{study.path}: ")
+    errors = errors_of(results)
+    diverged = [f"{key}: {line}" for key, found in computed for line in found.get("failed", [])]
+    flat = [row.as_dict() for row in rows]
+    write_rows(study.path / "rows.csv", flat)
+    statements = decided(kind, scope, rows, whole=not errors)
     return AblationResult(
-        kind=kind.name,
+        kind=called,
         world=scope.world,
         question=kind.question,
-        answer=f"open: {len(errors)} of {len(results)} cells failed." if errors else kind.answer(rows),
+        answer=f"open: {len(errors)} of {len(results)} cells failed." if errors else answer(statements),
         dims=list(scope.dims),
         seeds=list(scope.seeds),
         quick=scope.quick,
-        rows=rows,
+        rows=flat,
         failed=errors + diverged,
+        statements=statements,
     )

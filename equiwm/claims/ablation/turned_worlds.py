@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from equiwm.claims.ablation.kind import Scope
-from equiwm.claims.ablation.world_models import ARMS, Arm, arm_config, model_columns, sized, train_model
-from equiwm.config import Config, parse
-from equiwm.grid import Cell
+from equiwm.claims.ablation.world_models import model_columns, train_model
+from equiwm.config import Config
 from equiwm.symmetry.coverage import Arc
 from equiwm.symmetry.groups import SO2, SO3
 from equiwm.worlds.factory import build_world
@@ -19,48 +16,6 @@ from equiwm.worlds.world import Orientations, Transitions, World
 _TURNS = 0x7092
 """Stream of the turns, apart from those of data and weights."""
 _WEDGE_DEG = 90.0
-
-
-def world_settings(scope: Scope) -> dict[str, Any]:
-    """Coverage of the augmentation, and the training: the presets' own but for data and updates.
-
-    An arc of the plane, of which the wedge of the data itself is [0, 90); the radius of a ball in space.
-    """
-    coverage = {2: [180, 360], 3: [90, 180]} if scope.quick else {2: [135, 180, 270, 360], 3: [90, 135, 180]}
-    return {
-        "coverage": {str(dim): coverage[dim] for dim in scope.dims},
-        "transitions": 256 if scope.quick else 1000,
-        "copies": 4 if scope.quick else 8,
-        "updates": 120 if scope.quick else 1200,
-        "test": 500 if scope.quick else 1000,
-    }
-
-
-def world_cells(scope: Scope) -> list[Cell]:
-    """The preset and its baseline on the wedge alone, then the baseline at each coverage; a cell a seed."""
-    given = world_settings(scope)
-    found = []
-    for dim in scope.dims:
-        trainings: list[tuple[Arm, int | None]] = [(arm, None) for arm in ARMS]
-        trainings += [("mlp", degrees) for degrees in given["coverage"][str(dim)]]
-        for arm, degrees in trainings:
-            copies = given["copies"] if degrees else 1
-            config = sized(
-                arm_config(scope.world, dim, arm), given["transitions"] * copies, updates=given["updates"]
-            ).as_dict()
-            cell = f"coverage={degrees or 'none'}"
-            params = {
-                "world": scope.world,
-                "arm": arm,
-                "cell": cell,
-                "dim": dim,
-                "coverage": degrees,
-                "copies": copies,
-                "config": config,
-                "test": given["test"],
-            }
-            found += [Cell(f"dim={dim},{arm},{cell},seed={seed}", {**params, "seed": seed}) for seed in scope.seeds]
-    return found
 
 
 def turned(data: Transitions, world: World, coverage: float, copies: int, seed: int) -> Transitions:
@@ -92,26 +47,26 @@ def _tested_on(config: Config, coverage: float | None) -> World:
     return world
 
 
-def world_cell(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Train one world model of a preset, on turned transitions where a coverage is given, and measure it.
+def turned_columns(config: Config, coverage: float | None, *, seed: int, copies: int, test: int) -> dict[str, Any]:
+    """Train one world model of a preset, on turned transitions where a coverage is given; the columns of its row.
 
     OOD is the complement of the coverage in the plane, other turns over the whole circle where that is empty, and the
     whole group in space, where `seen` stays the wedge about z.
+
+    Args:
+        config: the model's configuration, on as many transitions as there are with the copies.
+        coverage: degrees that the transitions are turned over; None leaves them as they are.
+        seed: of data, turns, weights and order.
+        copies: how often each transition is turned.
+        test: held-out transitions.
+
+    Raises:
+        TrainingError: the training diverged or collapsed.
     """
-    config, coverage, seed = parse(params["config"]), params["coverage"], params["seed"]
     world = build_world(config.world)
-    data = world.transitions(config.training.transitions // params["copies"], seed=seed)
+    data = world.transitions(config.training.transitions // copies, seed=seed)
     if coverage is not None:
-        data = turned(data, world, coverage, params["copies"], seed)
+        data = turned(data, world, coverage, copies, seed)
     model = train_model(config, data, seed=seed)
     unseen: Orientations = "all" if coverage is not None and coverage >= 360 else "unseen"
-    row = {
-        "arm": params["arm"],
-        "cell": params["cell"],
-        "dim": params["dim"],
-        "seed": seed,
-        **model_columns(model, _tested_on(config, coverage), data, unseen=unseen, transitions=params["test"]),
-        "coverage": coverage,
-        "updates": config.training.updates,
-    }
-    return {"rows": [row]}
+    return model_columns(model, _tested_on(config, coverage), data, unseen=unseen, transitions=test)

@@ -1,68 +1,71 @@
-"""What a reproduction costs, in CPU seconds: constants of one machine, so that a run can say it before it starts.
+"""What cells cost, from cells like them that were computed before: CPU seconds as their grids have kept them.
 
-Measured on one of two shared cores of an AMD EPYC, torch 2.13.0, one thread.
+A cell is like another that has the same key, seeds apart, in a study of the same size. What was never computed has no
+estimate.
 """
 
 from __future__ import annotations
 
-from equiwm.claims.ablation.kind import Kind
-from equiwm.claims.reproduce.statement import Measurement, Training
-from equiwm.grid import Cell
+import re
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 
-START = 3.0
-"""A process imports torch."""
+from equiwm.errors import RunError
+from equiwm.grid import Cell, stored_seconds
+from equiwm.runs import STUDY_RUNS, Run
 
-MS_PER_UPDATE = {
-    "vn-2d": 15.7,
-    "vn-2d-paper": 7.5,
-    "mlp-2d": 15.5,
-    "vn-2d-forward": 5.5,
-    "mlp-2d-forward": 3.8,
-    "vn-3d": 5.6,
-    "vn-3d-paper": 5.0,
-    "mlp-3d": 11.7,
-    "vn-3d-goal": 7.6,
-    "mlp-3d-goal": 11.5,
-    "vn-field-2d": 2.8,
-    "mlp-field-2d": 3.6,
-    "vn-field-3d": 3.4,
-    "mlp-field-3d": 3.4,
-}
-OPTIMIZERS = 5
-"""Trainings of `--optimizers all`."""
-
-ELEMENTS = 64
-VERIFY, SWEEP, ROLLOUT = 1.0, 0.9, 1.5
-"""Seconds of a measurement in float32: 64 elements, 64 bins of 1,000 transitions, 5 horizons of 256 sequences."""
-DOUBLE = 2.2
-"""Times as long in float64."""
-EPISODE = {2: 0.4, 3: 0.2}
-"""Seconds of an episode of closed loop."""
-
-WORK = {"augmentation": 1.0e-3, "scale": 1.35e-3, "soft": 1.5e-3}
-"""Seconds of a unit of `Kind.work`."""
+_SEED = re.compile(r"seed=\d+")
+_HASH = re.compile(r"-[0-9a-f]{16}$")
 
 
-def training_seconds(training: Training) -> float:
-    """One run."""
-    return 1.0 + 1e-3 * MS_PER_UPDATE[training.preset] * training.config.training.updates
+@dataclass(frozen=True)
+class CellCosts:
+    """Measured CPU seconds by what a cell is called.
+
+    Attributes:
+        seconds: name of a cell without its seed -> one number a cell that was measured.
+    """
+
+    seconds: Mapping[str, list[float]] = field(default_factory=dict)
+
+    def of(self, cell: Cell) -> float | None:
+        """Median of the cells that differ from this one in the seed alone; None where there is none."""
+        known = self.seconds.get(_called(cell.id))
+        return statistics.median(known) if known else None
 
 
-def measurement_seconds(measurement: Measurement) -> float:
-    """One run's measurement, its own trainings included."""
-    options = dict(measurement.options)
-    verify = VERIFY * options.get("samples", ELEMENTS) / ELEMENTS
-    if "optimizers" in options:
-        count = OPTIMIZERS if options["optimizers"] == "all" else 1
-        return count * (training_seconds(measurement.training) + verify * (1.0 + DOUBLE))
-    precision = DOUBLE if options["dtype"] == "float64" else 1.0
-    if measurement.command == "closed-loop":
-        dim = 2 if measurement.training.config.world.name == "pusht" else 3
-        return float(options["tasks"]) * 5 * EPISODE[dim]
-    of_one = {"verify-equivariance": verify, "sweep-group": SWEEP, "rollout": ROLLOUT}
-    return precision * of_one[measurement.command]
+def _called(cell_id: str) -> str:
+    return _SEED.sub("seed=*", _HASH.sub("", cell_id))
 
 
-def ablation_seconds(kind: Kind, cell: Cell) -> float:
-    """One cell of an ablation."""
-    return WORK.get(kind.name, 1.0) * kind.work(cell.params)
+def measured_costs(studies: Iterable[Path], *, quick: bool) -> CellCosts:
+    """What the cells of reproductions have cost.
+
+    Args:
+        studies: directories of reproductions; what is missing, damaged or of the other size is passed over.
+        quick: whether the smoke test is asked about, whose cells have the same names and are smaller.
+    """
+    found: dict[str, list[float]] = defaultdict(list)
+    for path in studies:
+        try:
+            study = Run.open(path, needs_checkpoint=False).data.get("study", {})
+        except RunError:
+            continue
+        if study.get("claim") != "reproduction" or study.get("quick") is not quick:
+            continue
+        stores = [
+            *sorted(path.glob("cells/*/*/seconds.json")),
+            *sorted(path.glob(f"{STUDY_RUNS}/*/cells/seconds.json")),
+        ]
+        for store in stores:
+            for cell, seconds in stored_seconds(store.parent).items():
+                found[_called(cell)].append(seconds)
+    return CellCosts(dict(found))
+
+
+def reference_study() -> Path:
+    """The reference runs of the checkout that this package is in, whether they are there or not."""
+    return Path(__file__).resolve().parents[3] / "runs" / "reference"

@@ -1,41 +1,61 @@
-"""What a reproduction has to compute, claim by claim, before anything is: cells and what they are estimated to cost."""
+"""What a reproduction has to compute, claim by claim, before anything is: cells and what cells like them have cost."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from equiwm.claims.ablation.kind import Kind, Scope
+from equiwm.claims.ablation.kind import AblationKind, Scope
 from equiwm.claims.ablation.registry import load_kind
 from equiwm.claims.ablation.study import resolve_scope
-from equiwm.claims.reproduce import costs
-from equiwm.claims.reproduce.statement import Ablation, Claim, Measurement, Size, Statement, Training
+from equiwm.claims.reproduce.costs import CellCosts
+from equiwm.claims.reproduce.sources import Ablation, Measurement, PaperClaim, Size, SourcedStatement, Training
 from equiwm.grid import Cell
 from equiwm.runs import run_name
 
 
 @dataclass(frozen=True)
-class Work:
-    """Independent cells and what each is estimated to cost, CPU seconds."""
+class Batch:
+    """Independent cells, and what each is estimated to cost.
 
-    cells: list[Cell]
-    seconds: list[float]
+    Attributes:
+        cells: in canonical order.
+        seconds: CPU seconds of each; None where no cell like it was ever measured.
+    """
 
-    def wall(self, jobs: int) -> float:
-        """Seconds on so many cores that have nothing else to do."""
-        return max(sum(self.seconds) / jobs, *self.seconds) + costs.START if self.cells else 0.0
+    cells: list[Cell] = field(default_factory=list)
+    seconds: list[float | None] = field(default_factory=list)
 
     @property
-    def longest_first(self) -> list[Cell]:
-        """Else the last cell is computed alone while the other processes have nothing left to do."""
-        order = sorted(range(len(self.cells)), key=lambda index: -self.seconds[index])
-        return [self.cells[index] for index in order]
+    def known(self) -> list[float]:
+        """The estimates that there are."""
+        return [each for each in self.seconds if each is not None]
+
+    def weight(self, cell: Cell) -> float:
+        """How long a cell takes relative to the others: one that is not known, as long as the mean of the known."""
+        seconds = dict(zip((each.key for each in self.cells), self.seconds, strict=True))[cell.key]
+        return self._mean if seconds is None else seconds
+
+    @property
+    def work(self) -> float:
+        """All weights."""
+        return sum(self._mean if each is None else each for each in self.seconds)
+
+    @property
+    def _mean(self) -> float:
+        return sum(self.known) / len(self.known) if self.known else 1.0
+
+    def wall(self, jobs: int) -> float | None:
+        """Seconds on so many cores that have nothing else to do; None where a cell is not known."""
+        if len(self.known) < len(self.cells):
+            return None
+        return max(sum(self.known) / jobs, *self.known) if self.cells else 0.0
 
 
 @dataclass(frozen=True)
-class Part:
+class ClaimWork:
     """A claim, and what it needs that no claim before it has.
 
     Attributes:
@@ -48,32 +68,38 @@ class Part:
         kind: of its ablation, with the scope; None if it has none.
     """
 
-    claim: Claim
-    statements: list[Statement]
+    claim: PaperClaim
+    statements: list[SourcedStatement[Any]]
     measurements: list[Measurement]
-    train: Work
-    measure: Work
-    ablate: Work
-    kind: tuple[Kind, Scope] | None
+    train: Batch
+    measure: Batch
+    ablate: Batch
+    kind: tuple[AblationKind[Any], Scope] | None
 
     @property
-    def works(self) -> tuple[Work, Work, Work]:
+    def batches(self) -> tuple[Batch, Batch, Batch]:
         """In the order in which they are done, each after the one before."""
         return self.train, self.measure, self.ablate
 
     @property
     def cells(self) -> int:
         """Number of cells."""
-        return sum(len(work.cells) for work in self.works)
+        return sum(len(batch.cells) for batch in self.batches)
 
     @property
-    def seconds(self) -> float:
-        """Estimated CPU seconds."""
-        return sum(sum(work.seconds) for work in self.works)
+    def unknown(self) -> int:
+        """Number of cells whose cost is not known."""
+        return sum(len(batch.cells) - len(batch.known) for batch in self.batches)
 
-    def wall(self, jobs: int) -> float:
+    @property
+    def seconds(self) -> float | None:
+        """Estimated CPU seconds; None where a cell is not known."""
+        return None if self.unknown else sum(sum(batch.known) for batch in self.batches)
+
+    def wall(self, jobs: int) -> float | None:
         """Estimated seconds on so many cores; -1 is every one."""
-        return sum(work.wall((os.cpu_count() or 1) if jobs == -1 else jobs) for work in self.works)
+        walls = [batch.wall((os.cpu_count() or 1) if jobs == -1 else jobs) for batch in self.batches]
+        return None if None in walls else sum(each for each in walls if each is not None)
 
 
 def train_cell_of(training: Training, seed: int) -> Cell:
@@ -95,17 +121,28 @@ def measure_cell_of(measurement: Measurement, seed: int) -> Cell:
     return Cell(f"{preset},seed={seed}: {measurement.key}", params)
 
 
-def plan(claims: Sequence[Claim], size: Size, kinds: Callable[[str], Kind] = load_kind) -> list[Part]:
+def plan(
+    claims: Sequence[PaperClaim],
+    size: Size,
+    kinds: Callable[[str], AblationKind[Any]] = load_kind,
+    costs: CellCosts | None = None,
+) -> list[ClaimWork]:
     """What each claim needs, in order; what several need belongs to the first.
 
     Args:
         claims: the claims.
         size: how large.
         kinds: gives an ablation by its name.
+        costs: what cells have cost; None knows nothing.
     """
+    known = costs or CellCosts()
+
+    def batch(cells: list[Cell]) -> Batch:
+        return Batch(cells, [known.of(cell) for cell in cells])
+
     trained: set[Training] = set()
     measured: set[Measurement] = set()
-    parts = []
+    work = []
     for claim in claims:
         statements = claim.statements(size)
         sources = list(dict.fromkeys(line.source for line in statements))
@@ -114,35 +151,27 @@ def plan(claims: Sequence[Claim], size: Size, kinds: Callable[[str], Kind] = loa
         measured.update(measurements)
         trained.update(trainings)
         seeds = range(size.seeds)
-        train = Work(
-            [train_cell_of(each, seed) for each in trainings for seed in seeds],
-            [costs.training_seconds(each) for each in trainings for _ in seeds],
-        )
-        measure = Work(
-            [measure_cell_of(each, seed) for each in measurements for seed in seeds],
-            [costs.measurement_seconds(each) for each in measurements for _ in seeds],
-        )
-        ablate, kind = Work([], []), None
+        train = batch([train_cell_of(each, seed) for each in trainings for seed in seeds])
+        measure = batch([measure_cell_of(each, seed) for each in measurements for seed in seeds])
+        ablate, kind = Batch(), None
         for source in sources:
             if isinstance(source, Ablation):
                 chosen = kinds(source.kind)
                 scope = resolve_scope(chosen, world=None, dim=None, seeds=size.seeds, quick=size.quick)
-                cells = chosen.cells(scope)
-                ablate = Work(cells, [costs.ablation_seconds(chosen, cell) for cell in cells])
-                kind = chosen, scope
-        parts.append(Part(claim, statements, measurements, train, measure, ablate, kind))
-    return parts
+                ablate, kind = batch(chosen.cells(scope)), (chosen, scope)
+        work.append(ClaimWork(claim, statements, measurements, train, measure, ablate, kind))
+    return work
 
 
-def study_config(parts: Sequence[Part], size: Size) -> dict[str, Any]:
+def study_config(work: Sequence[ClaimWork], size: Size) -> dict[str, Any]:
     """What the study depends on, as its config.yaml holds it."""
     trainings = {
-        line.source.training for part in parts for line in part.statements if isinstance(line.source, Measurement)
+        line.source.training for each in work for line in each.statements if isinstance(line.source, Measurement)
     }
     return {
         "study": {
             "claim": "reproduction",
-            "claims": [part.claim.name for part in parts],
+            "claims": [each.claim.name for each in work],
             "seeds": list(range(size.seeds)),
             "quick": size.quick,
             "settings": {each.preset: list(each.settings) for each in sorted(trainings, key=lambda each: each.preset)},

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from equiwm.claims.reproduce import ablations, loops, orbit, residual, rollouts
-from equiwm.claims.reproduce.statement import Claim, Size
+from equiwm.claims.reproduce import ablations, closed_loops, residuals, rollouts, sweeps
+from equiwm.claims.reproduce.sources import PaperClaim, Size
 from equiwm.errors import ConfigError, nearest
+from equiwm.locate import is_foreign, locate
 
 CLAIMS = {
     claim.name: claim
     for claim in (
-        residual.CLAIM,
-        orbit.CLAIM,
-        loops.CLAIM,
+        residuals.CLAIM,
+        sweeps.CLAIM,
+        closed_loops.CLAIM,
         rollouts.CLAIM,
         ablations.AUGMENTATION,
         ablations.SCALE,
@@ -38,18 +39,25 @@ _QUICK_OPTIONS = {
 }
 
 
-def parse_claims(names: Sequence[str]) -> list[Claim]:
+def parse_claims(names: Sequence[str]) -> list[PaperClaim]:
     """The claims of those names, in the paper's order, each once; no names are all of them.
 
+    After them come claims from outside this package, `module:name`, each a `PaperClaim`.
+
     Raises:
-        ConfigError: an unknown name, with the nearest ones.
+        ConfigError: an unknown name, with the nearest ones; or something from outside that is no claim.
     """
     known = {name.lower(): name for name in CLAIMS}
-    for name in names:
+    own = [name for name in names if not is_foreign(name)]
+    for name in own:
         if name.lower() not in known:
             raise ConfigError(f"unknown claim '{name}': {nearest(name, CLAIMS)}")
-    asked = {known[name.lower()] for name in names}
-    return [claim for name, claim in CLAIMS.items() if not names or name in asked]
+    asked = {known[name.lower()] for name in own}
+    foreign = {name: locate("claim", name) for name in names if is_foreign(name)}
+    for name, claim in foreign.items():
+        if not isinstance(claim, PaperClaim):
+            raise ConfigError(f"claim '{name}': got {type(claim).__name__}, expected a PaperClaim.")
+    return [*(claim for name, claim in CLAIMS.items() if not names or name in asked), *foreign.values()]
 
 
 def resolve_size(seeds: int | None, *, quick: bool) -> Size:

@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from equiwm.claims.ablation.study import GridProgress, ablation_study, study_name
+from equiwm.claims.ablation.registry import load_kind
+from equiwm.claims.ablation.study import ablation_study, study_name
+from equiwm.claims.registry import find
 from equiwm.claims.reproduce.cells import measure_cell, train_cell
-from equiwm.claims.reproduce.plan import Part, measure_cell_of, study_config
-from equiwm.claims.reproduce.statement import Ablation, Entry, Figure, Measurement, Size, Source, Statement
-from equiwm.grid import CellFunction, CellResult, run_grid, stored_results
-from equiwm.results.ablation import AblationResult
+from equiwm.claims.reproduce.plan import Batch, ClaimWork, measure_cell_of, study_config
+from equiwm.claims.reproduce.sources import Ablation, Measurement, Size, Source, SourcedStatement
+from equiwm.claims.residual.result import OptimizerStudy
+from equiwm.claims.study import StudyProgress, compute_cells, errors_of, open_study
+from equiwm.grid import CellFunction, CellResult, stored_results
+from equiwm.results.ablation import AblationResult, read_rows
+from equiwm.results.door import read
 from equiwm.results.reproduction import ClaimCost, ReproducedRow, ReproductionResult
+from equiwm.results.result import Result
 from equiwm.runs import STUDY_RUNS, Run, run_name
 
 
 @dataclass(frozen=True)
-class Found:
+class Evidence:
     """What a statement is read from.
 
     Attributes:
-        entries: sections of metrics.json, one a seed, or rows of an ablation.
+        results: of a command, one a seed, or rows of an ablation.
         runs: directories below the study.
         seeds: how many are in them.
         seconds: CPU seconds of all that was needed for it.
         whole: whether nothing is missing.
     """
 
-    entries: list[Entry]
+    results: Sequence[Result]
     runs: list[str]
     seeds: int
     seconds: float
@@ -37,7 +43,7 @@ class Found:
 
 
 @dataclass
-class Findings:
+class Computed:
     """What has been computed so far.
 
     Attributes:
@@ -52,63 +58,72 @@ class Findings:
     measured: dict[str, CellResult] = field(default_factory=dict)
     ablated: dict[str, tuple[AblationResult, str, float]] = field(default_factory=dict)
 
-    def of(self, source: Source) -> Found:
+    def of(self, source: Source) -> Evidence:
         """What a source came to."""
         if isinstance(source, Ablation):
             result, name, seconds = self.ablated[source.kind]
-            seeds = len({row["seed"] for row in result.rows})
-            return Found(list(result.rows), [f"{STUDY_RUNS}/{name}"], seeds, seconds, not result.failed)
+            rows = read_rows(load_kind(source.kind).row, result.rows, f"{name}: ")
+            seeds = len({row.seed for row in rows})
+            return Evidence(rows, [f"{STUDY_RUNS}/{name}"], seeds, seconds, not result.failed)
         cells = [self.measured[measure_cell_of(source, seed).key] for seed in range(self.seeds)]
         names = [run_name(source.training.preset, seed) for seed in range(self.seeds)]
-        entries = [cell.result["result"] for cell in cells if cell.result]
+        results = [_typed(cell.result, source) for cell in cells if cell.result]
         seconds = sum(cell.seconds + self.trained[name].seconds for cell, name in zip(cells, names, strict=True))
         suffix = "-optimizers" if "optimizers" in dict(source.options) else ""
         runs = [f"{STUDY_RUNS}/{name}{suffix}" for name in names]
-        return Found(entries, runs, len(entries), seconds, len(entries) == self.seeds)
+        return Evidence(results, runs, len(results), seconds, len(results) == self.seeds)
+
+
+def _typed(found: Mapping[str, Any], source: Measurement) -> Result:
+    """What a cell has measured, as the result of its command."""
+    kind = OptimizerStudy if "optimizers" in dict(source.options) else find(found["section"]).result_type
+    return read(kind, found["result"], source.key)
 
 
 class _Counter:
-    """How far all grids are: cells and estimated seconds done of each, what was there at the start included."""
+    """How far all grids are: cells and work done of each, what was there at the start included."""
 
-    def __init__(self, parts: Sequence[Part], study: Run, progress: GridProgress | None) -> None:
-        self.cells = sum(part.cells for part in parts)
-        self.seconds = sum(part.seconds for part in parts)
+    def __init__(self, work: Sequence[ClaimWork], study: Run, progress: StudyProgress | None) -> None:
+        self.cells = sum(each.cells for each in work)
+        self.work = sum(batch.work for each in work for batch in each.batches)
         self.progress = progress
         self.done: dict[Path, tuple[int, float]] = {}
-        for part in parts:
-            for store, work in zip(_stores(study, part), part.works, strict=True):
-                found = stored_results(work.cells, store)
-                self.done[store] = len(found), sum(work.seconds[index] for index in found)
+        self.before: dict[Path, float] = {}
+        for each in work:
+            for store, batch in zip(_stores(study, each), each.batches, strict=True):
+                found = stored_results(batch.cells, store)
+                self.before[store] = sum(batch.weight(batch.cells[index]) for index in found)
+                self.done[store] = len(found), self.before[store]
         self.report()
 
     def report(self) -> None:
         """Say it."""
         if self.progress:
-            cells, seconds = zip(*self.done.values(), strict=True)
-            self.progress(sum(cells), self.cells, sum(seconds) / self.seconds)
+            cells, work = zip(*self.done.values(), strict=True)
+            self.progress(sum(cells), self.cells, sum(work) / self.work if self.work else 1.0)
 
-    def set(self, store: Path, done: int, seconds: float) -> None:
-        """So much of a grid is done."""
-        self.done[store] = done, seconds
-        self.report()
+    def of(self, store: Path, batch: Batch) -> StudyProgress:
+        """The progress of one grid, which counts what is done in this process."""
 
-    def add(self, store: Path, done: int, seconds: float) -> None:
-        """A cell of so many seconds is done, the `done`-th of a grid."""
-        self.set(store, done, self.done[store][1] + seconds)
+        def count(done: int, total: int, share: float) -> None:
+            self.done[store] = done, min(self.before[store] + share * batch.work, batch.work)
+            self.report()
+
+        return count
 
 
-def _stores(study: Run, part: Part) -> tuple[Path, Path, Path]:
+def _stores(study: Run, part: ClaimWork) -> tuple[Path, Path, Path]:
     """The stores of a part's grids: trainings, measurements, ablation."""
     cells = study.path / "cells" / part.claim.name
     return cells / "train", cells / "measure", _ablation_path(study, part) / "cells"
 
 
-def _ablation_path(study: Run, part: Part) -> Path:
+def _ablation_path(study: Run, part: ClaimWork) -> Path:
     return study.path / STUDY_RUNS / (study_name(*part.kind) if part.kind else part.claim.name)
 
 
 def reproduce(
-    parts: Sequence[Part],
+    parts: Sequence[ClaimWork],
     size: Size,
     folder: Path,
     *,
@@ -116,8 +131,8 @@ def reproduce(
     jobs: int = 1,
     resume: bool = False,
     command: Sequence[str] = (),
-    progress: GridProgress | None = None,
-    starting: Callable[[Part], None] | None = None,
+    progress: StudyProgress | None = None,
+    starting: Callable[[ClaimWork], None] | None = None,
     recorded: Callable[[Run], None] | None = None,
 ) -> tuple[Run, ReproductionResult]:
     """Compute what the claims need, or what is missing of it, in the study directory `folder`/`name`.
@@ -144,13 +159,8 @@ def reproduce(
         RunError: the study exists and `resume` is not set, or it is another one; or it cannot be written.
     """
     config = study_config(parts, size)
-    study = Run(Path(folder) / name)
-    if resume and study.state != "absent":
-        study = Run.open(study.path, needs_checkpoint=False)
-        study.require_same(config, 0)
-    else:
-        study = Run.create(folder, name, config, seed=0, kind="study", command=command)
-    counter, findings = _Counter(parts, study, progress), Findings(size.seeds)
+    study = open_study(folder, name, config, seed=0, resume=resume, command=command)
+    counter, computed = _Counter(parts, study, progress), Computed(size.seeds)
     rows: list[ReproducedRow] = []
     claims: list[ClaimCost] = []
     failed: list[str] = []
@@ -159,20 +169,20 @@ def reproduce(
             starting(part)
         trained = _grid(study, part, 0, train_cell, jobs, counter)
         measured = _grid(study, part, 1, measure_cell, jobs, counter)
-        findings.trained |= {cell.cell.params["name"]: cell for cell in trained}
-        findings.measured |= {cell.cell.key: cell for cell in measured}
+        computed.trained |= {cell.cell.params["name"]: cell for cell in trained}
+        computed.measured |= {cell.cell.key: cell for cell in measured}
         # A run that could not be trained is named once, and not again by all that would have measured it.
-        broken = {name for name, cell in findings.trained.items() if cell.error}
-        lines = _errors([*trained, *(cell for cell in measured if cell.cell.params["run"] not in broken)])
-        _record(study, part, findings, recorded)
+        broken = {name for name, cell in computed.trained.items() if cell.error}
+        lines = errors_of([*trained, *(cell for cell in measured if cell.cell.params["run"] not in broken)])
+        _record(study, part, computed, recorded)
         seconds = sum(cell.seconds for cell in (*trained, *measured))
         if part.kind:
             result, spent = _ablation(study, part, jobs, counter, recorded)
-            findings.ablated[part.kind[0].name] = result, _ablation_path(study, part).name, spent
+            computed.ablated[part.kind[0].name] = result, _ablation_path(study, part).name, spent
             lines += result.failed
             seconds += spent
         failed += [f"{part.claim.name}: {line}" for line in lines]
-        rows += [_row(part, statement, findings) for statement in part.statements]
+        rows += [_row(part, statement, computed) for statement in part.statements]
         claims.append(ClaimCost(part.claim.name, part.claim.text, part.cells, part.seconds, seconds))
     return study, ReproductionResult(
         quick=size.quick,
@@ -185,61 +195,60 @@ def reproduce(
     )
 
 
-def _grid(study: Run, part: Part, index: int, function: CellFunction, jobs: int, counter: _Counter) -> list[CellResult]:
-    """Compute a part's trainings or measurements, the longest first."""
-    work, store = part.works[index], _stores(study, part)[index]
-    if not work.cells:
+def _grid(
+    study: Run, part: ClaimWork, index: int, function: CellFunction, jobs: int, counter: _Counter
+) -> list[CellResult]:
+    """Compute a claim's trainings or measurements."""
+    batch, store = part.batches[index], _stores(study, part)[index]
+    if not batch.cells:
         return []
-    seconds = {cell.key: cost for cell, cost in zip(work.cells, work.seconds, strict=True)}
-
-    def finished(done: int, total: int, cell: CellResult | None) -> None:
-        if cell is not None:
-            counter.add(store, done, seconds[cell.cell.key])
-
     # Whether the study may be gone on with has been asked already.
-    results = run_grid(function, work.longest_first, store, jobs=jobs, resume=True, progress=finished, root=study.path)
-    by_key = {result.cell.key: result for result in results}
-    return [by_key[cell.key] for cell in work.cells]
+    return compute_cells(
+        function,
+        batch.cells,
+        store,
+        batch.weight,
+        jobs=jobs,
+        resume=True,
+        progress=counter.of(store, batch),
+        root=study.path,
+    )
 
 
-def _errors(results: Sequence[CellResult]) -> list[str]:
-    return [f"{each.cell.key}: {each.error.type}: {each.error.message}" for each in results if each.error]
-
-
-def _record(study: Run, part: Part, findings: Findings, recorded: Callable[[Run], None] | None) -> None:
+def _record(study: Run, part: ClaimWork, computed: Computed, recorded: Callable[[Run], None] | None) -> None:
     """Write a part's measurements into the runs, each with that of its baseline where it was measured too."""
     touched: dict[str, Run] = {}
     for measurement in part.measurements:
-        for seed in range(findings.seeds):
-            found = findings.measured[measure_cell_of(measurement, seed).key].result
+        for seed in range(computed.seeds):
+            found = computed.measured[measure_cell_of(measurement, seed).key].result
             if found is None:
                 continue
             run = Run(study.path / STUDY_RUNS / run_name(measurement.training.preset, seed))
             if "optimizers" in dict(measurement.options):
                 run = Run(run.path.with_name(f"{run.path.name}-optimizers"))
-            run.record(found["section"], found["variant"], found["result"], _baseline(measurement, seed, findings))
+            run.record(found["section"], found["variant"], found["result"], _baseline(measurement, seed, computed))
             touched[run.name] = run
     for run in touched.values():
         if recorded:
             recorded(run)
 
 
-def _baseline(measurement: Measurement, seed: int, findings: Findings) -> dict[str, Any] | None:
+def _baseline(measurement: Measurement, seed: int, computed: Computed) -> dict[str, Any] | None:
     """The same measurement of the baseline with the same seed."""
     preset = measurement.training.config.baseline
-    cell = findings.measured.get(f"{preset},seed={seed}: {measurement.key}")
+    cell = computed.measured.get(f"{preset},seed={seed}: {measurement.key}")
     if preset is None or cell is None or cell.result is None:
         return None
     return {**cell.result["provenance"], **cell.result["result"]}
 
 
 def _ablation(
-    study: Run, part: Part, jobs: int, counter: _Counter, recorded: Callable[[Run], None] | None
+    study: Run, part: ClaimWork, jobs: int, counter: _Counter, recorded: Callable[[Run], None] | None
 ) -> tuple[AblationResult, float]:
     """A part's ablation, a study below the study: its result, and CPU seconds."""
     assert part.kind is not None
     kind, scope = part.kind
-    path, whole = _ablation_path(study, part), sum(part.ablate.seconds)
+    path = _ablation_path(study, part)
     command = ["equiwm", "ablate", kind.name, "--seeds", str(len(scope.seeds)), *(["--quick"] if scope.quick else [])]
     found, result = ablation_study(
         kind,
@@ -248,7 +257,7 @@ def _ablation(
         jobs=jobs,
         resume=True,
         command=command,
-        progress=lambda done, _, share: counter.set(path / "cells", done, share * whole),
+        progress=counter.of(path / "cells", part.ablate),
     )
     found.record("ablate", None, result.as_dict())
     if recorded:
@@ -257,25 +266,15 @@ def _ablation(
     return result, sum(cell.seconds for cell in cells)
 
 
-def _row(part: Part, statement: Statement, findings: Findings) -> ReproducedRow:
-    found = findings.of(statement.source)
+def _row(part: ClaimWork, statement: SourcedStatement[Any], computed: Computed) -> ReproducedRow:
+    found = computed.of(statement.source)
     # Seeds that are left have a median; an ablation that lacks cells may lack what is read.
-    readable = found.whole or (found.entries and isinstance(statement.source, Measurement))
-    figure = statement.read(found.entries) if readable else Figure(None, None, None, "seeds")
+    readable = found.whole or isinstance(statement.source, Measurement)
+    decided = statement.decide(found.results if readable else (), seeds=found.seeds, whole=found.whole)
     return ReproducedRow(
+        **vars(decided),
         claim=part.claim.name,
-        setting=statement.setting,
-        quantity=statement.quantity,
-        paper=statement.paper,
-        median=figure.median,
-        low=figure.low,
-        high=figure.high,
-        over=figure.over,
-        seeds=found.seeds,
-        bound=statement.bound.text,
-        holds=statement.bound.holds(figure) if found.whole else None,
-        ours=statement.ours,
-        command=statement.source.by_hand(findings.seeds),
+        command=statement.source.by_hand(computed.seeds),
         runs=found.runs,
         seconds=found.seconds,
     )

@@ -12,6 +12,7 @@ from torch import Tensor
 from equiwm.audit.residual import ELEMENTS, SAMPLES, equivariance_residual
 from equiwm.audit.spread import latent_spread
 from equiwm.claims.probe import PROBE_SEED, held_out_pairs
+from equiwm.claims.relmse import relmse
 from equiwm.claims.rollout.result import RolloutResult
 from equiwm.errors import DataError
 from equiwm.models.world_model import WorldModel
@@ -75,8 +76,8 @@ def rollout_error(model: WorldModel, data: Sequences) -> RolloutError:
     """
     with torch.no_grad():
         first, last = (model.encode(data.observations[:, step]).cpu().double() for step in (0, -1))
-        error = (compose(model, data.observations[:, 0], data.actions).cpu().double() - last).square().sum()
-    return RolloutError(float(error / (last - first).square().sum()), float(error / last.square().sum()))
+        reached = compose(model, data.observations[:, 0], data.actions).cpu().double()
+    return RolloutError(*(float(relmse(reached, last, by=size)) for size in (last - first, last)))
 
 
 def rollout_residual(model: WorldModel, data: Sequences, elements: Elements) -> tuple[float, float]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 
 from equiwm.claims.probe import PROBE_SEED, fitting_group, held_out
+from equiwm.claims.relmse import relmse as relative_error
 from equiwm.claims.sweep.excess import symmetry_excess
 from equiwm.claims.sweep.readout import Readout, action_only_error, fit_readout, pooled_error
 from equiwm.claims.sweep.result import Bin, ReadoutResult, SweepResult, SymmetryExcess
@@ -33,8 +34,7 @@ def relmse(model: WorldModel, data: Transitions) -> float:
     """sum |F(s,a) - E(s')|^2 / sum |E(s') - E(s)|^2, pooled, the online encoder on both sides (paper, section 4)."""
     with torch.no_grad():
         now, then = model.encode(data.observation), model.encode(data.next_observation)
-        error = (model.predict(now, data.action) - then).cpu().double().square().sum()
-        return float(error / (then - now).cpu().double().square().sum())
+        return float(relative_error(model.predict(now, data.action), then, by=then - now))
 
 
 def component_relmse(subject: Subject, data: Transitions) -> dict[str, float]:
@@ -43,9 +43,9 @@ def component_relmse(subject: Subject, data: Transitions) -> dict[str, float]:
         return {}
     with torch.no_grad():
         predicted = subject.model(data.observation, data.action).reshape(data.next_observation.shape)
-    error = (predicted - data.next_observation).cpu().double().square().sum((0, 2))
-    moved = (data.next_observation - data.observation).cpu().double().square().sum((0, 2))
-    return {name: float(error[channel] / moved[channel]) for name, channel in subject.world.components.items()}
+    moved = data.next_observation - data.observation
+    errors = relative_error(predicted, data.next_observation, by=moved, channel=1)
+    return {name: float(errors[channel]) for name, channel in subject.world.components.items()}
 
 
 class Readouts:

@@ -1,1 +1,0 @@
-"""Tables and figures of the ablations, one module a kind, drawn from a study's metrics alone."""

@@ -1,0 +1,40 @@
+"""The objective of a soft symmetry: leaving the equivariant path has its price."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from equiwm.models.soft import SoftPredictor
+from equiwm.models.world_model import WorldModel
+from equiwm.training.objective import Forward, Loss
+from equiwm.worlds.world import Transitions
+
+
+class SoftForward(Forward):
+    """The forward objective and beta mean_c |v_free,c|^2 / E|E(x')_c - E(x)_c|^2, each channel in its own unit.
+
+    Args:
+        encoder: E, an `IdentityEncoder`.
+        data: the training data, from which the weights of the channels are taken.
+        penalty: beta.
+    """
+
+    def __init__(self, encoder: nn.Module, data: Transitions, penalty: float) -> None:
+        super().__init__(encoder, data)
+        self.penalty = penalty
+
+    def __call__(self, model: WorldModel, observation: Tensor, action: Tensor, next_observation: Tensor) -> Loss:
+        """The loss on a batch of `columns`; its `variance` is the free path's size, which beta weights.
+
+        Raises:
+            TypeError: a model whose predictor has no two paths.
+        """
+        if not isinstance(model.predictor, SoftPredictor):
+            raise TypeError(f"SoftForward trains a SoftPredictor; got {type(model.predictor).__name__}.")
+        latent = model.encode(observation)
+        hard, free = model.predictor.paths(latent, action)
+        error = latent + (hard + free) - model.encode(next_observation)
+        of_error, of_free = (
+            (part.square().reshape(next_observation.shape) * self.weight).sum(-1).mean() for part in (error, free)
+        )
+        return Loss(of_error + self.penalty * of_free, of_error, of_free)
