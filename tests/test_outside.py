@@ -98,6 +98,15 @@ def test_control_of_its_own(home):
     assert found["moved_deg"] > 0.0
 
 
+def test_a_run_from_somebody_else_closes_its_loop_where_its_module_is_trusted(home, monkeypatch, capsys):
+    assert equiwm("train", "--preset", "spring.yaml", "--set", "training.epochs=1", "--quiet") == 0
+    monkeypatch.setenv("XDG_STATE_HOME", str(home / "another"))
+    loop = ("closed-loop", home / "runs" / "spring", "--tasks", 2, "--orbit", "90", "--quiet", "--jobs", 1)
+    assert equiwm(*loop) == 2
+    assert "--trust spring" in capsys.readouterr().err
+    assert equiwm(*loop, "--trust", "spring") == 0
+
+
 def test_what_the_base_makes_of_start_and_step(home):
     world = build_world(load("spring.yaml").world)
     assert isinstance(world, SequenceWorld)

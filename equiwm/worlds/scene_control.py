@@ -18,6 +18,16 @@ if TYPE_CHECKING:
     from equiwm.worlds.scenes import TaskScenes
 
 SUCCESS_DEG, SUCCESS_DISTANCE = 15.0, 0.1
+"""Largest angle and centroid distance of a pose that counts as reached."""
+
+POINT_CRITERION = Criterion(
+    angle_deg=SUCCESS_DEG,
+    distance=SUCCESS_DISTANCE,
+    unit="length",
+    degrees=SUCCESS_DEG / SUCCESS_DISTANCE,
+    scored="final",
+)
+"""15 degrees of the best rotation (Kabsch) and 0.1 between the centroids, of the final pose, as the paper scores it."""
 
 
 def stored(actions: Tensor, rep: Rep) -> Tensor:
@@ -53,13 +63,7 @@ class SceneControl(ControlTask):
         observations: (n, C, d) of its training, on which frames are fitted.
     """
 
-    criterion = Criterion(
-        angle_deg=SUCCESS_DEG,
-        distance=SUCCESS_DISTANCE,
-        unit="length",
-        degrees=SUCCESS_DEG / SUCCESS_DISTANCE,
-        scored="final",
-    )
+    criterion = POINT_CRITERION
     references: tuple[Controller, ...] = ("dynamics", "replay")
 
     def __init__(self, world: TaskScenes, observations: Tensor) -> None:

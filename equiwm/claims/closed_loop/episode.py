@@ -45,9 +45,9 @@ def controlled(subject: Subject) -> ControlledRun:
 
 
 @lru_cache(maxsize=2)
-def _controlled(run: str, checkpoint: str, dtype: str, device: str) -> ControlledRun:
+def _controlled(run: str, checkpoint: str, trust: tuple[str, ...], dtype: str, device: str) -> ControlledRun:
     """A run and its tasks, kept from cell to cell; another checkpoint at the same place is another one."""
-    return controlled(load_run(run, DTYPES[dtype], device))
+    return controlled(load_run(run, DTYPES[dtype], device, trust=trust))
 
 
 def check_controller(run: ControlledRun, controller: Controller, config: PlanningConfig) -> str:
@@ -78,14 +78,16 @@ def orbit_cell(params: dict[str, Any]) -> dict[str, Any]:
     """One task at the identity and at every element of the orbit, with one planner seed.
 
     Args:
-        params: `run`, `checkpoint` (its hash), `dtype`, `device`, `controller`, `planner` (variant), `planning` (its
-            settings), `task` (its number), `orbit` (as `parse_orbit` takes it; null is the identity alone), `seed` (of
-            tasks, planner and orbit) and `record` (whether to keep what a figure needs).
+        params: `run`, `checkpoint` (its hash), `trust`, `dtype`, `device`, `controller`, `planner` (variant),
+            `planning` (its settings), `task` (its number), `orbit` (as `parse_orbit` takes it; null is the identity
+            alone), `seed` (of tasks, planner and orbit) and `record` (whether to keep what a figure needs).
 
     Returns:
         A `TaskResult` as JSON data; with `record` its points as well.
     """
-    run = _controlled(params["run"], params["checkpoint"], params["dtype"], params["device"])
+    run = _controlled(
+        params["run"], params["checkpoint"], tuple(params.get("trust", ())), params["dtype"], params["device"]
+    )
     world, control = run.subject.world, run.control
     config, variant, seed = PlanningConfig(**params["planning"]), parse_variant(params["planner"]), params["seed"]
     g = world.group.identity(1)

@@ -159,6 +159,7 @@ def closed_loop(
     params = {
         "run": str(subject.stored.path.resolve()),
         "checkpoint": subject.checkpoint_sha256,
+        "trust": list(subject.trust),
         "dtype": str(subject.dtype).removeprefix("torch."),
         "device": str(subject.device),
         "planner": planner,

@@ -32,20 +32,20 @@ def _errors(results: Sequence[ClosedLoopResult]) -> np.ndarray:
 
 def _solved(result: ClosedLoopResult) -> float:
     """Share of the tasks solved at unseen orientations."""
-    return result.success_rate["any"].ood
+    return result.success_rate.any.ood
 
 
 def _solved_less(result: ClosedLoopResult) -> float:
-    return _solved(result) - result.success_rate["any"].seen
+    return _solved(result) - result.success_rate.any.seen
 
 
 def _closed(result: ClosedLoopResult) -> float:
     """Share of the orientation gap closed at unseen orientations."""
-    return result.fraction_closed["ood"]
+    return result.fraction_closed.ood
 
 
 def _closed_less(result: ClosedLoopResult) -> float:
-    return _closed(result) - result.fraction_closed["seen"]
+    return _closed(result) - result.fraction_closed.seen
 
 
 def difference(results: Sequence[ClosedLoopResult]) -> Estimate:

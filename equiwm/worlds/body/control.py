@@ -15,7 +15,7 @@ from equiwm.planning.task import ControlTask, Simulation, Tasks
 from equiwm.symmetry.fit import pose_error, rigid_fit
 from equiwm.symmetry.groups import Elements
 from equiwm.worlds.body.physics import CONTROL_PERIOD, DAMPING, FORCE, MASS, POINTS, BodyPhysics, turn
-from equiwm.worlds.cloud.control import POINT_CRITERION
+from equiwm.worlds.scene_control import POINT_CRITERION
 
 if TYPE_CHECKING:
     from equiwm.worlds.body.world import Body

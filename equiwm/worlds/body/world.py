@@ -230,6 +230,8 @@ class Body(World):
         touched = np.empty((len(draws), steps), dtype=bool)
         physics = self._physics
         for k, (rng, start, frame) in enumerate(zip(draws, starts, frames.linear.numpy(), strict=True)):
+            # What `action_rep.transform` does, in numpy: torch rounds this product otherwise, and contacts would grow
+            # that into other data.
             noise = rng.normal(size=(steps, 3, 3)) @ frame.T
             speeds, wanders = rng.uniform(0.5, 1.0, steps), rng.random(steps) >= 0.85
             targets = MARKS[rng.integers(POINTS, size=steps)]

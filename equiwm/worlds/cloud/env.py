@@ -15,8 +15,8 @@ from equiwm.checks import as_finite
 from equiwm.errors import DataError, nearest
 from equiwm.symmetry.fit import pose_error
 from equiwm.worlds.cloud.config import CloudConfig
-from equiwm.worlds.cloud.physics import SUCCESS_DEG, SUCCESS_DISTANCE
 from equiwm.worlds.cloud.world import Cloud
+from equiwm.worlds.scene_control import SUCCESS_DEG, SUCCESS_DISTANCE
 from equiwm.worlds.world import Orientations
 
 

@@ -6,8 +6,6 @@ import torch
 from torch import Tensor
 
 DRIFT, TORQUE, STRETCH = 0.15, 0.15, 0.08  # of an action of norm 1: lengths, radians and lengths a step
-SUCCESS_DEG, SUCCESS_DISTANCE = 15.0, 0.1
-"""Largest angle and centroid distance of a pose that counts as reached."""
 
 
 def advance(points: Tensor, force: Tensor, torque: Tensor, *, breaking: float) -> Tensor:

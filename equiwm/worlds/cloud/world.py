@@ -16,7 +16,7 @@ from equiwm.worlds.cloud.config import CloudConfig
 from equiwm.worlds.cloud.control import CloudControl
 from equiwm.worlds.cloud.physics import STRETCH, advance
 from equiwm.worlds.draws import Orientations, generator, orientations_of, place
-from equiwm.worlds.scenes import TaskScenes
+from equiwm.worlds.scenes import TASK_NORM, TaskScenes
 from equiwm.worlds.world import Progress, Sequences, SymmetryResidual, Transitions
 
 ACTION_SIGMA = 0.6
@@ -24,7 +24,6 @@ TASK_STEPS = 12  # steps of the plan that reaches the goal of a task
 _TEMPLATE_SCALES = (1.0, 0.55, 0.3)
 _TEMPLATE_SEED = 2606
 _JITTER, _LOWEST_SCALE, _HIGHEST_SCALE = 0.04, 0.85, 1.15
-_TASK_NORM = (0.3, 1.0)
 _SCENES, _SCALES, _ACTIONS, _TASK_DIRECTIONS, _TASK_NORMS, _RESIDUAL, _PLANS = range(
     7
 )  # streams of random numbers that never meet
@@ -179,7 +178,7 @@ class Cloud(TaskScenes):
         where there are both, draw norm and direction each. A rigid motion of the start would in general be out of
         reach, for the stretch deforms the cloud."""
         directions = generator(_TASK_DIRECTIONS, seed=seed).normal(size=(n, *self.action_shape))
-        norms = generator(_TASK_NORMS, seed=seed).uniform(*_TASK_NORM, (n, *self.action_shape[:-1], 1))
+        norms = generator(_TASK_NORMS, seed=seed).uniform(*TASK_NORM, (n, *self.action_shape[:-1], 1))
         return torch.from_numpy(norms * directions / np.linalg.norm(directions, axis=-1, keepdims=True))
 
     def control(self, observations: Tensor) -> CloudControl:

@@ -41,7 +41,7 @@ from equiwm.worlds.world import Progress, Sequences, SymmetryResidual, Transitio
 TASK_TURN, TASK_PUSH = np.deg2rad(35.0), 20.0  # a task turns the block by 35 degrees, moves it 20 px along u
 _EXPLORATION, _TASKS, _RESIDUAL, _SEQUENCES = range(4)  # streams of random numbers that never meet, whatever the seeds
 _BATCH = 32  # episodes simulated between two reports of progress
-_HOPELESS, _DRAWS = 256, 20  # sequences drawn before a horizon is given up, and for each one asked for
+_DRAWS_BEFORE_NONE, _DRAWS_EACH = 256, 20  # draws until a horizon is given up, and for each sequence asked for
 
 
 @dataclass(frozen=True)
@@ -255,7 +255,7 @@ class PushT(World):
         columns: list[tuple[np.ndarray, ...]] = []
         excluded: Counter[str] = Counter()
         drawn = kept = 0
-        while kept < n and drawn < (max(_DRAWS * n, _HOPELESS) if kept else _HOPELESS):
+        while kept < n and drawn < (max(_DRAWS_EACH * n, _DRAWS_BEFORE_NONE) if kept else _DRAWS_BEFORE_NONE):
             draws = generators(_SEQUENCES, seed, range(drawn, drawn + _BATCH))
             frames = self._orientations(draws, orientations)
             actions = _explore(draws, frames, horizon)
