@@ -21,6 +21,7 @@ from equiwm.config import parse
 from equiwm.devices import DTYPES
 from equiwm.errors import TrainingError
 from equiwm.loading import load_run
+from equiwm.results.measured import Measured, to_builtins
 from equiwm.runs import STUDY_RUNS
 from equiwm.subject import Subject
 from equiwm.training.cells import complete_run
@@ -58,7 +59,7 @@ def measure_cell(params: dict[str, Any], study: Path) -> dict[str, Any]:
     return {
         "section": section,
         "variant": result.variant,
-        "result": result.as_dict(),
+        "result": to_builtins(Measured(result, checkpoint_sha256=loaded.checkpoint_sha256)),
         "provenance": loaded.provenance(),
     }
 
