@@ -17,7 +17,8 @@ from equiwm.claims.residual.result import OptimizerStudy
 from equiwm.claims.study import StudyProgress, compute_cells, errors_of, open_study
 from equiwm.grid import CellFunction, CellResult, stored_results
 from equiwm.results.ablation import AblationResult, read_rows
-from equiwm.results.door import read
+from equiwm.results.door import SCHEMA, read
+from equiwm.results.measured import Baseline, Measured, Provenance, to_builtins
 from equiwm.results.reproduction import ClaimCost, ReproducedRow, ReproductionResult
 from equiwm.results.result import Result
 from equiwm.runs import STUDY_RUNS, Run, run_name
@@ -77,7 +78,7 @@ class Computed:
 def _typed(found: Mapping[str, Any], source: Measurement) -> Result:
     """What a cell has measured, as the result of its command."""
     kind = OptimizerStudy if "optimizers" in dict(source.options) else find(found["section"]).result_type
-    return read(kind, found["result"], source.key)
+    return read(kind, {"schema": SCHEMA, **found["result"]}, source.key)
 
 
 class _Counter:
@@ -226,20 +227,33 @@ def _record(study: Run, part: ClaimWork, computed: Computed, recorded: Callable[
             run = Run(study.path / STUDY_RUNS / run_name(measurement.training.preset, seed))
             if "optimizers" in dict(measurement.options):
                 run = Run(run.path.with_name(f"{run.path.name}-optimizers"))
-            run.record(found["section"], found["variant"], found["result"], _baseline(measurement, seed, computed))
+            # As the command itself writes it (`cli.output.publish`).
+            entry = to_builtins(_measured(measurement, found, _baseline(measurement, seed, computed)))
+            run.record(found["section"], found["variant"], entry)
             touched[run.name] = run
     for run in touched.values():
         if recorded:
             recorded(run)
 
 
+def _measured(
+    measurement: Measurement, found: Mapping[str, Any], baseline: Mapping[str, Any] | None
+) -> Measured[Result]:
+    """What a cell has measured, beside what the cell of its baseline has."""
+    result, weights = _typed(found, measurement), read(Provenance, found["provenance"]).checkpoint_sha256
+    if "optimizers" in dict(measurement.options):
+        return Measured(result)
+    if baseline is None:
+        return Measured(result, checkpoint_sha256=weights)
+    beside = Baseline(read(Provenance, baseline["provenance"]), _typed(baseline, measurement))
+    return Measured(result, beside, weights)
+
+
 def _baseline(measurement: Measurement, seed: int, computed: Computed) -> dict[str, Any] | None:
     """The same measurement of the baseline with the same seed."""
     preset = measurement.training.config.baseline
     cell = computed.measured.get(f"{preset},seed={seed}: {measurement.key}")
-    if preset is None or cell is None or cell.result is None:
-        return None
-    return {**cell.result["provenance"], **cell.result["result"]}
+    return None if preset is None or cell is None else cell.result
 
 
 def _ablation(
@@ -259,7 +273,7 @@ def _ablation(
         command=command,
         progress=counter.of(path / "cells", part.ablate),
     )
-    found.record("ablate", None, result.as_dict())
+    found.record("ablate", None, to_builtins(Measured(result)))
     if recorded:
         recorded(found)
     cells = stored_results(part.ablate.cells, path / "cells").values()
