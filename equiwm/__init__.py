@@ -14,14 +14,21 @@ if TYPE_CHECKING:
     from equiwm.loading import load_run, save_subject
     from equiwm.schema import setting
     from equiwm.subject import Subject
-    from equiwm.symmetry.groups import Elements, Group
+    from equiwm.symmetry.coverage import Coverage
+    from equiwm.symmetry.elements import Elements
+    from equiwm.symmetry.finite import FiniteGroup
+    from equiwm.symmetry.group import Group
+    from equiwm.symmetry.kinds import Kind
     from equiwm.symmetry.reps import Rep
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "Elements": "equiwm.symmetry.groups",
-    "Group": "equiwm.symmetry.groups",
+    "Coverage": "equiwm.symmetry.coverage",
+    "Elements": "equiwm.symmetry.elements",
+    "FiniteGroup": "equiwm.symmetry.finite",
+    "Group": "equiwm.symmetry.group",
+    "Kind": "equiwm.symmetry.kinds",
     "Subject": "equiwm.subject",
     "Rep": "equiwm.symmetry.reps",
     "Residual": "equiwm.audit.residual",
@@ -33,8 +40,11 @@ _HOME = {
 }
 
 __all__ = [
+    "Coverage",
     "Elements",
+    "FiniteGroup",
     "Group",
+    "Kind",
     "Rep",
     "Residual",
     "Subject",

@@ -426,6 +426,6 @@ def load(
     for assignment in assignments:
         _assign(data, assignment)
     if foreign_names(data):
-        for folder in (source.parent, *([file.parent] if file else []), Path.cwd()):
+        for folder in (source.parent, *([file.parent] if file else [])):
             search(folder)
     return parse(data)

@@ -132,6 +132,7 @@ def locate(kind: Kind, name: str) -> Any:
         return _resolve(BUILT_IN[kind][name], where)
     if not is_foreign(name):
         return _load(_entry_points(kind)[name], where)
+    search(Path.cwd())  # a user's file lies where they are, or where a preset that names it lies
     try:
         return _resolve(name, where)
     except MissingExtraError:

@@ -95,7 +95,6 @@ def admit(run: Path, names: Sequence[str], *, code: Mapping[str, str], given: st
             f"{run} names code from outside equiwm that you have not run here: {', '.join(unknown)}. To import it, "
             f"pass {again}."
         )
-    search(Path.cwd())
     for module in wanted:
         file = code.get(module) if sealed and module not in trusted else None
         if not file:

@@ -9,8 +9,8 @@ from typing import Any
 
 from equiwm.claims.ablation.kind import AblationKind, Scope
 from equiwm.claims.ablation.registry import load_kind
-from equiwm.claims.reproduce import rollouts
 from equiwm.claims.reproduce.sources import PaperClaim, Size
+from equiwm.claims.rollout import paper as rollouts
 from equiwm.grid import Cell
 from equiwm.locate import BUILT_IN
 

@@ -6,6 +6,7 @@ Each part stands alone: the world; then, one by one, whatever else can be brough
 from __future__ import annotations
 
 import ast
+import importlib
 import json
 import shutil
 import sys
@@ -14,10 +15,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from equiwm.audit.residual import check_equivariance
+from equiwm.claims.closed_loop.orbit import parse_orbit
 from equiwm.cli.main import run
 from equiwm.config import load
 from equiwm.errors import DataError
+from equiwm.loading import load_run
 from equiwm.symmetry.coverage import Arc
+from equiwm.symmetry.reps import Rep
 from equiwm.worlds.factory import build_world
 from equiwm.worlds.field.config import FieldConfig
 from equiwm.worlds.field.world import Field
@@ -142,7 +147,9 @@ def _turn(points: torch.Tensor) -> torch.Tensor:
 
 DUCK = """
 import torch
+from equiwm.audit.residual import check_equivariance
 from equiwm.symmetry.coverage import Arc
+from equiwm.symmetry.reps import Rep
 from equiwm.symmetry.groups import SO2
 from equiwm.symmetry.reps import vectors
 from equiwm.worlds.world import SymmetryResidual, Transitions
@@ -342,3 +349,88 @@ def test_a_world_in_a_subject_made_by_hand_is_checked_as_well(home):
 
     with pytest.raises(DataError, match="duck:Duck lacks 'coverage'"):
         Subject(torch.nn.Identity(), duck.Duck(None))
+
+
+# --- a group and a kind of representation
+
+
+def test_a_finite_group_from_outside_sweeps_its_own_elements(home, capsys):
+    """The world carries five turns about a tilted axis, and not the circle; an ordinary model carries neither."""
+    assert equiwm("train", "--preset", "carousel.yaml", "--quiet") == 0
+    path = home / "runs" / "carousel"
+    assert equiwm("sweep-group", path, "--transitions", 40, "--quiet") == 0
+    found = json.loads((path / "metrics.json").read_text())["sweep_group"]
+    assert (found["group"], len(found["bins"])) == ("five", 5)
+    assert found["flatness"] > 1e-3
+    assert equiwm("verify-equivariance", path, "--world-rollouts", 8, "--quiet") == 1
+    found = json.loads((path / "metrics.json").read_text())["verify_equivariance"]
+    assert found["verdict"] == "not equivariant"
+    assert max(found["world"]["worst"].values()) < 1e-12
+    world = load_run(path).world
+    orbit = parse_orbit(None, world, 0)
+    assert len(orbit.labels) == len(orbit.elements) == 4  # all of its elements but the identity, each once
+    assert bool(world.group.contains(orbit.elements).all())
+    assert bool(orbit.elements.turns.all())
+    assert equiwm("sweep-group", path, "--group", "so3", "--transitions", 40, "--bins", 4, "--quiet") == 0
+    excess = json.loads((path / "metrics.json").read_text())["sweep_group"]["symmetry_excess"]
+    assert not excess["world_symmetric"]
+    capsys.readouterr()
+
+
+def test_a_group_from_outside_is_named_on_the_command_line(home, capsys):
+    preset = ("--set", "training.epochs=1", "--set", "training.transitions=128", "--quiet")
+    assert equiwm("train", "--preset", "vn-3d", *preset) == 0
+    path = home / "runs" / "vn-3d"
+    options = ("--group", "carousel:FIVE", "--dtype", "float64", "--quiet")
+    assert equiwm("sweep-group", path, "--transitions", 40, *options) == 0
+    found = json.loads((path / "metrics.json").read_text())["sweep_group"]
+    assert (found["group"], len(found["bins"])) == ("five", 5)
+    assert found["flatness"] < 1e-10
+    assert equiwm("sweep-group", path, "--group", "carousel:STRESS") == 2
+    assert equiwm("sweep-group", path, "--group", "carousel:SIX") == 2
+    err = capsys.readouterr().err
+    assert "Stress is no group" in err
+    assert "has no 'SIX'" in err
+
+
+def test_a_kind_from_outside_is_one_object(home):
+    """v v^T of a vector is a stress; its entries taken for scalars are not."""
+    stress = importlib.import_module("carousel").STRESS
+    rep = Rep.parse("1xstress", 3, kinds=[stress])
+    v = torch.randn(64, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+    def square(vector):
+        x, y, z = vector.unbind(-1)
+        root = 2.0**0.5
+        return torch.stack([x * x, y * y, z * z, root * y * z, root * x * z, root * x * y], -1)
+
+    assert check_equivariance(square, ["1o"], rep, "o3", [v]).relative < 1e-14
+    assert check_equivariance(square, ["1o"], "6x0e", "o3", [v]).relative > 0.1
+    assert str(rep) == "1xstress"
+
+
+# --- a claim, and a stress test
+
+
+def test_a_claim_from_outside_has_a_command_tables_and_a_figure(home, capsys):
+    preset = ("--set", "training.epochs=1", "--set", "training.transitions=128", "--quiet")
+    assert equiwm("train", "--preset", "vn-2d", *preset) == 0
+    path = home / "runs" / "vn-2d"
+    shutil.copy(Path(__file__).parent / "outside_claim.py", home)
+    capsys.readouterr()
+    assert equiwm("measure", "outside_claim:CLAIM", path, "--quiet") == 0
+    shown = capsys.readouterr().out
+    section = importlib.import_module("outside_claim").CLAIM.name
+    stored = json.loads((path / "metrics.json").read_text())[section]
+    assert stored["schema"] == 2
+    assert list((path / "figures").glob("*.png"))
+    assert equiwm("report", path, "--claim", "outside_claim:CLAIM") == 0
+    assert "worst drift" in shown
+    assert "| vn-2d | mean | 1 |" in capsys.readouterr().out
+
+
+def test_a_stress_test_from_outside_is_one_module(home, capsys):
+    shutil.copy(Path(__file__).parent / "toy_study.py", home)
+    assert equiwm("ablate", "toy_study:KIND", "--dim", 2, "--jobs", 1, "--quiet") == 1  # one network diverges
+    assert "| 2D | largest error | 0.583 [0.500, 0.667] | NO | at most 0.5 |" in capsys.readouterr().out
+    assert equiwm("report", home / "runs") == 0

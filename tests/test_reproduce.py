@@ -15,12 +15,14 @@ import yaml
 from small import TINY, shrunk
 from toy_study import PLANE, plane
 
-from equiwm.claims.reproduce import closed_loops, rollouts, sweeps
+from equiwm.claims.closed_loop import paper as closed_loops
 from equiwm.claims.reproduce.costs import CellCosts, measured_costs, reference_study
 from equiwm.claims.reproduce.plan import Batch, plan
 from equiwm.claims.reproduce.registry import CLAIMS, parse_claims, resolve_size
 from equiwm.claims.reproduce.study import reproduce
+from equiwm.claims.rollout import paper as rollouts
 from equiwm.claims.statement import Bound, Estimate, above, at_least, at_most, below, near
+from equiwm.claims.sweep import paper as sweeps
 from equiwm.cli.main import app, run
 from equiwm.errors import ConfigError
 from equiwm.grid import Cell

@@ -10,9 +10,9 @@ from small import TINY
 
 from equiwm.claims.ablation.kind import AblationKind
 from equiwm.claims.ablation.rows import column, of_each_seed, select
-from equiwm.claims.reproduce import sweeps
 from equiwm.claims.reproduce.sources import PaperClaim
 from equiwm.claims.statement import at_most, below, ours
+from equiwm.claims.sweep import paper as sweeps
 from equiwm.figures.panels import draw_panels, frame_of, label_tables
 from equiwm.grid import Cell
 from equiwm.results.ablation import AblationRow

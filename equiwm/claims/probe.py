@@ -26,7 +26,7 @@ def fitting_group(subject: Subject, name: str | None) -> Group:
     world = subject.world
     if name is None:
         return world.group
-    group = Group.parse(name)
+    group = world.group if name == world.group.name else Group.parse(name)
     if group.d != world.group.d:
         raise GroupError(
             f"{group} acts on {group.d}D, but {subject.path} lives in the {world.group.d}D world '{world.name}' "

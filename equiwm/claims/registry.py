@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from pathlib import Path
 
 from equiwm.claims.claim import AnyClaim, Claim
 from equiwm.errors import ConfigError, ResultError
-from equiwm.locate import BUILT_IN, is_foreign, known_names, locate, search
+from equiwm.locate import BUILT_IN, known_names, locate
 from equiwm.results.measured import Measured
 from equiwm.results.result import Result
 
@@ -26,8 +25,6 @@ def find(name: str) -> AnyClaim:
     Raises:
         ConfigError: there is none, its module cannot be imported, it is no claim, or it is called like one of ours.
     """
-    if is_foreign(name):
-        search(Path.cwd())  # a user's file lies where they are
     found: object = locate("claim", name)
     if not isinstance(found, Claim):
         raise ConfigError(f"claim '{name}': got {type(found).__name__}, expected an equiwm.claims.claim.Claim.")

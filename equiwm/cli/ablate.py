@@ -59,13 +59,10 @@ def ablate(
     from equiwm.cli.output import print_json, print_tables, publish, say
     from equiwm.cli.progress import ProgressBars
     from equiwm.cluster import dask_cluster
-    from equiwm.locate import is_foreign, search
     from equiwm.results.measured import Measured
 
     if scheduler is not None and jobs != -1:
         raise ConfigError("give --jobs or --scheduler, not both: a cluster has its own workers.")
-    if is_foreign(kind):
-        search(Path.cwd())
     chosen = load_kind(kind)
     scope = resolve_scope(chosen, world=world, dim=dim, seeds=seeds, quick=quick, preset=preset)
     with dask_cluster(scheduler) if scheduler else nullcontext(), ProgressBars(quiet=quiet) as progress:

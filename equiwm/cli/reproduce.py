@@ -45,13 +45,10 @@ def reproduce(
     from equiwm.claims.reproduce.study import reproduce as run_claims
     from equiwm.cli.output import print_json, print_tables, publish, say
     from equiwm.cli.progress import ProgressBars
-    from equiwm.locate import is_foreign, search
     from equiwm.report.reproduce import SMOKE_TEST, ClaimEstimate, estimate_table
     from equiwm.report.summary import write_summary
     from equiwm.results.measured import Measured
 
-    if any(map(is_foreign, claims or ())):
-        search(Path.cwd())
     size = resolve_size(seeds, quick=quick)
     called = name or ("reproduce-quick" if quick else "reproduce")
     # Not of the study itself: what it says must not depend on how often it was interrupted.

@@ -6,10 +6,12 @@ import re
 from functools import cache
 
 from equiwm.errors import GroupError, nearest
+from equiwm.locate import is_foreign, locate
 from equiwm.symmetry.about import AXES, about
 from equiwm.symmetry.finite import cyclic, dihedral, inversion, mirror, octahedral
 from equiwm.symmetry.group import Group
 from equiwm.symmetry.groups import E2, GROUPS, O2, SE2, SO2
+from equiwm.symmetry.laws import check_group
 from equiwm.symmetry.permutations import SymmetricGroup
 from equiwm.symmetry.product_group import product
 
@@ -40,10 +42,14 @@ def parse_group(name: str) -> Group:
     | `inversion` `oct` `octh` | x -> -x; the symmetries of the cube without and with reflections |
     | `s5` | all permutations of 5 items |
     | `so3*s5` | products |
+    | `my_package.groups:FIVE` | a `Group` of the user's |
 
     Raises:
-        GroupError: no such group.
+        GroupError: no such group, or one of the user's that breaks the laws of a group.
+        ConfigError: a module that is not found.
     """
+    if is_foreign(name):
+        return check_group(locate("group", name))
     key = re.sub(r"[()\s]", "", name.lower())
     if "*" in key:
         first, *others = (parse_group(part) for part in key.split("*"))

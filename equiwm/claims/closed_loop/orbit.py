@@ -20,6 +20,7 @@ TRANSLATION_SIGMA = 0.5
 MAX_ELEMENTS = 360
 _RANDOM = re.compile(r"([a-zA-Z][^:,]*):(\d{1,6})")
 _STREAM = 0x0B17
+_DRAWS_OF_EACH = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +36,18 @@ class Orbit:
     text: str
     labels: list[str]
     elements: Elements
+
+
+def _distinct(elements: Elements, n: int) -> Elements:
+    """The first `n` elements that are not the identity, each once: a finite group soon repeats itself."""
+    kept: list[int] = []
+    for k in range(len(elements)):
+        change = elements[kept].inverse() @ elements[k]
+        if elements[k].motion != "identity" and bool((change.turns | change.moves | change.permutes).all()):
+            kept.append(k)
+        if len(kept) == n:
+            break
+    return elements[kept]
 
 
 def parse_orbit(text: str | None, world: World, seed: int) -> Orbit:
@@ -53,7 +66,7 @@ def parse_orbit(text: str | None, world: World, seed: int) -> Orbit:
     text = (default if text is None else text).strip()
     random = _RANDOM.fullmatch(text)
     if random:
-        asked, n = Group.parse(random[1]), int(random[2])
+        asked, n = group if random[1] == group.name else Group.parse(random[1]), int(random[2])
         if asked not in group:
             raise GroupError(
                 f"--orbit {text}: {asked} is no subgroup of {group}, under which the tasks of '{world.name}' turn; "
@@ -61,8 +74,14 @@ def parse_orbit(text: str | None, world: World, seed: int) -> Orbit:
             )
         if not 1 <= n <= MAX_ELEMENTS:
             raise GroupError(f"--orbit {text}: got {n} elements, expected 1 to {MAX_ELEMENTS}.")
-        elements = asked.sample(n, np.random.default_rng([_STREAM, seed]), sigma=TRANSLATION_SIGMA)
-        return Orbit(text, [f"random {k}" for k in range(1, n + 1)], elements)
+        rng = np.random.default_rng([_STREAM, seed])
+        if asked.is_finite:
+            elements = _distinct(asked.sample(_DRAWS_OF_EACH * n, rng), n)
+            if not len(elements):
+                raise GroupError(f"--orbit {text}: {asked} has no element but the identity, which changes nothing.")
+        else:
+            elements = asked.sample(n, rng, sigma=TRANSLATION_SIGMA)
+        return Orbit(text, [f"random {k}" for k in range(1, len(elements) + 1)], elements)
     parts = [part.strip() for part in text.split(",")]
     try:
         angles = [float(part) for part in parts]

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from equiwm.claims.reproduce import ablations, closed_loops, residuals, rollouts, sweeps
+from equiwm.claims.closed_loop import paper as closed_loops
+from equiwm.claims.reproduce import ablations
 from equiwm.claims.reproduce.sources import PaperClaim, Size
+from equiwm.claims.residual import paper as residuals
+from equiwm.claims.rollout import paper as rollouts
+from equiwm.claims.sweep import paper as sweeps
 from equiwm.errors import ConfigError, nearest
 from equiwm.locate import is_foreign, locate
 

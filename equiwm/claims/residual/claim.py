@@ -18,7 +18,7 @@ CLAIM: Claim[VerifyResult] = Claim(
     """,
     measure="equiwm.claims.residual.measure:verify",
     options=(
-        Option("group", str, help=r"so2, o2, ... \[the world's own]"),
+        Option("group", str, help=r"so2, so3, se3, o2, c5z, so2*s5, ... or your own as module:name \[the world's own]"),
         Option("samples", int, 64, "group elements to probe", low=1),
         Option("tolerance", float, None, "bound on relative residuals [1e-5, or 1e-10 in float64]", low=0.0),
         Option("world_rollouts", int, 0, "also measure the world's own symmetry, on so many rollouts", low=0),

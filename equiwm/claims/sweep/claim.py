@@ -14,7 +14,7 @@ CLAIM: Claim[SweepResult] = Claim(
     """,
     measure="equiwm.claims.sweep.measure:sweep",
     options=(
-        Option("group", str, help=r"so2, o2, so3, se3, o3 \[the world's own]"),
+        Option("group", str, help=r"so2, so3, se3, o2, c5z, ... or your own as module:name \[the world's own]"),
         Option("bins", int, help="angles round the circle [36], or random elements in space [64]", low=2, high=3600),
         Option("transitions", int, 1000, "held-out transitions", low=2),
     ),

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from equiwm.claims.reproduce.residuals import TOLERANCE
 from equiwm.claims.reproduce.sources import PaperClaim, Size, SourcedStatement, stated
-from equiwm.claims.reproduce.sweeps import EXACT
+from equiwm.claims.residual.paper import TOLERANCE
 from equiwm.claims.rollout.result import RolloutResult
 from equiwm.claims.statement import FLAT, NOT_FLAT, at_least, at_most, each_seed
+from equiwm.claims.sweep.paper import EXACT
 
 HORIZONS = (1, 2, 4, 8, 16)
 GROWTH = 2.0
