@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 
 import pytest
@@ -10,9 +11,11 @@ from torch import nn
 
 from equiwm import Subject, load_run, save_subject
 from equiwm.claims.residual.measure import verify
+from equiwm.claims.residual.view import verify_tables
 from equiwm.claims.sweep.measure import Readouts, sweep
 from equiwm.config import load, parse
 from equiwm.errors import ConfigError, DataError, RepError, RunError
+from equiwm.results.measured import Measured
 from equiwm.symmetry.groups import SO2
 from equiwm.training.data import training_data, transitions_of
 from equiwm.training.run import prepare_run, train_run
@@ -77,8 +80,14 @@ def test_a_module_that_looks_at_the_lab_is_not_flat():
 
 
 def test_a_subject_by_hand_is_verified(tmp_path):
-    subject = Subject(Linear().double(), Field(), initial=Lab().double(), name="mine")
+    subject = Subject(Linear().double(), Field(), name="mine")
     result = verify(subject, samples=8, transitions=32)
+    assert result.passed
+    assert result.init is None
+    assert math.isnan(result.weights_moved)
+    assert "–" in verify_tables(Measured(result), "mine")[0].markdown()
+    untrained = verify(Subject(Linear().double(), Field(), initial=Linear().double()), samples=8, transitions=32)
+    assert untrained.verdict == "inconclusive"
     assert result.trained.composed < 1e-12
     assert result.control.composed > 0.01
     broken = verify(Subject(Lab().double(), Field(), initial=Linear().double()), samples=8, transitions=32)

@@ -31,21 +31,21 @@ class Verdict:
         return self.name == "equivariant"
 
 
-def judge(*, residual: float, tolerance: float, spread: float, moved: float, control: float) -> Verdict:
+def judge(*, residual: float, tolerance: float, spread: float, moved: float | None, control: float) -> Verdict:
     """Judge a relative residual.
 
     Args:
         residual: of the trained network.
         tolerance: bound on it.
         spread: standard deviation of its latents.
-        moved: |W - W0| / |W0|.
+        moved: |W - W0| / |W0|; None where W0 is not known, and then nothing is asked of it.
         control: relative residual of the network that has to fail.
     """
     if not residual <= tolerance:  # also NaN
         return Verdict("not equivariant", f"relative residual {residual:.1e} > tolerance {tolerance:.0e}")
     if not spread >= MIN_SPREAD:
         return Verdict("inconclusive", f"latent spread {spread:.1e} < {MIN_SPREAD:g}: a collapsed latent is invariant")
-    if not moved >= MIN_MOVED:
+    if moved is not None and not moved >= MIN_MOVED:
         return Verdict("inconclusive", f"the weights moved by {moved:.1e} < {MIN_MOVED:g}: the network is not trained")
     if not control >= max(MIN_CONTROL, tolerance):
         return Verdict("inconclusive", f"the control's residual is {control:.1e}: the probe sees no broken symmetry")

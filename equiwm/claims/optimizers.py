@@ -47,7 +47,7 @@ def probe_run(run: Run, *, group: str | None, samples: int, tolerance: float | N
     )
     return OptimizerRow(
         optimizer=run.config.training.optimizer,
-        initial=single.init.composed,
+        initial=single.initial,
         float32=single.trained.composed,
         float64=double.trained.composed,
         max_abs=single.trained.max_abs,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import torch
@@ -122,10 +123,10 @@ def verify(
     elements = chosen.sample(samples, seed, sigma=sigma)
     dtype = str(subject.dtype).removeprefix("torch.")
     bound = TOLERANCES[dtype] if tolerance is None else tolerance
-    initial = subject.initial_model()
+    initial = subject.initial_model() if subject.knows_initial else None
     trained = model_residual(subject.model, data, elements)
     control = model_residual(control_model(subject), data, elements)
-    moved = weights_moved(subject.model, initial)
+    moved = None if initial is None else weights_moved(subject.model, initial)
     verdict = judge(
         residual=max(trained.encoder, trained.predictor, trained.composed),
         tolerance=bound,
@@ -143,10 +144,10 @@ def verify(
         verdict=verdict.name,
         reason=verdict.reason,
         passed=verdict.passed,
-        init=model_residual(initial, data, elements),
+        init=None if initial is None else model_residual(initial, data, elements),
         trained=trained,
         control=control,
-        weights_moved=moved,
+        weights_moved=math.nan if moved is None else moved,
         latent_std=trained.latent_std,
         effective_rank=trained.effective_rank,
         breaks_at=None if verdict.name == "equivariant" else _breaks_at(subject.model, data, elements, bound),

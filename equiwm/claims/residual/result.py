@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-from equiwm.results.result import Result
+from equiwm.results.result import Real, Result
 
 
 @dataclass(frozen=True)
@@ -63,10 +64,10 @@ class VerifyResult(Result):
         verdict: `equivariant`, `not equivariant` or `inconclusive`.
         reason: why, in one line.
         passed: whether the verdict is `equivariant`.
-        init: the network at initialisation, rebuilt from the seed.
+        init: the network at initialisation, rebuilt from the seed; None of a model made by hand that does not say.
         trained: the network as trained.
         control: an ordinary network of the same interface, which has to fail.
-        weights_moved: |W - W0| / |W0|.
+        weights_moved: |W - W0| / |W0|; NaN where W0 is not known.
         latent_std: spread of the trained latents.
         effective_rank: of the same latents.
         breaks_at: the first layer whose output is off by more than the tolerance, or None.
@@ -83,15 +84,20 @@ class VerifyResult(Result):
     verdict: str
     reason: str
     passed: bool
-    init: ModelResidual
+    init: ModelResidual | None
     trained: ModelResidual
     control: ModelResidual
-    weights_moved: float
+    weights_moved: Real
     latent_std: float
     effective_rank: float
     breaks_at: str | None
     world: WorldResidual | None
     seed: int
+
+    @property
+    def initial(self) -> float:
+        """The relative residual before training; NaN where the weights were not known."""
+        return math.nan if self.init is None else self.init.relative_composed
 
     @property
     def variant(self) -> str:

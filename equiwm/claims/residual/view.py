@@ -12,9 +12,7 @@ from equiwm.tables.seeds import over_seeds
 from equiwm.tables.table import Table, number
 
 VERDICT: Column[VerifyResult] = Column("verdict", "verdict", lambda result: result.verdict)
-INITIAL: Column[VerifyResult] = Column(
-    "initial_residual", "residual, initial", lambda result: result.init.relative_composed
-)
+INITIAL: Column[VerifyResult] = Column("initial_residual", "residual, initial", lambda result: result.initial)
 ENCODER: Column[VerifyResult] = Column("encoder_residual", "encoder", lambda result: result.trained.encoder)
 PREDICTOR: Column[VerifyResult] = Column("predictor_residual", "predictor", lambda result: result.trained.predictor)
 RESIDUAL: Column[VerifyResult] = Column(
@@ -53,7 +51,10 @@ def verify_tables(measured: Measured[VerifyResult], name: str) -> list[Table]:
 def _network_tables(result: VerifyResult, name: str) -> list[Table]:
     columns = ("relative residual", "initial", "trained", "control (has to fail)")
     networks = (result.init, result.trained, result.control)
-    rows = [(column.heading, *(column.text(network) for network in networks)) for column in _NETWORK]
+    rows = [
+        (column.heading, *("–" if network is None else column.text(network) for network in networks))
+        for column in _NETWORK
+    ]
     title = f"{name}: {asked(result)}, {probe(result)}"
     notes = [f"Verdict: {result.verdict.upper()}: {result.reason}."]
     if result.breaks_at:
