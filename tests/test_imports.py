@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -124,6 +125,16 @@ def imports(module: str) -> tuple[Import, ...]:
 
 def test_every_room_has_its_level():
     assert {room(module) for module in MODULES} - {"", "__main__"} <= set(LEVELS)
+
+
+def test_the_document_has_the_same_plan():
+    """The table of rooms in docs/extending.md."""
+    text = (ROOT.parent / "docs" / "extending.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.+?`) \| (\d) \|", text, re.MULTILINE)
+    told = {name: int(level) for names, level in rows for name in re.findall(r"`(\w+)`", names)}
+    assert told == {name: level for name, level in LEVELS.items() if name != "__main__"}
+    for link in re.findall(r"\]\((\.\./.+?)\)", text):
+        assert (ROOT.parent / "docs" / link).exists(), link
 
 
 def every_import() -> list[Import]:
