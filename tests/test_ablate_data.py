@@ -22,6 +22,7 @@ from equiwm.grid import Cell
 from equiwm.models.factory import build_model
 from equiwm.results.ablation import ReadoutErrors, read_rows
 from equiwm.results.measured import Measured
+from equiwm.symmetry.coverage import Arc
 from equiwm.training.objective import Forward
 from equiwm.worlds.factory import build_world
 
@@ -33,7 +34,7 @@ def test_the_arms_differ_in_the_model_alone(world, dim):
     vn, mlp = (arm_config(world, dim, arm) for arm in ("vn", "mlp"))
     assert vn.world == mlp.world
     assert vn.world.name == world
-    assert vn.world.wedge == (0.0, 90.0)
+    assert build_world(vn.world).coverage == Arc(0.0, 90.0, dim)
     assert vn.training.schedule == mlp.training.schedule == "cosine"
     assert vn.model.predictor.startswith("vn")
     assert mlp.model.predictor == "mlp"
