@@ -50,15 +50,16 @@ class _Flat(torch.nn.Module):
         self.layer = layer
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.layer.layout == "flat":
-            return self.layer(x)
-        return to_flat(self.layer(to_channels_last(x, self.layer.in_rep.d)))
+        flat = self.layer.layout == "flat"
+        out: Tensor = self.layer(x if flat else to_channels_last(x, self.layer.in_rep.d))
+        return out if flat else to_flat(out)
 
     @torch.no_grad()
     def matrix(self) -> Tensor:
         """W of y = W x + b."""
         origin = torch.zeros(1, self.layer.in_rep.dim, dtype=torch.float64)
-        return (self(torch.eye(origin.shape[1], dtype=torch.float64)) - self(origin)).T
+        columns: Tensor = self(torch.eye(origin.shape[1], dtype=torch.float64)) - self(origin)
+        return columns.T
 
 
 def train_layer(name: LayerName, optimizer: str, d: int, *, steps: int, seed: int) -> tuple[_Flat, float]:

@@ -122,7 +122,7 @@ def work(params: Mapping[str, Any]) -> float:
     if "config" not in params:
         return 1.0
     dear = {(2, "vn"): 3.0, (2, "mlp"): 3.0, (3, "vn"): 1.0, (3, "mlp"): 2.0}[params["dim"], params["arm"]]
-    return params["config"]["training"]["epochs"] * dear * (1.5 if params["optimizer"] == "muon" else 1.0)
+    return float(params["config"]["training"]["epochs"]) * dear * (1.5 if params["optimizer"] == "muon" else 1.0)
 
 
 def _extreme(
