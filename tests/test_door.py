@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+import equiwm
 from equiwm.claims.registry import built_in
 from equiwm.claims.sweep.result import SweepResult
 from equiwm.errors import ResultError
@@ -152,3 +155,96 @@ def test_a_baseline_is_read_with_its_provenance():
     for wrong in ({}, [], {**TRAIN.as_dict()}, {**beside}):
         with pytest.raises(ResultError, match="metrics: train, baseline: "):
             measured.read(TrainResult, {**whole, "baseline": wrong}, "metrics: train")
+
+
+# Behind the door results have attributes: nothing there is looked up by a string
+
+ROOT = Path(equiwm.__file__).parent
+ROOMS = ("claims", "report", "tables", "figures")
+PLAIN = {
+    "params": "parameters of a grid's cell: plain data that goes to another process",
+    "options": "options of a command, by the name of its keyword",
+    "given": "what an ablation's `settings` gave: plain data for config.yaml",
+    "chosen": "the same",
+    "BUILT_IN": "the resolver's table of names",
+    "TOLERANCE": "bounds by dtype",
+    "colormaps": "matplotlib's",
+    "look": "keywords of a line, matplotlib's",
+}
+"""Names that never hold a result, in any module."""
+FRAMES = {
+    *("frame", "rows", "here", "first", "shown", "straight", "turned", "path", "start", "members", "part"),
+    *("of_model", "of_episode", "of_one", "long", "own", "pairs", "groups", "ends"),
+}
+"""What modules that draw or tabulate with pandas call their frames; elsewhere these names are not exempt."""
+ALONE = {
+    "claims/registry.py: entry['variants']": "the door's own: takes a section apart into its entries",
+    "claims/sweep/result.py: data['bins']": "`Result.upgraded`, the door's own: schema 1 is read",
+    "claims/sweep/result.py: data['group']": "the same",
+    "claims/sweep/result.py: entry['label']": "the same",
+    "claims/sweep/result.py: entry['seen']": "the same",
+    "claims/closed_loop/measure.py: outcomes['model']": "episodes by controller, in memory, before there is a result",
+    "claims/reproduce/costs.py: data['study']": "config.yaml of a study",
+    "claims/reproduce/costs.py: study['claim']": "the same",
+    "claims/reproduce/costs.py: study['quick']": "the same",
+    "claims/reproduce/sources.py: settings['']": "assignments by preset; nothing stands for every preset",
+    "report/ood_figure.py: row['test']": "a row of the figure's frame",
+    "report/settings.py: settings['world']": "config.yaml of a run",
+    "report/settings.py: world['name']": "the same",
+    "report/settings.py: world['dimension']": "the same",
+    "report/summary.py: data['description']": "the same",
+}
+"""Single places, each with what it looks into."""
+
+
+def base(node: ast.expr) -> str:
+    """The name that a chain of subscripts, calls and methods starts from: its last attribute where it is a value's."""
+    while not isinstance(node, ast.Name):
+        if isinstance(node, ast.Attribute):
+            return node.attr
+        if isinstance(node, ast.Call):
+            node = node.func.value if isinstance(node.func, ast.Attribute) else node.func
+        elif isinstance(node, ast.Subscript):
+            node = node.value
+        else:
+            return "?"
+    return node.id
+
+
+def string_lookups(tree: ast.AST) -> Iterator[str]:
+    """`x["name"]` that is read, and `x.get("name")`."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Subscript(value=value, slice=ast.Constant(value=str(key)), ctx=ast.Load()):
+                yield f"{base(value)}['{key}']"
+            case ast.Call(func=ast.Attribute(value=value, attr="get" | "pop"), args=[ast.Constant(value=str(key)), *_]):
+                yield f"{base(value)}['{key}']"
+
+
+def test_no_result_is_read_by_a_string():
+    """Results are read at the door, whole; behind it a misspelled quantity is mypy's to find."""
+    found, met = [], set()
+    for path in (path for each in ROOMS for path in sorted((ROOT / each).rglob("*.py"))):
+        text = path.read_text(encoding="utf-8")
+        exempt = PLAIN.keys() | (FRAMES if "import pandas" in text or "pd." in text else set())
+        for lookup in string_lookups(ast.parse(text)):
+            place = f"{path.relative_to(ROOT).as_posix()}: {lookup}"
+            met.add(place)
+            if lookup.partition("[")[0] not in exempt and place not in ALONE:
+                found.append(place)
+    assert found == []
+    assert set(ALONE) <= met
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("metrics['sweep']", "metrics['sweep']"),
+        ("run.metrics()['train']['parameters']", "run['parameters'] run['train']"),
+        ("result.bins[0]['relmse']", "bins['relmse']"),
+        ("found.get('failed', [])", "found['failed']"),
+        ("result.bins[0].relmse; names[0]; made['x'] = 1", ""),
+    ],
+)
+def test_what_counts_as_reading_by_a_string(code, said):
+    assert " ".join(string_lookups(ast.parse(code))) == said

@@ -13,7 +13,7 @@ from equiwm.claims.probe import fitting_group
 from equiwm.claims.residual.measure import verify
 from equiwm.claims.residual.result import OptimizerRow, OptimizerStudy
 from equiwm.claims.study import compute_cells, open_study
-from equiwm.claims.training.claim import CLAIM as TRAINING
+from equiwm.claims.training.claim import trained
 from equiwm.config import parse
 from equiwm.errors import ConfigError, nearest
 from equiwm.grid import Cell
@@ -40,7 +40,7 @@ def parse_optimizers(text: str) -> list[str]:
 
 def probe_run(run: Run, *, group: str | None, samples: int, tolerance: float | None, seed: int) -> OptimizerRow:
     """Residuals of a run at initialisation and as trained, in float32 and float64; the arguments are `verify`'s."""
-    trained = TRAINING.read(run.metrics().get("train"), f"{run.metrics_path}: train").result
+    training = trained(run)
     single, double = (
         verify(load_run(run.path, dtype), group=group, samples=samples, tolerance=tolerance, seed=seed)
         for dtype in (torch.float32, torch.float64)
@@ -51,7 +51,7 @@ def probe_run(run: Run, *, group: str | None, samples: int, tolerance: float | N
         float32=single.trained.composed,
         float64=double.trained.composed,
         max_abs=single.trained.max_abs,
-        loss_ratio=trained.final_loss / trained.first_loss,
+        loss_ratio=training.final_loss / training.first_loss,
         weights_moved=single.weights_moved,
         latent_std=single.latent_std,
         effective_rank=single.effective_rank,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from equiwm.report.document import Report
-from equiwm.results.ablation import AblationResult
+from equiwm.results.ablation import AblationResult, AblationRow, read_rows
 
 COLUMNS = (
     *("run", "preset", "setting", "baseline", "world", "seed", "parameters"),
@@ -50,17 +50,18 @@ def _ablated(report: Report) -> Iterator[dict[str, object]]:
             result = each.measured.result
             if not isinstance(result, AblationResult):
                 continue
-            for row in result.rows:
+            rows = read_rows(AblationRow, result.rows, f"{run.name}: ")
+            for row, columns in zip(rows, result.rows, strict=True):
                 common = {
                     "run": run.name,
-                    "setting": f"{run.name}: {row['arm']}",
+                    "setting": f"{run.name}: {row.arm}",
                     "world": result.world,
-                    "seed": row["seed"],
-                    "parameters": row["parameters"],
+                    "seed": row.seed,
+                    "parameters": row.parameters,
                     "claim": each.claim.name,
-                    "variant": f"{result.kind}, {row['dim']}D",
-                    "at": row["cell"],
+                    "variant": f"{result.kind}, {row.dim}D",
+                    "at": row.cell,
                 }
-                for quantity, value in row.items():
+                for quantity, value in columns.items():
                     if quantity not in ("seed", "parameters", "dim") and isinstance(value, int | float):
                         yield {**common, "quantity": quantity, "value": value}

@@ -105,6 +105,19 @@ class AblationRow(Result):
         return {**data, "readouts": folded} if folded else data
 
 
+@dataclass(frozen=True)
+class CellRows(Result):
+    """What a cell of an ablation gives.
+
+    Attributes:
+        rows: flat, one a network; `read_rows` reads them.
+        failed: networks that diverged, each with its message.
+    """
+
+    rows: list[dict[str, Any]]
+    failed: list[str] = field(default_factory=list)
+
+
 R = TypeVar("R", bound=AblationRow)
 
 

@@ -3,9 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+from equiwm.results.measured import Provenance
 from equiwm.results.result import Result
 from equiwm.results.statement import DecidedStatement
+
+
+@dataclass(frozen=True)
+class MeasuredCell(Result):
+    """What a cell of a reproduction keeps of a measurement.
+
+    Attributes:
+        section: of metrics.json.
+        result: the measurement as it is stored, of the type that its command says.
+        provenance: the run that was measured.
+    """
+
+    section: str
+    result: dict[str, Any]
+    provenance: Provenance
 
 
 @dataclass(frozen=True, kw_only=True)

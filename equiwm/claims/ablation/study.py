@@ -12,7 +12,8 @@ from equiwm.claims.statement import answer
 from equiwm.claims.study import StudyProgress, compute_cells, errors_of, open_study
 from equiwm.errors import ConfigError, nearest
 from equiwm.grid import CellResult
-from equiwm.results.ablation import AblationResult, AblationRow, read_rows
+from equiwm.results.ablation import AblationResult, AblationRow, CellRows, read_rows
+from equiwm.results.door import read
 from equiwm.results.statement import DecidedStatement
 from equiwm.runs import Run
 
@@ -164,10 +165,14 @@ def ablation_study(
 def _result(
     kind: AblationKind[Any], scope: Scope, called: str, results: Sequence[CellResult], study: Run
 ) -> AblationResult:
-    computed = [(result.cell.key, result.result) for result in results if result.result]
-    rows = read_rows(kind.row, [row for _, found in computed for row in found["rows"]], f"{study.path}: ")
+    computed = {
+        result.cell.key: read(CellRows, result.result, f"{study.path}: {result.cell.key}")
+        for result in results
+        if result.result
+    }
+    rows = read_rows(kind.row, [row for found in computed.values() for row in found.rows], f"{study.path}: ")
     errors = errors_of(results)
-    diverged = [f"{key}: {line}" for key, found in computed for line in found.get("failed", [])]
+    diverged = [f"{key}: {line}" for key, found in computed.items() for line in found.failed]
     flat = [row.as_dict() for row in rows]
     write_rows(study.path / "rows.csv", flat)
     statements = decided(kind, scope, rows, whole=not errors)

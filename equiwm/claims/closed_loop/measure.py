@@ -156,11 +156,12 @@ def closed_loop(
     lines: list[Controller] = ["model"]
     if references:
         lines += run.control.references
+    dtype = str(subject.dtype).removeprefix("torch.")
     params = {
         "run": str(subject.stored.path.resolve()),
         "checkpoint": subject.checkpoint_sha256,
         "trust": list(subject.trust),
-        "dtype": str(subject.dtype).removeprefix("torch."),
+        "dtype": dtype,
         "device": str(subject.device),
         "planner": planner,
         "planning": asdict(config),
@@ -188,13 +189,14 @@ def closed_loop(
         criterion,
         labels=elements.labels,
         seed=seed,
+        tolerance=TOLERANCES_DEG[dtype],
         references=[_reference(line, outcomes[line], criterion) for line in lines if line != "model"],
         facts={
             "planner": planner,
             "method": config.method,
             "goal": reached,
             "group": subject.world.group.name,
-            "dtype": params["dtype"],
+            "dtype": dtype,
             "device": subject.device.type,
             "parameters": subject.model.parameter_count,
         },
@@ -265,6 +267,7 @@ def _result(
     *,
     labels: list[str],
     seed: int,
+    tolerance: float,
     references: list[ReferenceLine],
     facts: dict[str, Any],
 ) -> ClosedLoopResult:
@@ -296,7 +299,7 @@ def _result(
     signs = sign_test(np.where(np.abs(means) > TIE_DEG, means, 0.0))
     flips = sign_flip_test(means) if len(means) > 1 else None
     moved, share = float(np.median(outcome.moved[:, 0])), float(1.0 - pairs.mean())
-    verdict, reason = _judge(float(of_pairs.max()), TOLERANCES_DEG[facts["dtype"]], share, moved)
+    verdict, reason = _judge(float(of_pairs.max()), tolerance, share, moved)
     return ClosedLoopResult(
         **facts,
         tasks=len(error),

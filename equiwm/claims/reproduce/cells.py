@@ -17,11 +17,13 @@ from equiwm.claims.rollout.measure import rollout
 from equiwm.claims.rollout.result import RolloutResult
 from equiwm.claims.sweep.measure import sweep
 from equiwm.claims.sweep.result import SweepResult
+from equiwm.claims.training.claim import trained
 from equiwm.config import parse
 from equiwm.devices import DTYPES
 from equiwm.errors import TrainingError
 from equiwm.loading import load_run
-from equiwm.results.measured import Measured, to_builtins
+from equiwm.results.measured import Measured, Provenance, to_builtins
+from equiwm.results.reproduction import MeasuredCell
 from equiwm.runs import STUDY_RUNS
 from equiwm.subject import Subject
 from equiwm.training.cells import complete_run
@@ -32,7 +34,7 @@ def train_cell(params: dict[str, Any], study: Path) -> dict[str, Any]:
     run = complete_run(
         parse(params["config"]), study / STUDY_RUNS, params["name"], seed=params["seed"], command=params["line"]
     )
-    return {"parameters": run.metrics()["train"]["parameters"]}
+    return {"parameters": trained(run).parameters}
 
 
 def measure_cell(params: dict[str, Any], study: Path) -> dict[str, Any]:
@@ -43,8 +45,8 @@ def measure_cell(params: dict[str, Any], study: Path) -> dict[str, Any]:
         study: the study's folder.
 
     Returns:
-        `section` and `variant` of metrics.json, the `result`, and the run's `provenance`. With the option `optimizers`
-        the result is that of the study `RUN-optimizers` beside the run.
+        A `MeasuredCell` as JSON data. With the option `optimizers` its result is that of the study `RUN-optimizers`
+        beside the run.
 
     Raises:
         TrainingError: a training under another optimiser failed.
@@ -56,12 +58,8 @@ def measure_cell(params: dict[str, Any], study: Path) -> dict[str, Any]:
     section = params["command"].replace("-", "_")
     episodes = study / "cells" / "episodes" / f"{params['run']}-{options.get('planner')}"
     result = _measure(loaded, section, options, episodes)
-    return {
-        "section": section,
-        "variant": result.variant,
-        "result": to_builtins(Measured(result, checkpoint_sha256=loaded.checkpoint_sha256)),
-        "provenance": loaded.provenance(),
-    }
+    entry = to_builtins(Measured(result, checkpoint_sha256=loaded.checkpoint_sha256))
+    return MeasuredCell(section, entry, Provenance(**loaded.provenance())).as_dict()
 
 
 def _measure(
@@ -93,9 +91,5 @@ def _optimizers(path: Path, options: dict[str, Any]) -> dict[str, Any]:
     )
     if result.failed:
         raise TrainingError("; ".join(result.failed))
-    return {
-        "section": "verify_equivariance",
-        "variant": None,
-        "result": result.as_dict(),
-        "provenance": load_run(path).provenance(),
-    }
+    provenance = Provenance(**load_run(path).provenance())
+    return MeasuredCell("verify_equivariance", result.as_dict(), provenance).as_dict()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,8 @@ from equiwm.claims.study import StudyProgress, compute_cells, errors_of, open_st
 from equiwm.grid import CellFunction, CellResult, stored_results
 from equiwm.results.ablation import AblationResult, read_rows
 from equiwm.results.door import SCHEMA, read
-from equiwm.results.measured import Baseline, Measured, Provenance, to_builtins
-from equiwm.results.reproduction import ClaimCost, ReproducedRow, ReproductionResult
+from equiwm.results.measured import Baseline, Measured, to_builtins
+from equiwm.results.reproduction import ClaimCost, MeasuredCell, ReproducedRow, ReproductionResult
 from equiwm.results.result import Result
 from equiwm.runs import STUDY_RUNS, Run, run_name
 
@@ -68,17 +68,24 @@ class Computed:
             return Evidence(rows, [f"{STUDY_RUNS}/{name}"], seeds, seconds, not result.failed)
         cells = [self.measured[measure_cell_of(source, seed).key] for seed in range(self.seeds)]
         names = [run_name(source.training.preset, seed) for seed in range(self.seeds)]
-        results = [_typed(cell.result, source) for cell in cells if cell.result]
+        results = [_typed(found, source) for found in map(_found, cells) if found]
         seconds = sum(cell.seconds + self.trained[name].seconds for cell, name in zip(cells, names, strict=True))
         suffix = "-optimizers" if "optimizers" in dict(source.options) else ""
         runs = [f"{STUDY_RUNS}/{name}{suffix}" for name in names]
         return Evidence(results, runs, len(results), seconds, len(results) == self.seeds)
 
 
-def _typed(found: Mapping[str, Any], source: Measurement) -> Result:
+def _found(cell: CellResult) -> MeasuredCell | None:
+    """What a cell has measured; None where it failed."""
+    return None if cell.result is None else read(MeasuredCell, cell.result, cell.cell.key)
+
+
+def _typed(found: MeasuredCell, source: Measurement) -> Result:
     """What a cell has measured, as the result of its command."""
-    kind = OptimizerStudy if "optimizers" in dict(source.options) else find(found["section"]).result_type
-    return read(kind, {"schema": SCHEMA, **found["result"]}, source.key)
+    kind: type[Result] = OptimizerStudy
+    if "optimizers" not in dict(source.options):
+        kind = find(found.section).result_type
+    return read(kind, {"schema": SCHEMA, **found.result}, source.key)
 
 
 class _Counter:
@@ -221,39 +228,37 @@ def _record(study: Run, part: ClaimWork, computed: Computed, recorded: Callable[
     touched: dict[str, Run] = {}
     for measurement in part.measurements:
         for seed in range(computed.seeds):
-            found = computed.measured[measure_cell_of(measurement, seed).key].result
+            found = _found(computed.measured[measure_cell_of(measurement, seed).key])
             if found is None:
                 continue
             run = Run(study.path / STUDY_RUNS / run_name(measurement.training.preset, seed))
             if "optimizers" in dict(measurement.options):
                 run = Run(run.path.with_name(f"{run.path.name}-optimizers"))
             # As the command itself writes it (`cli.output.publish`).
-            entry = to_builtins(_measured(measurement, found, _baseline(measurement, seed, computed)))
-            run.record(found["section"], found["variant"], entry)
+            measured = _measured(measurement, found, _baseline(measurement, seed, computed))
+            run.record(found.section, measured.result.variant or None, to_builtins(measured))
             touched[run.name] = run
     for run in touched.values():
         if recorded:
             recorded(run)
 
 
-def _measured(
-    measurement: Measurement, found: Mapping[str, Any], baseline: Mapping[str, Any] | None
-) -> Measured[Result]:
+def _measured(measurement: Measurement, found: MeasuredCell, baseline: MeasuredCell | None) -> Measured[Result]:
     """What a cell has measured, beside what the cell of its baseline has."""
-    result, weights = _typed(found, measurement), read(Provenance, found["provenance"]).checkpoint_sha256
+    result, weights = _typed(found, measurement), found.provenance.checkpoint_sha256
     if "optimizers" in dict(measurement.options):
         return Measured(result)
     if baseline is None:
         return Measured(result, checkpoint_sha256=weights)
-    beside = Baseline(read(Provenance, baseline["provenance"]), _typed(baseline, measurement))
+    beside = Baseline(baseline.provenance, _typed(baseline, measurement))
     return Measured(result, beside, weights)
 
 
-def _baseline(measurement: Measurement, seed: int, computed: Computed) -> dict[str, Any] | None:
+def _baseline(measurement: Measurement, seed: int, computed: Computed) -> MeasuredCell | None:
     """The same measurement of the baseline with the same seed."""
     preset = measurement.training.config.baseline
     cell = computed.measured.get(f"{preset},seed={seed}: {measurement.key}")
-    return None if preset is None or cell is None else cell.result
+    return None if preset is None or cell is None else _found(cell)
 
 
 def _ablation(
