@@ -25,9 +25,9 @@ from typing import Any, Literal
 
 from equiwm.errors import ConfigError, MissingExtraError, nearest
 
-Kind = Literal["world", "model", "encoder", "predictor", "optimizer", "claim", "ablation", "group"]
+Extension = Literal["world", "model", "encoder", "predictor", "optimizer", "claim", "ablation", "group"]
 
-BUILT_IN: dict[Kind, dict[str, str]] = {
+BUILT_IN: dict[Extension, dict[str, str]] = {
     "world": {
         "pusht": "equiwm.worlds.pusht.config:PushTConfig",
         "cloud": "equiwm.worlds.cloud.config:CloudConfig",
@@ -78,7 +78,7 @@ BUILT_IN: dict[Kind, dict[str, str]] = {
     },
     "group": {},
 }
-"""Kind -> short name -> `module:name` of what this package has itself."""
+"""What is extended -> short name -> `module:name` of what this package has itself."""
 
 _FIELD = {
     "world": "world",
@@ -92,7 +92,7 @@ _FIELD = {
 }
 
 
-def known_names(kind: Kind) -> list[str]:
+def known_names(kind: Extension) -> list[str]:
     """The short names of a kind: this package's in their order, then those of installed entry points."""
     own = list(BUILT_IN[kind])
     return own + sorted(name for name in _entry_points(kind) if name not in own)
@@ -103,7 +103,7 @@ def is_foreign(name: str) -> bool:
     return ":" in name
 
 
-def check_name(kind: Kind, name: str) -> None:
+def check_name(kind: Extension, name: str) -> None:
     """Refuse a name that is neither `module:name` nor a known short one, without importing anything.
 
     Raises:
@@ -114,7 +114,7 @@ def check_name(kind: Kind, name: str) -> None:
         raise ConfigError(f"unknown {_FIELD[kind]} '{name}': {expected} Or give your own as module:name.")
 
 
-def locate(kind: Kind, name: str) -> Any:
+def locate(kind: Extension, name: str) -> Any:
     """The object of that name.
 
     Args:
@@ -167,7 +167,7 @@ def module_file(name: str) -> Path | None:
     return None if file is None else Path(file).resolve()
 
 
-def _entry_points(kind: Kind) -> dict[str, metadata.EntryPoint]:
+def _entry_points(kind: Extension) -> dict[str, metadata.EntryPoint]:
     return {point.name: point for point in metadata.entry_points(group=f"equiwm.{kind}s")}
 
 

@@ -46,7 +46,7 @@ LOCK_SECONDS = 60.0
 
 _NAME_BYTES = 200  # file systems take 255; what is written beside a run has a longer name
 
-Kind = Literal["train", "study"]
+RunKind = Literal["train", "study"]
 State = Literal["absent", "incomplete", "complete"]
 
 _CONFIG_KEYS = tuple(field.name for field in dataclasses.fields(Config))
@@ -140,7 +140,7 @@ class Header:
         seal: of `code`, by the user who made the run (`equiwm.trust`).
     """
 
-    kind: Kind
+    kind: RunKind
     name: str
     seed: int
     command: tuple[str, ...]
@@ -255,7 +255,7 @@ class Run:
         config: Mapping[str, Any],
         *,
         seed: int,
-        kind: Kind = "train",
+        kind: RunKind = "train",
         command: Sequence[str] = (),
     ) -> Run:
         """Make the directory `folder`/`name` with its `config.yaml`, or nothing at all.

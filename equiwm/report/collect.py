@@ -13,11 +13,11 @@ from equiwm.claims.registry import Stored, stored_results
 from equiwm.config import readable
 from equiwm.errors import EquiwmError, ResultError, RunError
 from equiwm.files import reason
-from equiwm.runs import STUDY_RUNS, Kind, Run, read_config
+from equiwm.runs import STUDY_RUNS, Run, RunKind, read_config
 
 
 @dataclass(frozen=True)
-class Found:
+class CollectedRun:
     """A run that is whole.
 
     Attributes:
@@ -33,7 +33,7 @@ class Found:
     """
 
     path: Path
-    kind: Kind
+    kind: RunKind
     preset: str | None
     baseline: str | None
     seed: int
@@ -48,7 +48,7 @@ class Found:
         return Run(self.path).name
 
 
-def collect(places: Sequence[Path], claims: Sequence[AnyClaim]) -> tuple[list[Found], list[str]]:
+def collect(places: Sequence[Path], claims: Sequence[AnyClaim]) -> tuple[list[CollectedRun], list[str]]:
     """The runs that some places are or hold.
 
     Args:
@@ -63,7 +63,7 @@ def collect(places: Sequence[Path], claims: Sequence[AnyClaim]) -> tuple[list[Fo
     Raises:
         RunError: a place does not exist, or none of them holds a run.
     """
-    found: list[Found] = []
+    found: list[CollectedRun] = []
     skipped: list[str] = []
     for path in dict.fromkeys(path.absolute() for path in _runs(places)):
         shown = Path(os.path.relpath(path)) if path.is_relative_to(Path.cwd()) else path
@@ -105,7 +105,7 @@ _MARKS = ("config.yaml", "metrics.json", "checkpoint.pt")
 """A folder with one of them was meant to be a run."""
 
 
-def _read(run: Run, claims: Sequence[AnyClaim]) -> Found:
+def _read(run: Run, claims: Sequence[AnyClaim]) -> CollectedRun:
     if not os.path.isfile(run.config_path):
         raise RunError(f"{run.path} is no run: it has no config.yaml (--out of an evaluation leaves such folders).")
     header, data = read_config(run.config_path)
@@ -117,7 +117,7 @@ def _read(run: Run, claims: Sequence[AnyClaim]) -> Found:
         if not metrics:
             again = shlex.join([*header.command, *(["--resume"] if "--resume" not in header.command else [])])
             raise RunError(f"{run.path} is a study that has no result yet; go on with: {again}")
-        return Found(run.path, "study", None, None, header.seed, data, metrics, results, unread)
+        return CollectedRun(run.path, "study", None, None, header.seed, data, metrics, results, unread)
     # A copy without its checkpoint, which is the heavy part, is whole to a reader of results.
     if not run.checkpoint.is_file() and ("train" not in metrics or run.resume_point.exists()):
         raise RunError(f"{run.path} is incomplete; finish it with: {run.resume_command}")
@@ -126,4 +126,4 @@ def _read(run: Run, claims: Sequence[AnyClaim]) -> Found:
     except EquiwmError as error:
         raise RunError(f"{run.config_path}: {error}") from None
     preset, baseline, _ = (settings.pop(key, None) for key in ("preset", "baseline", "description"))
-    return Found(run.path, "train", preset, baseline, header.seed, settings, metrics, results, unread)
+    return CollectedRun(run.path, "train", preset, baseline, header.seed, settings, metrics, results, unread)

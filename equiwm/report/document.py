@@ -8,7 +8,7 @@ from pathlib import Path
 
 from equiwm.claims.claim import AnyClaim
 from equiwm.claims.registry import built_in
-from equiwm.report.collect import Found, collect
+from equiwm.report.collect import CollectedRun, collect
 from equiwm.report.settings import Sample, Setting, settings_of
 from equiwm.results.result import Result
 from equiwm.tables.columns import Comparison, Line
@@ -47,7 +47,7 @@ class Report:
         claims: whose results were read.
     """
 
-    runs: tuple[Found, ...]
+    runs: tuple[CollectedRun, ...]
     settings: tuple[Setting, ...]
     chapters: tuple[Chapter, ...]
     skipped: tuple[str, ...]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from equiwm.claims.view import Drawing, Shown
-from equiwm.report.collect import Found
+from equiwm.report.collect import CollectedRun
 from equiwm.report.document import STUDIES, Report
 from equiwm.report.ood_figure import ood_figure
 
@@ -20,7 +20,7 @@ def _no_progress(done: int, total: int) -> None:
     """Says nothing."""
 
 
-def drawings_of(run: Found) -> Iterator[tuple[str, Drawing]]:
+def drawings_of(run: CollectedRun) -> Iterator[tuple[str, Drawing]]:
     """Section and figure, in the order of the run's metrics."""
     for each in run.results:
         shown = Shown(each.measured, run.name, run.path / "figures")
@@ -54,7 +54,7 @@ def redraw(report: Report, folder: Path, progress: Progress = _no_progress) -> l
     return [*([overall] if overall else []), *drawn]
 
 
-def _places(runs: Sequence[Found], folder: Path) -> list[tuple[Path, Found]]:
+def _places(runs: Sequence[CollectedRun], folder: Path) -> list[tuple[Path, CollectedRun]]:
     """A folder for each run, by its name; runs of one name are numbered."""
     seen: dict[str, int] = {}
     places = []
@@ -107,7 +107,7 @@ def pictures(report: Report, folder: Path, progress: Progress = _no_progress) ->
     return found
 
 
-def _left_behind(run: Found, drawing: Drawing) -> Path | None:
+def _left_behind(run: CollectedRun, drawing: Drawing) -> Path | None:
     """The figure as the command that measured it drew it, as a vector if it is there."""
     files = (run.path / "figures" / f"{drawing.name}.{kind}" for kind in ("svg", "png"))
     return next((file for file in files if file.is_file()), None)

@@ -8,7 +8,7 @@ from itertools import count
 
 from equiwm.claims.claim import AnyClaim
 from equiwm.config import section_of
-from equiwm.report.collect import Found
+from equiwm.report.collect import CollectedRun
 from equiwm.results.result import Result
 
 
@@ -63,7 +63,7 @@ class Setting:
     baseline: str | None
     is_baseline: bool
     seeds: tuple[int, ...]
-    runs: tuple[Found, ...]
+    runs: tuple[CollectedRun, ...]
     samples: tuple[Sample, ...]
 
     @property
@@ -77,7 +77,7 @@ class Setting:
         return [sample for sample in self.samples if sample.claim.name == claim.name]
 
 
-def settings_of(found: Sequence[Found]) -> tuple[list[Setting], list[str]]:
+def settings_of(found: Sequence[CollectedRun]) -> tuple[list[Setting], list[str]]:
     """Group trainings by name, preset and configuration, and pair models with baselines.
 
     A baseline is what a run was measured beside; else the setting of the preset that the run's own preset names.
@@ -120,7 +120,7 @@ class _Draft:
     preset: str | None
     world: str
     settings: Mapping[str, object] | None
-    runs: dict[int, Found] = field(default_factory=dict)
+    runs: dict[int, CollectedRun] = field(default_factory=dict)
     samples: list[Sample] = field(default_factory=list)
     beside: list[_Draft] = field(default_factory=list)
 
@@ -171,7 +171,7 @@ def _changes(old: Mapping[str, object], new: Mapping[str, object], where: str = 
     return changes
 
 
-def _samples(run: Found) -> tuple[list[Sample], list[Sample]]:
+def _samples(run: CollectedRun) -> tuple[list[Sample], list[Sample]]:
     """A run's own results, and those of its baselines."""
     own = [Sample(run.name, run.preset, run.seed, each.claim, each.measured.result) for each in run.results]
     beside = [
