@@ -30,11 +30,13 @@ class WorldConfig:
     Attributes:
         world: `module:name` of the world's class, where the world is located by its configuration (so that a reader
             of configurations imports no simulator); empty where it is located by its class.
+        title: what a report calls the world; empty where that is its name.
         defaults: section -> key -> value: defaults of other sections in this world.
         name: as `world.name` names it: a short name, or `module:name`.
     """
 
     world: ClassVar[str] = ""
+    title: ClassVar[str] = ""
     defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     name: str = setting("", "which world")

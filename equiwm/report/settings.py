@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from equiwm.claims.claim import AnyClaim
-from equiwm.config import section_of
+from equiwm.config import WorldConfig, section_of
+from equiwm.locate import BUILT_IN, locate
 from equiwm.report.collect import CollectedRun
 from equiwm.results.result import Result
 
@@ -148,14 +149,12 @@ def _draft_for(
     return drafts[-1]
 
 
-_WORLDS = {"pusht": "PushT", "cloud": "point clouds", "body": "rigid body", "field": "velocity field"}
-"""What a section calls some worlds."""
-
-
 def _world(settings: Mapping[str, object]) -> str:
     world = section_of("world", settings.get("world"))
     name = str(world["name"])
-    shown = _WORLDS.get(name, name)
+    # What a run's folder names from outside is not imported to be reported.
+    kind: type[WorldConfig] | None = locate("world", name) if name in BUILT_IN["world"] else None
+    shown = kind.title if kind is not None and kind.title else name
     return f"{shown} in {world['dimension']}D" if "dimension" in world else shown
 
 

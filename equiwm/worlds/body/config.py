@@ -15,6 +15,7 @@ class BodyConfig(WorldConfig):
     """A rigid body in MuJoCo with gravity off, driven by force, torque and a pusher, group SE(3)."""
 
     world: ClassVar[str] = "equiwm.worlds.body.world:Body"
+    title: ClassVar[str] = "rigid body"
     defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {"planning": IN_SPACE}
 
     name: Literal["body"] = setting("body", "which world")

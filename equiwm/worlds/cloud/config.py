@@ -15,6 +15,7 @@ class CloudConfig(WorldConfig):
     """Synthetic point clouds driven by force, torque and stretch, group SE(3)."""
 
     world: ClassVar[str] = "equiwm.worlds.cloud.world:Cloud"
+    title: ClassVar[str] = "point clouds"
     defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {"planning": IN_SPACE}
 
     name: Literal["cloud"] = setting("cloud", "which world")

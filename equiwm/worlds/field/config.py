@@ -15,6 +15,7 @@ class FieldConfig(WorldConfig):
     """The velocity field: six state vectors moved by a frozen equivariant teacher, group SO(2) or SO(3)."""
 
     world: ClassVar[str] = "equiwm.worlds.field.world:Field"
+    title: ClassVar[str] = "velocity field"
 
     name: Literal["field"] = setting("field", "which world")
     dimension: Literal[2, 3] = setting(2, "dimension d of the space")

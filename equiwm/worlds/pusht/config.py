@@ -14,6 +14,7 @@ class PushTConfig(WorldConfig):
     """The real PushT simulator (gym-pusht), group SO(2) about the arena's centre."""
 
     world: ClassVar[str] = "equiwm.worlds.pusht.world:PushT"
+    title: ClassVar[str] = "PushT"
 
     name: Literal["pusht"] = setting("pusht", "which world")
     direction: Literal["stem", "body_x"] = setting(
