@@ -9,7 +9,7 @@ from pathlib import Path
 from equiwm.claims.claim import AnyClaim
 from equiwm.claims.registry import built_in
 from equiwm.report.collect import CollectedRun, collect
-from equiwm.report.settings import Sample, Setting, settings_of
+from equiwm.report.settings import SeedResult, Setting, settings_of
 from equiwm.results.result import Result
 from equiwm.tables.columns import Comparison, Line
 from equiwm.tables.table import Table, number
@@ -93,26 +93,25 @@ def _comparisons(claim: AnyClaim, settings: Sequence[Setting]) -> list[Compariso
     if claim.shown.every_setting:
         lines = tuple(_line(setting, setting.of(claim), settings) for setting in settings)
         return [Comparison("", lines)] if lines else []
-    found: dict[tuple[str, ...], dict[str, list[Sample]]] = {}
+    found: dict[tuple[str, ...], dict[str, list[SeedResult]]] = {}
     known = {setting.label: setting for setting in settings}
     for setting in settings:
-        for sample in setting.of(claim):
-            key = (setting.world, sample.asked, sample.probe)
-            found.setdefault(key, {}).setdefault(setting.label, []).append(sample)
+        for each in setting.of(claim):
+            key = (setting.world, each.asked, each.probe)
+            found.setdefault(key, {}).setdefault(setting.label, []).append(each)
     return [
         Comparison(
             ", ".join(filter(None, names)),
-            tuple(_line(known[label], samples, settings) for label, samples in found[names].items()),
+            tuple(_line(known[label], results, settings) for label, results in found[names].items()),
         )
         for names in sorted(found)
     ]
 
 
-def _line(setting: Setting, samples: Sequence[Sample], settings: Sequence[Setting]) -> Line[Result]:
+def _line(setting: Setting, results: Sequence[SeedResult], settings: Sequence[Setting]) -> Line[Result]:
     parameters = "–" if setting.parameters is None else f"{setting.parameters:,}"
     size = (parameters, number(parameter_ratio(setting, settings)))
-    results = tuple(sample.result for sample in samples)
-    return Line(setting.label, setting.seeds, setting.baseline, size, results)
+    return Line(setting.label, setting.seeds, setting.baseline, size, tuple(each.result for each in results))
 
 
 def parameter_ratio(setting: Setting, settings: Sequence[Setting]) -> float | None:

@@ -9,7 +9,7 @@ from typing import Any
 from equiwm.claims.claim import AnyClaim
 from equiwm.claims.view import Factor
 from equiwm.report.document import Report
-from equiwm.report.settings import Sample, Setting
+from equiwm.report.settings import SeedResult, Setting
 from equiwm.results.result import Result
 from equiwm.tables.columns import Estimate
 from equiwm.tables.table import factor
@@ -37,37 +37,37 @@ def factor_rows(report: Report) -> list[dict[str, str | int | float | None]]:
 def _pair_rows(
     claim: AnyClaim, shown: Factor[Result], model: Setting, baseline: Setting
 ) -> Iterator[dict[str, str | int | float | None]]:
-    tests: dict[str, dict[str, list[Sample]]] = {}
+    tests: dict[str, dict[str, list[SeedResult]]] = {}
     for role, setting in (("model", model), ("baseline", baseline)):
-        for sample in setting.of(claim):
-            test = shown.test(sample.result)
+        for each in setting.of(claim):
+            test = shown.test(each.result)
             if test is not None:
-                tests.setdefault(test, {}).setdefault(role, []).append(sample)
+                tests.setdefault(test, {}).setdefault(role, []).append(each)
     for test, sides in tests.items():
         if len(sides) < 2:
             continue
-        place = _shared_place(shown, [sample for side in sides.values() for sample in side])
+        place = _shared_place(shown, [each for side in sides.values() for each in side])
         words = "" if place is None else shown.place.format(place)
         for role, setting in (("model", model), ("baseline", baseline)):
-            first = min(sample.asked for sample in sides[role])
-            for sample in sides[role]:
-                if sample.asked == first:
+            first = min(each.asked for each in sides[role])
+            for each in sides[role]:
+                if each.asked == first:
                     yield {
                         "test": f"{model.world}, {test}{words}",
                         "pair": f"{model.label} / {baseline.label}",
                         "role": role,
                         "setting": setting.label,
-                        "seed": sample.seed,
+                        "seed": each.seed,
                         "parameters": setting.parameters,
-                        "variant": sample.asked,
-                        "probe": sample.probe,
-                        "factor": _number(shown.column.at(sample.result, place)),
+                        "variant": each.asked,
+                        "probe": each.probe,
+                        "factor": _number(shown.column.at(each.result, place)),
                     }
 
 
-def _shared_place(shown: Factor[Result], samples: Sequence[Sample]) -> str | None:
+def _shared_place(shown: Factor[Result], results: Sequence[SeedResult]) -> str | None:
     """The last place at which all of them have the factor; None if it has no places."""
-    places = [shown.column.places([sample.result]) for sample in samples]
+    places = [shown.column.places([each.result]) for each in results]
     shared = [place for place in places[0] if all(place in others for others in places)]
     return shared[-1] if shared else None
 

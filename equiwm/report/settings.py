@@ -14,7 +14,7 @@ from equiwm.results.result import Result
 
 
 @dataclass(frozen=True)
-class Sample:
+class SeedResult:
     """What one command measured on one run.
 
     Attributes:
@@ -33,12 +33,12 @@ class Sample:
 
     @property
     def asked(self) -> str:
-        """What was asked for (`SO2, float32`): samples of several seeds are put together within it."""
+        """What was asked for (`SO2, float32`): results of several seeds are put together within it."""
         return self.claim.shown.asked(self.result)
 
     @property
     def probe(self) -> str:
-        """What it was measured on: only samples of the same are comparable."""
+        """What it was measured on: only results of the same are comparable."""
         return self.claim.shown.probe(self.result)
 
 
@@ -55,7 +55,7 @@ class Setting:
         is_baseline: whether another one is compared with it.
         seeds: in ascending order.
         runs: one a seed; fewer where a baseline is known from the results of its model alone.
-        samples: of all of them.
+        results: of all of them.
     """
 
     label: str
@@ -65,17 +65,17 @@ class Setting:
     is_baseline: bool
     seeds: tuple[int, ...]
     runs: tuple[CollectedRun, ...]
-    samples: tuple[Sample, ...]
+    results: tuple[SeedResult, ...]
 
     @property
     def parameters(self) -> int | None:
         """Trained scalars."""
-        sizes = (sample.claim.shown.parameters(sample.result) for sample in self.samples)
+        sizes = (each.claim.shown.parameters(each.result) for each in self.results)
         return next((size for size in sizes if size is not None), None)
 
-    def of(self, claim: AnyClaim) -> list[Sample]:
-        """The samples of a claim."""
-        return [sample for sample in self.samples if sample.claim.name == claim.name]
+    def of(self, claim: AnyClaim) -> list[SeedResult]:
+        """The results of a claim."""
+        return [each for each in self.results if each.claim.name == claim.name]
 
 
 def settings_of(found: Sequence[CollectedRun]) -> tuple[list[Setting], list[str]]:
@@ -89,11 +89,11 @@ def settings_of(found: Sequence[CollectedRun]) -> tuple[list[Setting], list[str]
     """
     skipped: list[str] = []
     drafts: list[_Draft] = []
-    beside: list[tuple[_Draft, Sample]] = []
+    beside: list[tuple[_Draft, SeedResult]] = []
     for run in found:
         if run.kind != "train":
             continue
-        own, others = _samples(run)
+        own, others = _results(run)
         skipped += run.unread
         if run.unread and not own:
             continue
@@ -102,13 +102,13 @@ def settings_of(found: Sequence[CollectedRun]) -> tuple[list[Setting], list[str]
             skipped.append(f"{run.path} repeats seed {run.seed} of {draft.runs[run.seed].path}; it is left out.")
             continue
         draft.runs[run.seed] = run
-        draft.samples += own
-        beside += [(draft, sample) for sample in others]
-    for model, sample in beside:
-        draft = _draft_for(drafts, sample.run, sample.preset, sample.seed, model.world, None)
+        draft.results += own
+        beside += [(draft, each) for each in others]
+    for model, each in beside:
+        draft = _draft_for(drafts, each.run, each.preset, each.seed, model.world, None)
         model.beside.append(draft)
-        if not any(_same_measurement(sample, known) for known in draft.samples):
-            draft.samples.append(sample)
+        if not any(_same_measurement(each, known) for known in draft.results):
+            draft.results.append(each)
     return _finished(drafts), skipped
 
 
@@ -122,7 +122,7 @@ class _Draft:
     world: str
     settings: Mapping[str, object] | None
     runs: dict[int, CollectedRun] = field(default_factory=dict)
-    samples: list[Sample] = field(default_factory=list)
+    results: list[SeedResult] = field(default_factory=list)
     beside: list[_Draft] = field(default_factory=list)
 
 
@@ -170,20 +170,22 @@ def _changes(old: Mapping[str, object], new: Mapping[str, object], where: str = 
     return changes
 
 
-def _samples(run: CollectedRun) -> tuple[list[Sample], list[Sample]]:
+def _results(run: CollectedRun) -> tuple[list[SeedResult], list[SeedResult]]:
     """A run's own results, and those of its baselines."""
-    own = [Sample(run.name, run.preset, run.seed, each.claim, each.measured.result) for each in run.results]
+    own = [SeedResult(run.name, run.preset, run.seed, each.claim, each.measured.result) for each in run.results]
     beside = [
-        Sample(other.provenance.name, other.provenance.preset, other.provenance.train_seed, each.claim, other.result)
+        SeedResult(
+            other.provenance.name, other.provenance.preset, other.provenance.train_seed, each.claim, other.result
+        )
         for each in run.results
         if (other := each.measured.baseline) is not None
     ]
     return own, beside
 
 
-def _same_measurement(one: Sample, other: Sample) -> bool:
-    def key(sample: Sample) -> tuple[int, str, str, str]:
-        return sample.seed, sample.claim.name, sample.asked, sample.probe
+def _same_measurement(one: SeedResult, other: SeedResult) -> bool:
+    def key(each: SeedResult) -> tuple[int, str, str, str]:
+        return each.seed, each.claim.name, each.asked, each.probe
 
     return key(one) == key(other)
 
@@ -198,9 +200,9 @@ def _finished(drafts: Sequence[_Draft]) -> list[Setting]:
             world=draft.world,
             baseline=baselines[draft.label],
             is_baseline=draft.label in named,
-            seeds=tuple(sorted({*draft.runs, *(sample.seed for sample in draft.samples)})),
+            seeds=tuple(sorted({*draft.runs, *(each.seed for each in draft.results)})),
             runs=tuple(draft.runs[seed] for seed in sorted(draft.runs)),
-            samples=tuple(sorted(draft.samples, key=lambda sample: sample.seed)),
+            results=tuple(sorted(draft.results, key=lambda each: each.seed)),
         )
         for draft in drafts
     ]

@@ -25,21 +25,21 @@ def tidy_csv(report: Report) -> str:
 
 def _trained(report: Report) -> Iterator[dict[str, object]]:
     for setting in report.settings:
-        for sample in setting.samples:
+        for each in setting.results:
             common = {
-                "run": sample.run,
-                "preset": sample.preset,
+                "run": each.run,
+                "preset": each.preset,
                 "setting": setting.label,
                 "baseline": setting.baseline,
                 "world": setting.world,
-                "seed": sample.seed,
+                "seed": each.seed,
                 "parameters": setting.parameters,
-                "claim": sample.claim.name,
-                "variant": sample.asked,
-                "probe": sample.probe,
+                "claim": each.claim.name,
+                "variant": each.asked,
+                "probe": each.probe,
             }
-            for column in sample.claim.shown.columns:
-                for quantity, at, value in column.rows(sample.result):
+            for column in each.claim.shown.columns:
+                for quantity, at, value in column.rows(each.result):
                     yield {**common, "quantity": quantity, "at": at, "value": value}
 
 
