@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from equiwm.claims.closed_loop.episode import orbit_cell
-from equiwm.claims.closed_loop.measure import Outcome, _result, closed_loop
+from equiwm.claims.closed_loop.measure import TOLERANCES_DEG, Outcome, _result, closed_loop
 from equiwm.claims.closed_loop.orbit import parse_orbit
 from equiwm.claims.closed_loop.result import ClosedLoopResult
 from equiwm.claims.closed_loop.view import closed_loop_tables
@@ -113,7 +113,9 @@ def outcome(errors: list[list[float]], excluded=None, moved: float = 30.0) -> Ou
 
 def result_of(found: Outcome, **facts) -> ClosedLoopResult:
     labels = [f"{k}" for k in range(1, found.angle.shape[1])]
-    return _result(found, CRITERION, labels=labels, seed=0, references=[], facts={**FACTS, **facts})
+    facts = {**FACTS, **facts}
+    tolerance = TOLERANCES_DEG[facts["dtype"]]
+    return _result(found, CRITERION, labels=labels, seed=0, tolerance=tolerance, references=[], facts=facts)
 
 
 def test_figures_are_their_definition():
