@@ -3,6 +3,7 @@ they are; and a command prints its own result, whoever else writes."""
 
 from __future__ import annotations
 
+import inspect
 import json
 import subprocess
 import sys
@@ -17,9 +18,10 @@ import pytest
 from outside_claim import CLAIM, Drift
 
 from equiwm.claims import registry
-from equiwm.claims.claim import Claim
+from equiwm.claims.claim import SHARED_OPTIONS, Claim, Option
 from equiwm.claims.view import View
 from equiwm.cli.main import run
+from equiwm.cli.measure import measuring_command
 from equiwm.cli.output import publish
 from equiwm.results.measured import Measured
 from equiwm.results.result import Result
@@ -87,6 +89,28 @@ def test_bounds_decide_the_exit_status(call, copy_run, monkeypatch):
     assert err.endswith("too far.\n")
 
 
+def test_a_bound_that_always_decides_says_why(call, copy_run, monkeypatch):
+    always = replace(CLAIM, bounds=lambda result: "too far.", expectation="")
+    monkeypatch.setattr(outside_claim, "ALWAYS", always, raising=False)
+    status, out, err = call("measure", "outside_claim:ALWAYS", copy_run())
+    assert (status, err.splitlines()[-1]) == (1, "too far.")
+    assert "worst drift" in out
+
+
+def test_only_a_folder_that_a_claim_asked_for_is_removed(call, copy_run, tmp_path):
+    """A folder of the claim's name may be anybody's, in `--out` above all."""
+    mine = tmp_path / "drift"
+    mine.mkdir()
+    (mine / "notes.txt").write_text("mine")
+    assert call("measure", NAME, copy_run(), "--out", tmp_path)[0] == 0
+    assert (mine / "notes.txt").read_text() == "mine"
+
+
+def test_the_options_that_all_have_are_the_commands():
+    signature = inspect.signature(measuring_command(replace(CLAIM, options=())))
+    assert set(signature.parameters) == set(SHARED_OPTIONS)
+
+
 def test_an_installed_claim_is_found_by_name(call, copy_run, monkeypatch):
     point = metadata.EntryPoint("drift", NAME, "equiwm.claims")
     original = metadata.entry_points
@@ -136,6 +160,18 @@ WRONG = {
     ),
     "a measure that raises": (replace(CLAIM, measure=_raise), "its measure raised KeyError"),
     "a table that raises": (replace(CLAIM, view=replace(CLAIM.shown, tables=_raise)), "its table raised KeyError"),
+    "a table that is none": (
+        replace(CLAIM, view=replace(CLAIM.shown, tables=lambda measured, name: 3)),
+        "its table raised TypeError: expected a list of Table, got 3",
+    ),
+    "a measure that is not there": (replace(CLAIM, measure="no_such_module:measure"), "its measure raised"),
+    "bounds that raise": (replace(CLAIM, bounds=_raise, expectation=""), "its bounds raised KeyError"),
+    "a name that leaves the run": (replace(CLAIM, name="../drift"), "its name is '../drift'"),
+    "no name": (replace(CLAIM, name=""), "its name is ''"),
+    "the name of a folder of the run": (replace(CLAIM, name="figures"), "its name is 'figures'"),
+    "an option that all have": (replace(CLAIM, options=(Option("seed", int, 1),)), "every claim has one of that name"),
+    "an option twice": (replace(CLAIM, options=(Option("a", int, 1), Option("a", int, 2))), "it has two"),
+    "an option with a dash": (replace(CLAIM, options=(Option("a-b", int, 1),)), "its option 'a-b'"),
     "a name of ours": (replace(CLAIM, name="rollout"), "the name 'rollout' is that of a claim of equiwm"),
     "no claim": ("text", "got str, expected an equiwm.claims.claim.Claim"),
     "no measure": (replace(CLAIM, measure=""), "is not measured by a command"),

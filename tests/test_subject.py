@@ -13,6 +13,7 @@ from equiwm import Subject, load_run, save_subject
 from equiwm.claims.residual.measure import verify
 from equiwm.claims.residual.view import verify_tables
 from equiwm.claims.sweep.measure import Readouts, sweep
+from equiwm.claims.sweep.view import sweep_tables
 from equiwm.config import load, parse
 from equiwm.errors import ConfigError, DataError, RepError, RunError
 from equiwm.results.measured import Measured
@@ -21,6 +22,7 @@ from equiwm.training.data import training_data, transitions_of
 from equiwm.training.run import prepare_run, train_run
 from equiwm.worlds.cloud.world import Cloud
 from equiwm.worlds.field.world import Field
+from equiwm.worlds.scene import Scene
 from equiwm.worlds.world import Sequences
 
 FEW = {"bins": 4, "transitions": 40}
@@ -77,6 +79,66 @@ def test_an_ordinary_module_is_measured_by_every_one_step_claim(network):
 
 def test_a_module_that_looks_at_the_lab_is_not_flat():
     assert sweep(Subject(Lab().double(), Field(), transitions=200), **FEW).flatness > 1e-3
+
+
+class Points(Scene):
+    """Two points and their velocities, pushed; `wind` blows along x wherever the scene is turned to."""
+
+    group, observation_rep, action_rep = "se2", "2xp+2x1o", "1o"
+    components = {"hand": 0, "speed": 2}  # noqa: RUF012
+    wind = 0.0
+
+    def start(self, rng):
+        return rng.normal(size=(4, 2))
+
+    def step(self, observation, action):
+        place, speed = observation.chunk(2, -2)
+        blows = self.wind * torch.tensor([1.0, 0.0], dtype=torch.float64)
+        speed = speed + 0.1 * (action[:, None] + blows)
+        return torch.cat([place + 0.1 * speed, speed], -2)
+
+
+class Windy(Points):
+    wind = 3.0
+
+
+class Known(nn.Module):
+    """Knows the dynamics of still air."""
+
+    def forward(self, observation, action):
+        return Points().step(observation, action)
+
+
+class Still(nn.Module):
+    def forward(self, observation, action):
+        return observation
+
+
+@pytest.mark.parametrize(("network", "error"), [(Known, 0.0), (Still, 1.0)])
+def test_the_error_at_a_point_is_the_same_wherever_the_scene_stands(network, error):
+    result = sweep(Subject(network(), Points(), transitions=60), **FEW)
+    assert result.symmetry_excess is None
+    for entry in result.bins:
+        assert entry.components == pytest.approx({"hand": error, "speed": error}, abs=1e-3)
+
+
+def test_a_world_that_does_not_carry_the_group_it_says_is_stepped_afresh_and_named():
+    """Its outcome turned with the scene is none of its own: a model that is flat on such sets is not flat in it."""
+    assert Windy().equivariant
+    result = sweep(Subject(Known(), Windy(), transitions=60), **FEW)
+    excess = result.symmetry_excess
+    assert excess is not None
+    assert (excess.world_symmetric, excess.model_symmetric, excess.agree) == (False, True, False)
+    assert "its world does not carry SE2" in sweep_tables(Measured(result), "windy")[1].notes[0]
+    honest = sweep(Subject(Known(), Windy(), transitions=60), group="c1", **FEW)
+    assert honest.symmetry_excess is None  # the group of one element every world carries
+
+
+@pytest.mark.parametrize("world", [Field(), Cloud()])
+def test_our_worlds_carry_what_they_say(world):
+    assert (
+        sweep(Subject(Linear(world.observation_rep.multiplicity), world, transitions=60), **FEW).symmetry_excess is None
+    )
 
 
 def test_a_subject_by_hand_is_verified(tmp_path):

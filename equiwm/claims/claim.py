@@ -57,6 +57,10 @@ class Option:
         return self.flag or f"--{self.name.replace('_', '-')}"
 
 
+SHARED_OPTIONS = ("run", "baseline", "dtype", "expect_invariant", "seed", "device", "out", "trust", "quiet", "json")
+"""Names that every measuring command has; an option of a claim is called otherwise."""
+
+
 def _at_least_one(jobs: object) -> object:
     """Refuse a number of jobs before anything is written."""
     if not isinstance(jobs, int) or (jobs < 1 and jobs != -1):
@@ -174,7 +178,12 @@ class Claim(Generic[R]):
             given = f"claim '{self.source or self.name}': its measure gave {type(result).__name__}"
             raise ResultError(f"{given}, expected {kind.__name__}.")
         with self.guard("result"):
-            result = door.settled(result)
+            try:
+                result = door.settled(result)
+            except TypeError as error:
+                if not self.source:
+                    raise
+                raise ResultError(f"{error}.") from None
         with self.guard("columns"):
             for column in self.shown.columns:
                 column.value(result)

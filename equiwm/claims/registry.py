@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import keyword
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
-from equiwm.claims.claim import AnyClaim, Claim
+from equiwm.claims.claim import SHARED_OPTIONS, AnyClaim, Claim
 from equiwm.errors import ConfigError, ResultError
 from equiwm.locate import BUILT_IN, known_names, locate
 from equiwm.results.measured import Measured
 from equiwm.results.result import Result
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
+_FOLDERS = ("cells", "figures", "runs")
+"""What a run or a study keeps in folders of its own, beside which a claim keeps its unfinished work."""
 
 
 @cache
@@ -33,9 +39,31 @@ def find(name: str) -> AnyClaim:
     if any(found.name == claim.name for claim in built_in()):
         raise ConfigError(f"claim '{name}': the name '{found.name}' is that of a claim of equiwm; give it another.")
     claim: AnyClaim = replace(found, source=name)
+    _check_names(claim)
     with claim.guard("result type or view"):
         _ = claim.result_type, claim.shown
     return claim
+
+
+def _check_names(claim: AnyClaim) -> None:
+    """Refuse a name that is no name of a section and of a folder of the run, and options that no command can have.
+
+    Raises:
+        ConfigError: such a name.
+    """
+    said = f"claim '{claim.source}'"
+    name: object = claim.name
+    if not isinstance(name, str) or not _NAME.fullmatch(name) or name in _FOLDERS:
+        raise ConfigError(
+            f"{said}: its name is {name!r}; expected letters, digits, '_' and '-', and none of {', '.join(_FOLDERS)}."
+        )
+    names = [option.name for option in claim.options]
+    for option in names:
+        if not option.isidentifier() or keyword.iskeyword(option):
+            raise ConfigError(f"{said}: its option '{option}' is no name of a keyword.")
+        if option in SHARED_OPTIONS or names.count(option) > 1:
+            whose = "every claim has one" if option in SHARED_OPTIONS else "it has two"
+            raise ConfigError(f"{said}: its option '{option}': {whose} of that name; give it another.")
 
 
 def claims_of(names: Sequence[str] = ()) -> tuple[AnyClaim, ...]:

@@ -97,7 +97,10 @@ class View(Generic[R]):
     def tables_of(self, measured: Measured[R], name: str) -> list[Table]:
         """The tables of one run."""
         if self.tables is not None:
-            return self.tables(measured, name)
+            made = self.tables(measured, name)
+            if not isinstance(made, list) or not all(isinstance(table, Table) for table in made):
+                raise TypeError(f"expected a list of Table, got {made!r}")
+            return made
         sides = measured.sides(name)
         rows = []
         for column in self.columns:

@@ -167,24 +167,25 @@ def run_claim(claim: AnyClaim, shared: Shared, own: Mapping[str, object]) -> Non
     measured, name = Measured(result, beside, subject.checkpoint_sha256), subject.name
     with claim.guard("table"):
         tables = claim.shown.tables_of(measured, name)
+    with claim.guard("bounds"):
+        broken = claim.broken(result) if shared.expect else None
     entry = publish(subject.stored, claim, measured, out=shared.out)
     figures = (shared.out or subject.stored.path) / "figures"
     recordings = dict(zip(measured.sides(name), recorded, strict=False))
     with claim.guard("figure"):
         drawings = claim.shown.drawings_of(Shown(measured, name, figures, recordings))
         drawn = [drawing.draw(figures) for drawing in drawings]
-    with suppress(FileNotFoundError):
-        shutil.rmtree(store)  # everything is in metrics and figures now
+    if "store" in inspect.signature(claim.measured).parameters:
+        with suppress(FileNotFoundError):
+            shutil.rmtree(store)  # everything is in metrics and figures now
     if shared.json:
         print_json(entry)
     else:
         print_tables(tables)
         for figure in drawn:
             say(f"figure: {figure}")
-    with claim.guard("bounds"):
-        broken = claim.broken(result) if shared.expect else None
     if broken is not None:
-        if claim.expectation:  # else the table says it
+        if claim.expectation or claim.source:  # else the table says it
             say(broken)
         raise typer.Exit(1)
 
@@ -193,13 +194,14 @@ def _measure(
     claim: AnyClaim, subject: Subject, own: Mapping[str, object], seed: int, store: Path, progress: ProgressBars
 ) -> list[Any]:
     """The result of one run, checked, and after it what was recorded, if anything was."""
-    measure = claim.measured
+    with claim.guard("measure"):
+        measure = claim.measured
+        taken = inspect.signature(measure).parameters
     offered: dict[str, object] = {
         "seed": seed,
         "store": store,
         "progress": lambda done, total: progress.count(subject.path, done, total),
     }
-    taken = inspect.signature(measure).parameters
     with claim.guard("measure"):
         found = measure(subject, **own, **{key: value for key, value in offered.items() if key in taken})
     if isinstance(found, Recorded):

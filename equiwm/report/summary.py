@@ -21,13 +21,12 @@ def run_tables(
     shown, study = built_in() if claims is None else claims, run.header.kind == "study"
     found = list(stored_results(metrics or run.metrics(), shown, study=study, where=str(run.metrics_path)))
     results = [each for each in found if isinstance(each, Stored)]
-    tables = [
-        table
-        for claim in shown
-        for each in results
-        if each.claim is claim
-        for table in claim.shown.tables_of(each.measured, run.name)
-    ]
+    tables: list[Table] = []
+    for claim in shown:
+        with claim.guard("table"):
+            for each in results:
+                if each.claim is claim:
+                    tables += claim.shown.tables_of(each.measured, run.name)
     return [*tables, *(Table(str(each), ("",), []) for each in found if not isinstance(each, Stored))]
 
 

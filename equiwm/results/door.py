@@ -46,7 +46,10 @@ def _convert(data: object, kind: type[R]) -> R:
     try:
         return msgspec.convert(data, kind, dec_hook=_real)
     except msgspec.ValidationError as error:
-        raise TypeError(f"{kind.__name__} does not hold what it declares: {_said(error)}") from None
+        said = _said(error)
+        if "got null" in said:
+            said += " (a number that is not finite is null; a field that may be is declared Real)"
+        raise TypeError(f"{kind.__name__} does not hold what it declares: {said}") from None
 
 
 def _sorted(data: Any) -> Any:

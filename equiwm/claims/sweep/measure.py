@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 
 from equiwm.claims.probe import PROBE_SEED, fitting_group, held_out
 from equiwm.claims.relmse import relmse as relative_error
-from equiwm.claims.sweep.excess import symmetry_excess
+from equiwm.claims.sweep.excess import symmetry_excess, world_residual
 from equiwm.claims.sweep.readout import Readout, action_only_error, fit_readout, pooled_error
 from equiwm.claims.sweep.result import Bin, ReadoutResult, SweepResult, SymmetryExcess
+from equiwm.models.clouds import centred
 from equiwm.models.world_model import WorldModel
 from equiwm.subject import Subject
 from equiwm.symmetry.bins import OrbitBin
-from equiwm.symmetry.groups import Group
+from equiwm.symmetry.groups import Elements, Group
 from equiwm.worlds.world import Progress, Transitions, World
 
 TRANSITIONS = 1000
 EXCESS_TRANSITIONS, EXCESS_ELEMENTS = 64, 16
+CARRIED_TRANSITIONS, CARRIED_ELEMENTS = 16, 8
+CARRIED = 1e-3
+"""What an outcome turned with its scene may be off by, relative to how far the world moves: 1e-6 of a relMSE."""
 
 
 def _turn(group: Group, entry: OrbitBin) -> float | None:
@@ -38,13 +43,17 @@ def relmse(model: WorldModel, data: Transitions) -> float:
 
 
 def component_relmse(subject: Subject, data: Transitions) -> dict[str, float]:
-    """relMSE of each named channel of a forward model; empty for latent ones, whose channels have no names."""
+    """relMSE of each named channel of a forward model; empty for latent ones, whose channels have no names.
+
+    A forward model predicts points less their mean, so of a point this is its place in the scene.
+    """
     if not subject.model.latent_is_state:
         return {}
+    rep = subject.world.observation_rep
     with torch.no_grad():
         predicted = subject.model(data.observation, data.action).reshape(data.next_observation.shape)
-    moved = data.next_observation - data.observation
-    errors = relative_error(predicted, data.next_observation, by=moved, channel=1)
+    now, then = centred(data.observation, rep), centred(data.next_observation, rep)
+    errors = relative_error(predicted, then, by=then - now, channel=1)
     return {name: float(errors[channel]) for name, channel in subject.world.components.items()}
 
 
@@ -106,6 +115,15 @@ def _turned(subject: Subject, data: Transitions, entry: OrbitBin, *, resample: b
     return turned.to(subject.dtype, subject.device)
 
 
+def _carried(world: World, data: Transitions, entries: Sequence[OrbitBin]) -> bool:
+    """Whether a world that says so carries the elements of a sweep, tried on a few of them."""
+    turned = entries[1 :: max(1, len(entries) // CARRIED_ELEMENTS)]
+    if not turned:
+        return True
+    elements = Elements.cat([entry.element[None] for entry in turned])
+    return not world_residual(world, data.take(CARRIED_TRANSITIONS), elements) > CARRIED
+
+
 def sweep(
     subject: Subject,
     *,
@@ -119,7 +137,8 @@ def sweep(
 
     One held-out test set is turned into each bin, which is legitimate because the world carries the group. Under a
     larger group (O(2) in an SO(2) world) that is the question, so the world is stepped afresh from the turned
-    scenes, and `symmetry_excess` says whether it and the model agree. So is a world that is broken.
+    scenes, and `symmetry_excess` says whether it and the model agree. So is a world that is broken; and one that says
+    it carries the group and does not, which `symmetry_excess` then tells.
 
     Args:
         subject: the run, in the dtype to evaluate in.
@@ -134,17 +153,18 @@ def sweep(
     """
     chosen = fitting_group(subject, group)
     world = subject.world
-    larger = chosen not in world.group
-    broken = not world.equivariant
     data = held_out(subject, transitions, seed)
-    if larger or broken:
+    entries = chosen.bins(bins, seed, world.coverage)
+    larger = chosen not in world.group
+    denied = not larger and world.equivariant and not _carried(world, data, entries)
+    resample = larger or denied or not world.equivariant
+    if resample:
         # A world that is stepped afresh starts from what an observation shows, so the straight set does as well.
         data = replace(data, next_observation=world.step(data.observation, data.action))
-    entries = chosen.bins(bins, seed, world.coverage)
     readouts = Readouts.of_run(subject)
     measured = []
     for entry in entries:
-        turned = _turned(subject, data, entry, resample=larger or broken)
+        turned = _turned(subject, data, entry, resample=resample)
         measured.append(
             Bin(
                 label=entry.label,
@@ -161,7 +181,7 @@ def sweep(
         if progress:
             progress(len(measured), len(entries))
     excess = None
-    if larger:
+    if larger or denied:
         few = data.take(EXCESS_TRANSITIONS)
         excess = symmetry_excess(subject, chosen, few, chosen.sample(EXCESS_ELEMENTS, seed))
     return _summary(subject, chosen, data, measured, readouts, excess, seed)
