@@ -18,7 +18,6 @@ from equiwm.loading import load_run
 from equiwm.results.ablation import read_rows
 from equiwm.symmetry.groups import SE3
 from equiwm.training.run import prepare_run, train_run
-from equiwm.worlds.body.config import BodyConfig
 from equiwm.worlds.cloud.config import CloudConfig
 from equiwm.worlds.factory import build_world
 from equiwm.worlds.field.config import FieldConfig
@@ -29,8 +28,8 @@ TINY = ("training.transitions=64", "training.batch=32", "training.epochs=2")
 
 
 def test_which_worlds_are_broken():
-    exact = PushTConfig(), CloudConfig(), FieldConfig(), BodyConfig()
-    broken = CloudConfig(breaking=0.1), FieldConfig(breaking=0.1), BodyConfig(cone="pyramidal")
+    exact = PushTConfig(), CloudConfig(), FieldConfig()
+    broken = CloudConfig(breaking=0.1), FieldConfig(breaking=0.1)
     assert all(build_world(config).equivariant for config in exact)
     assert not any(build_world(config).equivariant for config in broken)
     with pytest.raises(ConfigError, match=r"world\.breaking"):

@@ -348,3 +348,8 @@ def test_misuse_of_the_environment_is_refused():
     for options in ({"state": np.zeros(5)}, {"state": "here"}, {"goal": np.zeros((24, 3))}, {"stat": None}):
         with pytest.raises(DataError):
             env.reset(options=options)
+
+
+def test_the_world_says_whether_its_cone_breaks_the_symmetry():
+    assert Body(BodyConfig()).equivariant
+    assert not Body(BodyConfig(cone="pyramidal")).equivariant
