@@ -329,6 +329,14 @@ class Run:
             raise RunError(f"{run.path} is still incomplete; finish it with:\n{run.resume_command}")
         return run
 
+    def discard_untrained(self) -> None:
+        """Remove a run in which there is nothing but what `create` and the locks put there; another one stays."""
+        ours = {self.config_path, self.path / ".train.lock", self.path / ".metrics.lock"}
+        if self.path.is_dir() and set(self.path.iterdir()) <= ours:
+            for path in ours:
+                path.unlink(missing_ok=True)
+            self.path.rmdir()
+
     def refuse_existing(self) -> None:
         """Refuse to make this run anew.
 

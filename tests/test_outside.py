@@ -23,6 +23,7 @@ from equiwm.errors import DataError
 from equiwm.loading import load_run
 from equiwm.symmetry.coverage import Arc
 from equiwm.symmetry.reps import Rep
+from equiwm.training.run import prepare_run
 from equiwm.worlds.factory import build_world
 from equiwm.worlds.field.config import FieldConfig
 from equiwm.worlds.field.world import Field
@@ -147,9 +148,7 @@ def _turn(points: torch.Tensor) -> torch.Tensor:
 
 DUCK = """
 import torch
-from equiwm.audit.residual import check_equivariance
 from equiwm.symmetry.coverage import Arc
-from equiwm.symmetry.reps import Rep
 from equiwm.symmetry.groups import SO2
 from equiwm.symmetry.reps import vectors
 from equiwm.worlds.world import SymmetryResidual, Transitions
@@ -324,6 +323,104 @@ def test_a_control_task_that_is_none(home, capsys):
     capsys.readouterr()
     assert equiwm("closed-loop", home / "runs" / "spring", "--quiet") == 2
     assert "idle:Broken.control is 3; expected a ControlTask" in capsys.readouterr().err
+
+
+PARTS = """
+import torch
+from equiwm.training.optimizers import OptimizerRule
+
+class Encoder(torch.nn.Module):
+    def __init__(self, config, observation, latent):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.randn(latent.multiplicity, observation.multiplicity))
+    def forward(self, observation):
+        return (self.weight @ observation).flatten(1)
+
+class Short(Encoder):
+    def forward(self, observation):
+        return super().forward(observation)[:, 1:]
+
+class Raises(Encoder):
+    def forward(self, observation):
+        raise RuntimeError("lost")
+
+class Stuck(torch.optim.SGD):
+    def step(self, closure=None):
+        raise RuntimeError("stuck")
+
+class NoZero(torch.optim.SGD):
+    def zero_grad(self):
+        pass
+
+class Later(torch.optim.SGD):
+    def step(self, closure=None):
+        self.steps = getattr(self, "steps", 0) + 1
+        if self.steps > 1:
+            raise RuntimeError("later")
+
+NONE = OptimizerRule(lambda parameters, lr, weight_decay: [3], lr=1e-3)
+"""
+REFUSED_PARTS = {
+    "model.encoder=parts:Short": "Short gave",
+    "model.encoder=parts:Raises": "raised RuntimeError: lost",
+    "model.encoder=parts:Nothing": "has no 'Nothing'",
+    "training.optimizer=parts:Nothing": "has no 'Nothing'",
+    "training.optimizer=no_such_parts:Sgd": "no module named 'no_such_parts'",
+    "training.optimizer=parts:Encoder": "expected an OptimizerRule",
+    "training.optimizer=parts:Stuck": "'parts:Stuck': step raised RuntimeError: stuck",
+    "training.optimizer=parts:NoZero": "'parts:NoZero': zero_grad raised TypeError",
+    "training.optimizer=parts:Later": "'parts:Later': step raised RuntimeError: later",
+    "training.optimizer=parts:NONE": "builds int; expected torch optimisers",
+}
+
+
+@pytest.mark.parametrize("seeds", [(), ("--seeds", "0-1", "--jobs", "1")])
+@pytest.mark.parametrize("assignment", REFUSED_PARTS)
+def test_a_part_that_is_refused_leaves_no_run(home, capsys, assignment, seeds):
+    (home / "parts.py").write_text(PARTS)
+    (home / "scene.py").write_text(SCENE)
+    preset = "training: {transitions: 64, batch: 32, epochs: 1, lr: 1.0e-3}\nmodel: {latent: 8, weights: real}\n"
+    (home / "scene.yaml").write_text("world: {name: 'scene:Broken'}\n" + preset)
+    arguments = ("train", "--preset", "scene.yaml", "--quiet", *seeds)
+    assert equiwm(*arguments, "--set", assignment) == (1 if seeds and "Later" in assignment else 2)
+    errors = capsys.readouterr().err
+    assert REFUSED_PARTS[assignment] in errors
+    assert len(errors.strip().splitlines()) <= 2
+    assert list(home.glob("runs/*")) == []
+    assert equiwm(*arguments) == 0  # nothing is in the way
+
+
+def test_a_run_that_is_taken_up_again_stays_when_it_is_refused(home, snapshot):
+    (home / "moody.py").write_text(SCENE.replace("rng.normal(size=(2, 2))", "self.draw(rng)") + SULK)
+    settings = ["world.name=moody:Broken"]
+    run = prepare_run(load("spring.yaml", None, settings), home / "runs", "spring", seed=0, resume=False)
+    before = snapshot(run.path)
+    assert equiwm("train", "--preset", "spring.yaml", "--set", *settings, "--resume", "--quiet") == 2
+    after = snapshot(run.path)
+    assert {name: after[name] for name in before} == before
+
+
+def test_a_world_that_fails_while_data_are_collected_leaves_no_run(home, capsys):
+    (home / "moody.py").write_text(SCENE.replace("rng.normal(size=(2, 2))", "self.draw(rng)") + SULK)
+    assert equiwm("train", "--preset", "spring.yaml", "--set", "world.name=moody:Broken", "--quiet") == 2
+    assert "moody:Broken.draw raised RuntimeError: enough" in capsys.readouterr().err
+    assert list(home.glob("runs/*")) == []
+
+
+SULK = """
+    def draw(self, rng):
+        self.drawn = getattr(self, "drawn", 0) + 1
+        if self.drawn > 20:
+            raise RuntimeError("enough")
+        return rng.normal(size=(2, 2))
+"""
+
+
+def test_a_channel_that_never_moves_is_named_and_leaves_no_run(home, capsys):
+    (home / "lame.py").write_text(SCENE.replace("0.1 * action", "torch.tensor([[0.1], [0.0]]) * action"))
+    assert equiwm("train", "--preset", "spring.yaml", "--set", "world.name=lame:Broken", "--quiet") == 2
+    assert "channels [1] never move in the training data" in capsys.readouterr().err
+    assert list(home.glob("runs/*")) == []
 
 
 def test_a_fault_of_ours_stays_one(home, monkeypatch):

@@ -72,17 +72,19 @@ def _train_one(
     from equiwm.cli.progress import ProgressBars
     from equiwm.errors import RunError
     from equiwm.report.summary import write_summary
-    from equiwm.runs import run_name
-    from equiwm.training.run import prepare_run, train_run
+    from equiwm.runs import Run, run_name
+    from equiwm.training.run import prepare_run, refused_whole, train_run
 
     # These tensors are small: two threads are slower than one, and far noisier.
     torch.set_num_threads(1)
     command = ["equiwm", *sys.argv[1:]]
-    run = prepare_run(config, out, name or run_name(config.preset, seed), seed=seed, resume=resume, command=command)
+    name = name or run_name(config.preset, seed)
+    made = Run(out / name).state == "absent"
+    run = prepare_run(config, out, name, seed=seed, resume=resume, command=command)
     if run.state == "complete":
         say(f"{run.path} is complete; nothing to do.")
     else:
-        with ProgressBars(quiet=quiet) as progress:
+        with ProgressBars(quiet=quiet) as progress, refused_whole(run, made=made):
             train_run(run, device=torch.device(device), progress=progress)
         write_summary(run)
     metrics = run.metrics()
@@ -116,9 +118,10 @@ def _train_several(
     command = ["equiwm", *sys.argv[1:]]
     for seed in seeds:  # every refusal comes before anything is written
         check_run(config, out, names[seed], seed=seed, resume=resume)
+    made = {seed: Run(out / names[seed]).state == "absent" for seed in seeds}
     for seed in seeds:
         prepare_run(config, out, names[seed], seed=seed, resume=resume, command=command)
-    cells = [Cell(f"seed={seed}", {"run": str(out / names[seed])}) for seed in seeds]
+    cells = [Cell(f"seed={seed}", {"run": str(out / names[seed]), "made": made[seed]}) for seed in seeds]
     # The run directories are the lasting store, and each is resumable by itself.
     with tempfile.TemporaryDirectory() as store, ProgressBars(quiet=quiet) as progress:
 

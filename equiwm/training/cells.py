@@ -10,7 +10,7 @@ import torch
 
 from equiwm.config import Config
 from equiwm.runs import Run
-from equiwm.training.run import prepare_run, train_run
+from equiwm.training.run import prepare_run, refused_whole, train_run
 
 
 def complete_run(config: Config, folder: Path, name: str, *, seed: int, command: Sequence[str] = ()) -> Run:
@@ -20,15 +20,21 @@ def complete_run(config: Config, folder: Path, name: str, *, seed: int, command:
         RunError: it was started with another configuration, or is in use.
         TrainingError: the training diverged or collapsed.
     """
+    made = Run(folder / name).state == "absent"
     run = prepare_run(config, folder, name, seed=seed, resume=True, command=command)
     if run.state != "complete":
-        train_run(run, device=torch.device("cpu"))
+        with refused_whole(run, made=made):
+            train_run(run, device=torch.device("cpu"))
     return run
 
 
 def train_cell(params: dict[str, Any]) -> dict[str, Any]:
-    """Train the prepared run at `params["run"]`, or read it if it is complete; gives its `train` section."""
+    """Train the prepared run at `params["run"]`, or read it if it is complete; gives its `train` section.
+
+    `params["made"]` says whether it was prepared just now, so that it goes if its training is refused.
+    """
     run = Run.open(Path(params["run"]), needs_checkpoint=False)
     if run.state != "complete":
-        train_run(run, device=torch.device("cpu"))
+        with refused_whole(run, made=params["made"]):
+            train_run(run, device=torch.device("cpu"))
     return dict(run.metrics()["train"])

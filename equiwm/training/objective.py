@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from equiwm.errors import DataError
 from equiwm.models.world_model import WorldModel
 from equiwm.worlds.world import Sequences, Transitions
 
@@ -78,6 +79,9 @@ class Forward:
     Args:
         encoder: E, an `IdentityEncoder`.
         data: the training data, from which the weights are taken.
+
+    Raises:
+        DataError: a channel that never moves.
     """
 
     def __init__(self, encoder: nn.Module, data: Transitions | Sequences) -> None:
@@ -87,7 +91,10 @@ class Forward:
         moved = (reached - (start[:, None] if several else start)).square().sum(-1).mean(0)  # (C,) or (H, C)
         if bool((moved <= 0).any()):
             still = sorted({int(place[-1]) for place in torch.nonzero(moved <= 0)})
-            raise ValueError(f"channels {still} never move in the training data: their weight would be infinite.")
+            raise DataError(
+                f"channels {still} never move in the training data: their weight in training.objective forward would "
+                "be infinite."
+            )
         self.weight = (1.0 / moved)[..., None]
 
     def __call__(self, model: WorldModel, observation: Tensor, action: Tensor, next_observation: Tensor) -> Loss:

@@ -8,7 +8,8 @@ A new one is one `OptimizerRule`, in a file of the user's (`training.optimizer: 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,11 +43,28 @@ class OptimizerRule:
 _ADAMW_BESIDE_MUON = 1e-3
 
 
-class OptimizerSet:
-    """One or more torch optimisers over disjoint parameters, stepped together, with a common schedule."""
+@contextmanager
+def _named(name: str, part: str) -> Iterator[None]:
+    """Name what an optimiser from outside the package raises; a fault of ours stays one."""
+    try:
+        yield
+    except Exception as error:
+        if not is_foreign(name):
+            raise
+        raise ConfigError(f"training.optimizer '{name}': {part} raised {reason_of(error)}") from None
 
-    def __init__(self, optimizers: list[Optimizer]) -> None:
+
+class OptimizerSet:
+    """One or more torch optimisers over disjoint parameters, stepped together, with a common schedule.
+
+    Args:
+        optimizers: the optimisers.
+        name: as `training.optimizer` names them; what one from outside the package raises is said to be its own.
+    """
+
+    def __init__(self, optimizers: list[Optimizer], name: str = "") -> None:
         self.optimizers = optimizers
+        self._name = name
         self.base = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
 
     def set_lr_scale(self, scale: float) -> None:
@@ -58,12 +76,14 @@ class OptimizerSet:
     def zero_grad(self) -> None:
         """Drop all gradients."""
         for optimizer in self.optimizers:
-            optimizer.zero_grad(set_to_none=True)
+            with _named(self._name, "zero_grad"):
+                optimizer.zero_grad(set_to_none=True)
 
     def step(self) -> None:
         """Step every optimiser."""
         for optimizer in self.optimizers:
-            optimizer.step()
+            with _named(self._name, "step"):
+                optimizer.step()
 
     def state_dict(self) -> list[dict[str, Any]]:
         """State of every optimiser, tensors and plain data."""
@@ -126,10 +146,9 @@ def build_optimizer(
         raise ConfigError(f"training.optimizer '{name}' has no learning rate of its own; pass --set training.lr=1e-3.")
     decay = rule.weight_decay if weight_decay is None else weight_decay
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    try:
-        built = rule.build(parameters, rate, decay)
-    except Exception as error:
-        if not is_foreign(name):
-            raise
-        raise ConfigError(f"training.optimizer '{name}': building it raised {reason_of(error)}") from None
-    return OptimizerSet(list(built))
+    with _named(name, "building it"):
+        built = list(rule.build(parameters, rate, decay))
+    for each in built:
+        if not isinstance(each, Optimizer):
+            raise ConfigError(f"training.optimizer '{name}' builds {type(each).__name__}; expected torch optimisers.")
+    return OptimizerSet(built, name)

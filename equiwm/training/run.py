@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
 import torch
 
 from equiwm.audit.spread import latent_spread
-from equiwm.config import Config
-from equiwm.errors import ConfigError, RunError
+from equiwm.config import Config, foreign_names
+from equiwm.errors import ConfigError, EquiwmError, RunError, TrainingError
 from equiwm.files import atomic_writer
 from equiwm.loading import checkpoint_state, read_tensors
 from equiwm.models.factory import build_model, check_objective
@@ -22,8 +23,9 @@ from equiwm.runs import Run, check_name
 from equiwm.training.data import training_data
 from equiwm.training.fit import Fit
 from equiwm.training.objective import columns
+from equiwm.training.optimizers import build_optimizer
 from equiwm.worlds.factory import build_world
-from equiwm.worlds.world import Sequences, Transitions
+from equiwm.worlds.world import Sequences, Transitions, World
 
 
 class TrainingProgress(Protocol):
@@ -65,7 +67,10 @@ def check_run(config: Config, folder: Path, name: str, *, seed: int, resume: boo
     check_name(name)
     world = build_world(config.world)
     try:
-        check_objective(config.training, build_model(config.model, world.observation_rep, world.action_rep, seed=seed))
+        model = build_model(config.model, world.observation_rep, world.action_rep, seed=seed)
+        check_objective(config.training, model)
+        if foreign_names(config.as_dict()):
+            _rehearse(config, model, world)
     except (MemoryError, RuntimeError) as error:  # torch's allocator raises RuntimeError
         raise ConfigError(f"the model cannot be built: {str(error).splitlines()[0]}") from None
     run = Run(folder / name)
@@ -73,6 +78,37 @@ def check_run(config: Config, folder: Path, name: str, *, seed: int, resume: boo
         Run.open(run.path, needs_checkpoint=False).require_same(config.as_dict(), seed)
     else:
         run.refuse_existing()
+
+
+def _rehearse(config: Config, model: WorldModel, world: World) -> None:
+    """One update on two transitions, for what somebody else's parts refuse only then; nothing is written.
+
+    Raises:
+        ConfigError, RepError, DataError: the optimiser, a part of the model or the world is none.
+    """
+    data = world.transitions(2, seed=0).to(torch.float32, "cpu")
+    optimizers = build_optimizer(
+        config.training.optimizer, model, lr=config.training.lr, weight_decay=config.training.weight_decay
+    )
+    model.predict(model.encode(data.observation), data.action).square().mean().backward()
+    optimizers.zero_grad()
+    optimizers.step()
+
+
+@contextmanager
+def refused_whole(run: Run, *, made: bool) -> Iterator[None]:
+    """Training that is refused before its first epoch leaves no run behind, if it was made for this training.
+
+    Args:
+        run: the run that is trained.
+        made: whether it was made just now, rather than taken up again.
+    """
+    try:
+        yield
+    except EquiwmError as error:
+        if made and not isinstance(error, TrainingError):
+            run.discard_untrained()
+        raise
 
 
 def prepare_run(
