@@ -93,11 +93,16 @@ def expand(**axes: Sequence[Any]) -> list[Cell]:
     return [Cell(",".join(f"{name}={value}" for name, value in params.items()), params) for params in combinations]
 
 
-def _name(function: CellFunction) -> str:
+def is_importable(function: object) -> bool:
+    """Whether another process finds a function by the name of its module and its own."""
     module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", "")
-    if getattr(sys.modules.get(module or ""), name, None) is not function:
+    return getattr(sys.modules.get(module or ""), name, None) is function
+
+
+def _name(function: CellFunction) -> str:
+    if not is_importable(function):
         raise ValueError(f"the function of a grid has to be importable by name; got {function!r}")
-    return f"{module}.{name}"
+    return f"{function.__module__}.{getattr(function, '__qualname__', '')}"
 
 
 @contextmanager

@@ -292,6 +292,11 @@ def test_an_answer_of_an_older_version_is_shown_as_it_was_stored(tiny_soft):
         (["toy_study:MISSING"], "has no 'MISSING'"),
         (["no_such_module:KIND"], "no_such_module"),
         (["toy_study:NO_DIMENSIONS"], "lacks the world 'moon'"),
+        (["toy_study:BAD_CELLS"], "'toy_study:BAD_CELLS': its cells raised KeyError: 'mine'"),
+        (["toy_study:BAD_SETTINGS"], "its settings raised KeyError"),
+        (["toy_study:BAD_STATEMENTS"], "its statements raised KeyError"),
+        (["toy_study:NO_ROW"], "expected a subclass of AblationRow"),
+        (["toy_study:NO_COMPUTE"], "expected a function that a module has by name"),
         (["soft", "--world", "cloud"], "field"),
         (["soft", "--world", "nowhere"], "field"),
         (["soft", "--dim", 4], "--dim"),
@@ -308,6 +313,23 @@ def test_the_command_refuses(ablate, tmp_path, arguments, words):
     assert words in err
     assert len(err.splitlines()) <= 2
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("BAD_WORK", "its work raised KeyError: 'mine'"),
+        ("BAD_READ", "its statement 'largest error' raised KeyError: 'mine'"),
+        ("BAD_TABLES", "its tables raised KeyError: 'mine'"),
+        ("NO_TABLES", "its tables gave 3; expected a list of Table"),
+        ("BAD_FIGURE", "its figure raised KeyError: 'mine'"),
+    ],
+)
+def test_a_fault_of_a_user_s_kind_is_named_as_theirs(ablate, tmp_path, kind, words):
+    status, _, err = ablate(f"toy_study:{kind}", "--dim", 2, "--jobs", 1, "--out", tmp_path, "--quiet")
+    assert status == 2
+    assert f"kind of ablation 'toy_study:{kind}': {words}" in err
+    assert len(err.splitlines()) <= 2
 
 
 def test_a_study_is_no_training(tiny_soft, capsys):

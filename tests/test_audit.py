@@ -20,6 +20,12 @@ from equiwm.symmetry.reps import Rep, vectors
 from equiwm.testing import assert_equivariant
 
 
+def test_a_residual_is_printed_in_a_line():
+    """It may stand at a prompt: no matrices of 64 elements."""
+    residual = check_equivariance(lambda x: x, ["1o"], "1o", "so3", [torch.ones(2, 3)])
+    assert len(repr(residual)) < 200
+
+
 def normal(*shape: int, dtype: torch.dtype = torch.float64, seed: int = 0) -> Tensor:
     return torch.from_numpy(np.random.default_rng(seed).normal(size=shape)).to(dtype)
 

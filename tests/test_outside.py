@@ -423,6 +423,29 @@ def test_a_channel_that_never_moves_is_named_and_leaves_no_run(home, capsys):
     assert list(home.glob("runs/*")) == []
 
 
+def test_a_world_in_which_nothing_happens_is_shown_without_a_number_and_without_a_warning(home, capsys, recwarn):
+    """No relative error, no share of a gap: dashes, and a loop that does nothing proves nothing."""
+    still = SCENE.replace("observation + 0.1 * action[:, None]", "observation.clone()").replace('"2x1o"', '"3xp"')
+    (home / "still.py").write_text(still.replace("(2, 2)", "(3, 2)").replace('"so2"', '"se2"'))
+    (home / "still.yaml").write_text(
+        """
+        world: {name: "still:Broken"}
+        model: {encoder: vn_cloud, latent: 8, weights: real, encoder_widths: [4]}
+        training: {transitions: 64, batch: 32, epochs: 1}
+        planning: {horizon: 2, samples: 8, iterations: 1, elites: 2, steps: 2, replan: 2}
+        """
+    )
+    assert equiwm("train", "--preset", "still.yaml", "--quiet") == 0
+    path = home / "runs" / "still"
+    assert equiwm("sweep-group", path, "--bins", 4, "--transitions", 20, "--quiet") == 0
+    assert equiwm("closed-loop", path, "--tasks", 2, "--orbit", "90", "--quiet", "--jobs", 1, "--references") == 0
+    out = capsys.readouterr().out
+    assert "| OOD factor | – |" in out
+    assert "| verdict | inconclusive |" in out
+    assert "nan" not in out
+    assert [str(each.message) for each in recwarn if "equiwm" in each.filename] == []
+
+
 def test_a_fault_of_ours_stays_one(home, monkeypatch):
     """In a world of ours, and in our base below a user's world."""
 

@@ -113,4 +113,26 @@ KIND = toy(widths=(1, 2))
 FAILING = toy()
 SLOW = toy(widths=(1, 2, 4), slow=(1, 2))
 NOT_A_KIND = 3
+
+
+def broken(*_):
+    raise KeyError("mine")
+
+
+BAD_CELLS, BAD_SETTINGS, BAD_WORK = (
+    replace(KIND, cells=broken),
+    replace(KIND, settings=broken),
+    replace(KIND, work=broken),
+)
+BAD_STATEMENTS, BAD_TABLES, BAD_FIGURE = (
+    replace(KIND, statements=broken),
+    replace(KIND, tables=broken),
+    replace(KIND, figure=broken),
+)
+BAD_READ = replace(KIND, statements=lambda scope: [ours("2D", "largest error", broken, at_most(0.5))])
+NO_TABLES, NO_ROW, NO_COMPUTE = (
+    replace(KIND, tables=lambda data: 3),
+    replace(KIND, row=dict),
+    replace(KIND, compute=lambda p: {}),
+)
 NO_DIMENSIONS = replace(KIND, worlds=("moon",))

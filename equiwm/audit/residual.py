@@ -7,7 +7,7 @@ the inputs, at group elements built in float64.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -42,9 +42,9 @@ class Residual:
     max_abs: float
     output_rms: float
     output_spread: float
-    per_element: Tensor
+    per_element: Tensor = field(repr=False)
     per_term: dict[str, float]
-    elements: Elements
+    elements: Elements = field(repr=False)
 
     @property
     def worst_element(self) -> Elements:

@@ -85,9 +85,12 @@ def legend_below(figure: Figure, panel: Axes, columns: int | None = None, size: 
 
 
 def show_one(panel: Axes) -> None:
-    """Limits that hold 1 with room around it: else the axis of a flat model alone would show its rounding."""
+    """Limits that hold 1 with room around it: else the axis of a flat model alone would show its rounding.
+
+    A logarithmic panel in which nothing is drawn has a lower limit of 0, which none can have.
+    """
     low, high = panel.get_ylim()
-    panel.set_ylim(min(low, 0.5), max(high, 2.0))
+    panel.set_ylim(min(low, 0.5) if low > 0.0 else 0.5, max(high, 2.0))
 
 
 def mark_level(panel: Axes, value: float) -> None:

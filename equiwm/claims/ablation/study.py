@@ -149,10 +149,12 @@ def ablation_study(
         }
     }
     place = study_name(kind, scope) if name is None else name
+    cells = kind.cells(scope)
+    kind.statements(scope)  # what a kind refuses, it refuses before anything is written
     study = open_study(folder, place, config, seed=scope.seeds[0], resume=resume, command=command)
     results = compute_cells(
         kind.compute,
-        kind.cells(scope),
+        cells,
         study.path / "cells",
         lambda cell: kind.work(cell.params),
         jobs=jobs,

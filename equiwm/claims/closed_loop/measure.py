@@ -247,8 +247,9 @@ def _success(solved: np.ndarray) -> SuccessRates:
 
 
 def _closed(error: np.ndarray, initial: np.ndarray) -> float:
-    """1 - sum of errors / sum of initial errors; pooled, because a task that starts near its goal has no ratio."""
-    return float(1.0 - error.mean() / initial.mean())
+    """1 - sum of errors / sum of initial errors; pooled, because a task that starts near its goal has no ratio. NaN
+    where all start at their goals."""
+    return float(1.0 - error.mean() / initial.mean()) if initial.mean() > 0.0 else math.nan
 
 
 def _reference(line: Controller, outcome: Outcome, criterion: Criterion) -> ReferenceLine:

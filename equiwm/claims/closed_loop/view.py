@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -113,6 +114,10 @@ def _rates(rates: SuccessRates) -> str:
     return f"{rates.seen:.2f} / {rates.ood:.2f} / {min(rates.each):.2f}"
 
 
+def _share(value: float) -> str:
+    return number(None) if math.isnan(value) else f"{value:.3f}"
+
+
 def _positions(side: ClosedLoopResult) -> str:
     seen, unseen = (_mean([_mean(row[part]) for row in side.position_error]) for part in (slice(1), slice(1, None)))
     return f"{number(seen)} / {number(unseen)} {side.unit}"
@@ -136,7 +141,9 @@ _ROWS: dict[str, Callable[[ClosedLoopResult], str]] = {
     "position error seen / mean unseen": _positions,
     "success (any) seen / unseen / worst": lambda side: _rates(side.success_rate.any),
     "success (final) seen / unseen / worst": lambda side: _rates(side.success_rate.final),
-    "gap closed seen / unseen": lambda side: f"{side.fraction_closed.seen:.3f} / {side.fraction_closed.ood:.3f}",
+    "gap closed seen / unseen": lambda side: (
+        f"{_share(side.fraction_closed.seen)} / {_share(side.fraction_closed.ood)}"
+    ),
     "verdict": VERDICT.text,
 }
 
@@ -156,13 +163,13 @@ def closed_loop_tables(measured: Measured[ClosedLoopResult], name: str) -> list[
             (
                 model,
                 ERROR_SEEN.text(side),
-                f"{side.fraction_closed.seen:.3f}",
+                _share(side.fraction_closed.seen),
                 f"{side.success_rate.final.seen:.2f}",
             )
             for model, side in shown.items()
         ]
         lines += [
-            (line.name, number(line.error_deg), f"{line.fraction_closed:.3f}", f"{line.success:.2f}")
+            (line.name, number(line.error_deg), _share(line.fraction_closed), f"{line.success:.2f}")
             for line in result.references
         ]
         columns = ("line, at the seen orientation", *(column.heading for column in REFERENCES))
