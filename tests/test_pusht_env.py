@@ -1,5 +1,8 @@
 """The PushT world as a Gymnasium environment."""
 
+import subprocess
+import sys
+
 import gymnasium
 import numpy as np
 import pytest
@@ -139,3 +142,10 @@ def test_misuse_is_refused():
     env = PushTEnv()
     env.reset(seed=0)
     assert env.render() is None
+
+
+@pytest.mark.parametrize("first", ["equiwm.worlds.pusht.config", "gymnasium", "equiwm.worlds.pusht.world"])
+def test_the_environments_are_there_whatever_was_imported_first(first):
+    code = f"import {first}\nimport gymnasium\nprint(gymnasium.make('equiwm.worlds:equiwm/PushT-v0').spec.id)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.split()[-1] == "equiwm/PushT-v0"
