@@ -103,12 +103,13 @@ FACTS = {
 }
 
 
-def outcome(errors: list[list[float]], excluded=None, moved: float = 30.0) -> Outcome:
+def outcome(errors: list[list[float]], excluded=None, moved: float = 30.0, steered: float = 30.0) -> Outcome:
     """Tasks x orientations whose poses on the way are 40 deg off, then `errors`, then 1 deg worse; positions 10 px."""
     last = np.array(errors, dtype=float)
     angle = np.stack([np.full_like(last, 40.0), last, last + 1.0], -1)
     blank = [[None] * last.shape[1] for _ in last]
-    return Outcome(angle, np.full_like(angle, 10.0), np.full_like(last, moved), excluded or blank, None)
+    turned, led = np.full_like(last, moved), np.full(len(last), steered)
+    return Outcome(angle, np.full_like(angle, 10.0), turned, led, excluded or blank, None)
 
 
 def result_of(found: Outcome, **facts) -> ClosedLoopResult:
@@ -141,7 +142,7 @@ def test_figures_are_their_definition():
 
 def test_the_best_pose_weighs_position():
     angle, distance = np.array([[[9.0, 3.0]] * 2]), np.array([[[0.0, 30.0]] * 2])
-    found = Outcome(angle, distance, np.ones((1, 2)), [[None, None]], None)
+    found = Outcome(angle, distance, np.ones((1, 2)), np.ones(1), [[None, None]], None)
     assert found.scored(CRITERION, "best")[0].tolist() == [[9.0, 9.0]]
     assert found.scored(CRITERION, "final")[0].tolist() == [[3.0, 3.0]]
     assert found.solved(CRITERION, "best").all()
@@ -172,6 +173,9 @@ def test_nothing_is_concluded_from_a_loop_that_does_nothing():
     found = result_of(outcome([[35.0, 35.0]] * 4, moved=0.2))
     assert found.verdict == "inconclusive"
     assert "does nothing" in found.reason
+    drifted = result_of(outcome([[35.0, 35.0]] * 4, moved=30.0, steered=0.2))
+    assert drifted.verdict == "inconclusive"
+    assert "without actions" in drifted.reason
 
 
 def test_no_pair_left_is_refused():

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
+import torch
+
 from equiwm.claims.closed_loop.orbit import parse_orbit
 from equiwm.claims.closed_loop.result import Paths, TaskResult
 from equiwm.claims.probe import held_out_seed
@@ -74,6 +76,11 @@ def _goal(run: ControlledRun, controller: Controller, config: PlanningConfig) ->
     return model_goal(config, kind, run.subject.model, run.control)
 
 
+def _idle(action_rep: Rep, steps: int) -> ReplayPolicy:
+    """No action in any step of one episode."""
+    return ReplayPolicy(torch.zeros(1, steps, action_rep.multiplicity, action_rep.d, dtype=torch.float64), steps)
+
+
 def orbit_cell(params: dict[str, Any]) -> dict[str, Any]:
     """One task at the identity and at every element of the orbit, with one planner seed.
 
@@ -118,6 +125,12 @@ def orbit_cell(params: dict[str, Any]) -> dict[str, Any]:
     angle, distance = control.pose_error(episodes.observations, tasks.goal[:, None])
     moved, _ = control.pose_error(episodes.observations[:, -1], episodes.observations[:, 0])
     result = TaskResult(angle.tolist(), distance.tolist(), moved.tolist(), list(episodes.excluded))
+    if params["controller"] == "model":
+        left_alone = run_episodes(
+            control, tasks.take([0]), _idle(world.action_rep, config.steps), steps=config.steps, replan=config.steps
+        )
+        steered, _ = control.pose_error(episodes.observations[:1, -1], left_alone.observations[:, -1])
+        result = replace(result, steered_deg=float(steered[0]))
     if params["record"]:
         track, aim = control.track(episodes.observations), control.track(tasks.goal)
         points = Rep(((track.shape[-2], "p"),), world.group.d)

@@ -53,7 +53,8 @@ MAX_EXCLUDED = 0.05
 """Share of excluded pairs above which nothing is concluded."""
 
 MIN_MOVED_DEG = 1.0
-"""A body that is turned by less was left alone, and a loop that does nothing is invariant."""
+"""A body that is turned by less was left alone, and a loop that does nothing is invariant. So is one whose body ends
+less than this from where it ends without any action: it was the world that moved it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +64,7 @@ class Outcome:
     Attributes:
         angle, distance: (K, M, S + 1) from the goal.
         moved: (K, M) degrees between first and last pose.
+        steered: (K,) degrees between the last pose at the identity and that of the same episode without actions.
         excluded: K x M reasons or None.
         recorded: the task whose episodes were recorded, or None.
     """
@@ -70,6 +72,7 @@ class Outcome:
     angle: np.ndarray
     distance: np.ndarray
     moved: np.ndarray
+    steered: np.ndarray
     excluded: list[list[str | None]]
     recorded: TaskResult | None
 
@@ -80,6 +83,7 @@ class Outcome:
             np.array([task.angle_deg for task in tasks]),
             np.array([task.distance for task in tasks]),
             np.array([task.moved_deg for task in tasks]),
+            np.array([task.steered_deg for task in tasks]),
             [task.excluded for task in tasks],
             next((task for task in tasks if task.points is not None), None),
         )
@@ -300,7 +304,8 @@ def _result(
     signs = sign_test(np.where(np.abs(means) > TIE_DEG, means, 0.0))
     flips = sign_flip_test(means) if len(means) > 1 else None
     moved, share = float(np.median(outcome.moved[:, 0])), float(1.0 - pairs.mean())
-    verdict, reason = _judge(float(of_pairs.max()), tolerance, share, moved)
+    steered = float(np.median(outcome.steered))
+    verdict, reason = _judge(float(of_pairs.max()), tolerance, share, moved, steered)
     return ClosedLoopResult(
         **facts,
         tasks=len(error),
@@ -331,6 +336,7 @@ def _result(
             ood=_closed(error[:, 1:], outcome.angle[:, 1:, 0]),
         ),
         moved_deg=moved,
+        steered_deg=steered,
         references=references,
         excluded=excluded,
         verdict=verdict,
@@ -340,7 +346,7 @@ def _result(
     )
 
 
-def _judge(worst: float, tolerance: float, excluded: float, moved: float) -> tuple[str, str]:
+def _judge(worst: float, tolerance: float, excluded: float, moved: float, steered: float) -> tuple[str, str]:
     """Verdict and its reason, one line."""
     if not worst <= tolerance:
         return "not invariant", f"max |d_i| = {worst:.1e} deg > {tolerance:.0e} deg"
@@ -348,4 +354,7 @@ def _judge(worst: float, tolerance: float, excluded: float, moved: float) -> tup
         return "inconclusive", f"{excluded:.0%} of the pairs were excluded, more than {MAX_EXCLUDED:.0%}"
     if not moved >= MIN_MOVED_DEG:
         return "inconclusive", f"the body was turned by {moved:.2g} deg: a loop that does nothing is invariant"
+    if not steered >= MIN_MOVED_DEG:  # also where it was not measured
+        where = f"the body ends {steered:.2g} deg from where it ends without actions"
+        return "inconclusive", f"{where}: a loop that does nothing is invariant"
     return "invariant", f"max |d_i| = {worst:.1e} deg <= {tolerance:.0e} deg"

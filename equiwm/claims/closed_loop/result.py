@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from equiwm.results.result import Real, Result
@@ -146,6 +147,8 @@ class TaskResult(Result):
         angle_deg: from the goal, M x (S + 1).
         distance: of the same poses.
         moved_deg: between first and last pose, M.
+        steered_deg: between the last pose and that of the same episode without actions, at the identity; NaN of a
+            controller other than the model.
         excluded: why the symmetry does not cover an episode, or None, M.
         points: where they were asked for.
     """
@@ -155,6 +158,7 @@ class TaskResult(Result):
     moved_deg: list[float]
     excluded: list[str | None]
     points: Paths | None = None
+    steered_deg: Real = math.nan
 
 
 @dataclass(frozen=True)
@@ -208,6 +212,8 @@ class ClosedLoopResult(Result):
         fraction_closed: share of the orientation gap closed, 1 - sum of errors / sum of initial errors: at the
             identity, and over the orbit.
         moved_deg: median turn of the body over an episode, at the identity.
+        steered_deg: median angle between the last pose and that of the same episode without actions, at the identity:
+            what the controller did. NaN in results of schema 1, which did not ask.
         references: other lines on the same tasks.
         excluded: episodes left out of `paired_*`.
         verdict: `invariant`, `not invariant` or `inconclusive`.
@@ -253,6 +259,7 @@ class ClosedLoopResult(Result):
     passed: bool
     parameters: int
     seed: int
+    steered_deg: Real = math.nan
 
     @property
     def variant(self) -> str:
