@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from equiwm.errors import DataError, EquiwmError
-from equiwm.locate import reason_of
+from equiwm.locate import RAISED, reason_of
 
 _MARK = "_guarded_by_equiwm"
 Check = Callable[[Any, Any, tuple[Any, ...]], Any]
@@ -51,7 +51,7 @@ def called(function: Callable[..., Any], what: str, *arguments: Any, **options: 
         return function(*arguments, **options)
     except EquiwmError:
         raise
-    except Exception as error:  # the user's code, which may raise anything
+    except RAISED as error:  # the user's code, which may raise anything
         raise DataError(f"{what} raised {reason_of(error)}") from None
 
 

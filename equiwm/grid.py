@@ -139,7 +139,7 @@ def _compute(index: int, function: CellFunction, params: str, root: Path | None)
             raise TypeError(f"the function of a grid returns a dict; got {type(result).__name__}")
         # through text, so that a fresh result equals one that is read back
         payload = {"result": json.loads(canonical_json(result))}
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a cell may run a user's code, which may call sys.exit()
         payload = {
             "error": {
                 "type": type(error).__name__,

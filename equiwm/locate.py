@@ -80,6 +80,9 @@ BUILT_IN: dict[Extension, dict[str, str]] = {
 }
 """What is extended -> short name -> `module:name` of what this package has itself."""
 
+RAISED = (Exception, SystemExit)
+"""What somebody else's code may raise. A `sys.exit()` in it must not end the command as if all were well."""
+
 _FIELD = {
     "world": "world",
     "model": "model.module",
@@ -139,7 +142,7 @@ def locate(kind: Extension, name: str) -> Any:
         raise
     except ConfigError:
         raise
-    except Exception as error:  # the user's module, which may do anything while it is imported
+    except RAISED as error:  # the user's module, which may do anything while it is imported
         raise ConfigError(f"{where}: importing {name.partition(':')[0]} raised {reason_of(error)}") from None
 
 
@@ -174,7 +177,7 @@ def _entry_points(kind: Extension) -> dict[str, metadata.EntryPoint]:
 def _load(point: metadata.EntryPoint, where: str) -> Any:
     try:
         return point.load()
-    except Exception as error:  # somebody's package, which may do anything while it is imported
+    except RAISED as error:  # somebody's package, which may do anything while it is imported
         raise ConfigError(f"{where}: the entry point {point.value} raised {reason_of(error)}") from None
 
 

@@ -83,10 +83,13 @@ def test_full_coverage_has_other_turns_and_breaking_is_resampled():
     whole = measured(augmentation.KIND, cell_of(augmentation.KIND, FIELD, "mlp", coverage=360), steps=100, copies=20)
     assert whole.ood_factor == pytest.approx(1.0, abs=0.2)
     assert whole.ood_factor != 1.0
-    # A rotated label would make the VN flat in a broken world as well.
-    broken = measured(soft.KIND, cell_of(soft.KIND, replace(FIELD, quick=False), "vn", breaking=0.8), steps=150)
-    assert abs(broken.ood_factor - 1.0) > 1e-3
-    assert broken.relative_residual < 4.0 * broken.float32_rounding < 2e-6
+    # A rotated label would make the VN flat in a broken world as well: 1 to 1e-5 with every seed.
+    cell = cell_of(soft.KIND, replace(FIELD, quick=False), "vn", breaking=0.8)
+    broken = [measured(soft.KIND, cell, steps=150, seed=seed) for seed in range(4)]
+    assert max(abs(row.ood_factor - 1.0) for row in broken) > 0.01
+    # The residual is the network's rounding, within the factor that holds in the unbroken world too. A world that is
+    # broken by 0.8 trains networks that amplify rounding: residuals of 3e-7 to 8e-7 stand at roundings of about 2e-7.
+    assert all(row.relative_residual < 4.0 * row.float32_rounding for row in broken)
 
 
 def test_soft_networks_have_a_free_fraction_that_the_penalty_holds_down():
@@ -136,7 +139,7 @@ def test_a_simulators_cell_gives_a_row():
     (row,) = read_rows(AugmentationRow, augmentation.KIND.compute({**params, "test": 60})["rows"])
     assert row.coverage == 360
     assert row.ood_factor == pytest.approx(1.0, abs=0.5)
-    assert set(row.readouts) == {"block_direction", "block_position"} or row.readouts
+    assert set(row.readouts) == {"block_direction", "block_position"}
 
 
 def test_rows_keep_their_order_and_cells_are_one_network_each():

@@ -233,6 +233,21 @@ WRONG = {
     "a step that is not finite": (SCENE, "0.1 *", "float('inf') *", "broken:Broken.step is finite numbers"),
     "a step that is None": (SCENE, "return observation +", "observation +", "broken:Broken.step returns nothing"),
     "an error in step": (SCENE, "return observation", "return [][3]", "Broken.step raised IndexError: list index out"),
+    "an exit in step": (
+        SCENE,
+        "return observation",
+        "raise SystemExit(0)\n        return observation",
+        "Broken.step raised SystemExit: 0",
+    ),
+    "a step in place": (SCENE, "return observation +", "observation *= 0.5; return observation +", "in place"),
+    "a step that is random": (
+        SCENE,
+        "return observation +",
+        "import torch; return torch.randn(observation.shape) + observation +",
+        "apart for one state and action",
+    ),
+    "no steps of an episode": (SCENE, BEFORE_START, before_start("episode_steps = 0"), "Broken.episode_steps is 0"),
+    "half a step of an episode": (SCENE, BEFORE_START, before_start("episode_steps = 1.5"), "episode_steps is 1.5"),
     "an error when made": (
         SCENE,
         BEFORE_START,
@@ -554,3 +569,50 @@ def test_a_stress_test_from_outside_is_one_module(home, capsys):
     assert equiwm("ablate", "toy_study:KIND", "--dim", 2, "--jobs", 1, "--quiet") == 1  # one network diverges
     assert "| 2D | largest error | 0.583 [0.500, 0.667] | NO | at most 0.5 |" in capsys.readouterr().out
     assert equiwm("report", home / "runs") == 0
+
+
+DRIFTING = """
+import torch
+from spring import Spring
+from spring_control import SpringControl
+
+class Drifting(Spring):
+    \"\"\"It turns by itself, whatever is done.\"\"\"
+
+    def step(self, observation, action):
+        angle = torch.tensor(0.1, dtype=torch.float64)
+        turn = torch.stack([torch.stack([angle.cos(), angle.sin()]), torch.stack([-angle.sin(), angle.cos()])])
+        place, speed = observation.chunk(2, -2)
+        middle = place.mean(-2, keepdim=True)
+        return torch.cat([(place - middle) @ turn + middle, speed @ turn], -2)
+
+    def control(self, observations):
+        return SpringControl(self, observations)
+"""
+
+
+def test_a_loop_in_a_world_that_no_action_reaches_proves_nothing(home, capsys):
+    """The body turns, the episodes are the same at every orientation, and the controller had no part in it."""
+    (home / "drifting.py").write_text(DRIFTING)
+    settings = ("--set", "world.name=drifting:Drifting", "--set", "training.epochs=1")
+    assert equiwm("train", "--preset", "spring.yaml", *settings, "--quiet") == 0
+    loop = ("closed-loop", home / "runs" / "spring", "--tasks", 2, "--orbit", "90", "--quiet", "--jobs", 1)
+    assert equiwm(*loop, "--expect-invariant") == 1
+    found = json.loads((home / "runs" / "spring" / "metrics.json").read_text())["closed_loop"]
+    assert found["paired_abs_max_deg"] < 1e-6
+    assert found["moved_deg"] > 10.0
+    assert found["steered_deg"] < 1e-6
+    assert found["verdict"] == "inconclusive"
+    assert "without actions" in capsys.readouterr().err
+
+
+def test_a_step_with_a_gradient_is_a_step(home):
+    """A dynamics with a learned part trains as any other."""
+    (home / "learned.py").write_text(
+        "import torch\nfrom spring import Spring\n\nclass Learned(Spring):\n"
+        "    def step(self, observation, action):\n"
+        "        one = torch.ones((), dtype=torch.float64, requires_grad=True)\n"
+        "        return one * super().step(observation, action)\n"
+    )
+    settings = ("--set", "world.name=learned:Learned", "--set", "training.epochs=1")
+    assert equiwm("train", "--preset", "spring.yaml", *settings, "--quiet") == 0

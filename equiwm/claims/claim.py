@@ -14,7 +14,7 @@ from typing import Any, Generic, Literal, TypeVar, cast
 
 from equiwm.claims.view import View
 from equiwm.errors import ConfigError, EquiwmError, ResultError
-from equiwm.locate import reason_of
+from equiwm.locate import RAISED, reason_of
 from equiwm.results import door
 from equiwm.results import measured as entries
 from equiwm.results.measured import Measured
@@ -162,7 +162,7 @@ class Claim(Generic[R]):
             raise ResultError(f"claim '{self.source or self.name}': {error}") from None
         except EquiwmError:
             raise
-        except Exception as error:  # a user's code, which may do anything
+        except RAISED as error:  # a user's code, which may do anything
             if not self.source:
                 raise
             raise ResultError(f"claim '{self.source}': its {part} raised {reason_of(error)}") from None

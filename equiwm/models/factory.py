@@ -9,7 +9,7 @@ import torch
 
 from equiwm.config import ModelConfig, TrainingConfig
 from equiwm.errors import ConfigError, EquiwmError
-from equiwm.locate import is_foreign, locate, reason_of
+from equiwm.locate import RAISED, is_foreign, locate, reason_of
 from equiwm.models.foreign import as_layer, as_world_model
 from equiwm.models.world_model import WorldModel
 from equiwm.nn.layer import Layer
@@ -38,7 +38,7 @@ def _made(name: str, key: str, part: Part, config: ModelConfig, first: Rep, seco
         return part(config, first, second)
     except EquiwmError:
         raise
-    except Exception as error:
+    except RAISED as error:
         if not is_foreign(name):
             raise
         raise ConfigError(f"{key} '{name}': building it raised {reason_of(error)}") from None

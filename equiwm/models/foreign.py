@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from equiwm.errors import EquiwmError, RepError
-from equiwm.locate import reason_of
+from equiwm.locate import RAISED, reason_of
 from equiwm.models.clouds import centred
 from equiwm.models.world_model import IdentityEncoder, WorldModel
 from equiwm.nn.layer import Layer
@@ -21,7 +21,7 @@ def _call(function: Callable[..., Any], name: str, *arguments: Tensor) -> Any:
         return function(*arguments)
     except (EquiwmError, MemoryError):
         raise
-    except Exception as error:
+    except RAISED as error:
         shapes = ", ".join(str(tuple(argument.shape)) for argument in arguments)
         raise RepError(f"{name}, given {shapes}, raised {reason_of(error)}") from error
 

@@ -18,7 +18,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from equiwm.errors import ConfigError
-from equiwm.locate import is_foreign, locate, reason_of
+from equiwm.locate import RAISED, is_foreign, locate, reason_of
 from equiwm.training.muon import StackedMuon
 
 Build = Callable[[Sequence[nn.Parameter], float, float], list[Optimizer]]
@@ -48,7 +48,7 @@ def _named(name: str, part: str) -> Iterator[None]:
     """Name what an optimiser from outside the package raises; a fault of ours stays one."""
     try:
         yield
-    except Exception as error:
+    except RAISED as error:
         if not is_foreign(name):
             raise
         raise ConfigError(f"training.optimizer '{name}': {part} raised {reason_of(error)}") from None

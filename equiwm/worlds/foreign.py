@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor
 
 from equiwm.checks import as_finite
@@ -29,6 +30,8 @@ _MEMBERS: dict[str, type] = {
     "equivariant": bool,
     "components": Mapping,
 }
+_REPEATS = 1e-9
+"""How far two results for one state and action may be apart, relative to their size: a simulator's own rounding."""
 _METHODS = ("transitions", "step", "readout_targets", "symmetry_residual")
 
 
@@ -71,9 +74,23 @@ def checked_world(world: Any) -> World:
             )
     guarded: World = guard(world, _CHECKS)
     data = guarded.transitions(2, seed=0)
-    guarded.step(data.observation, data.action)
+    _try_step(guarded, data, f"{what}.step")
     guarded.readout_targets(data.observation)
     return guarded
+
+
+def _try_step(world: World, data: Transitions, what: str) -> None:
+    """Refuse a step that is no function of its arguments: it would be told as a broken symmetry."""
+    state, action = data.observation.clone(), data.action.clone()
+    first = world.step(state, action)
+    if not (torch.equal(state, data.observation) and torch.equal(action, data.action)):
+        raise DataError(
+            f"{what} changes its arguments in place; expected a new tensor, as `observation.clone()` makes."
+        )
+    second = world.step(state, action)
+    apart = float((first - second).abs().max())
+    if apart > _REPEATS * float(first.abs().max()):
+        raise DataError(f"{what} gave results that are {apart:.1e} apart for one state and action; expected the same.")
 
 
 def _require(value: Any, kind: type[T], what: str) -> T:

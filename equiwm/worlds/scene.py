@@ -23,6 +23,7 @@ from torch import Tensor
 
 from equiwm.checks import as_finite, at_least_one
 from equiwm.config import WorldConfig
+from equiwm.errors import DataError
 from equiwm.foreign import label
 from equiwm.models.clouds import centred
 from equiwm.symmetry.coverage import Arc
@@ -68,6 +69,9 @@ class Scene(TaskScenes):
         self.config: Any = config or self.Config()
         self.name = self.config.name or type(self).__name__.lower()
         self.group = Group.parse(self.group) if isinstance(self.group, str) else self.group
+        steps = self.episode_steps
+        if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
+            raise DataError(f"{label(type(self))}.episode_steps is {steps!r}; expected a whole number, at least 1.")
         for name in ("observation_rep", "action_rep"):
             given = getattr(self, name)
             setattr(self, name, Rep.parse(given, self.group.d) if isinstance(given, str) else given)
