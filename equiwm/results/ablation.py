@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from equiwm.results.door import read
-from equiwm.results.result import Real, Result
+from equiwm.results.result import UNKNOWN, Real, Result
 from equiwm.results.statement import DecidedStatement
 
 _READOUT, _UNSEEN, _ACTION = "readout_", "_ood", "_action"
@@ -56,12 +56,12 @@ class AblationRow(Result):
     dim: int
     seed: int
     parameters: int
-    seen_relmse: Real = math.nan
-    ood_relmse: Real = math.nan
-    ood_factor: Real = math.nan
-    relative_residual: Real = math.nan
-    float32_rounding: Real = math.nan
-    latent_std: Real = math.nan
+    seen_relmse: Real = UNKNOWN
+    ood_relmse: Real = UNKNOWN
+    ood_factor: Real = UNKNOWN
+    relative_residual: Real = UNKNOWN
+    float32_rounding: Real = UNKNOWN
+    latent_std: Real = UNKNOWN
     readouts: dict[str, ReadoutErrors] = field(default_factory=dict)
 
     @property

@@ -13,7 +13,7 @@ import msgspec
 
 from equiwm.errors import ResultError
 from equiwm.files import plain
-from equiwm.results.result import Real, Result
+from equiwm.results.result import UNKNOWN, Real, Result
 
 SCHEMA = 2
 """Version of the names in a result. 1: bins said `seen`: `true`, `partial` or `false`; results did not tell their
@@ -87,7 +87,7 @@ def _real(kind: type, value: object) -> object:
     if kind is not Real:
         raise NotImplementedError(f"no JSON form for {kind.__name__}")
     if value is None:
-        return Real("nan")
+        return UNKNOWN
     if isinstance(value, int | float) and not isinstance(value, bool):
         return Real(value)
     raise TypeError(f"Expected float, got {type(value).__name__}")

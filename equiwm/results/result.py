@@ -21,6 +21,10 @@ else:
         __slots__ = ()
 
 
+UNKNOWN = Real("nan")
+"""The NaN of results: one object, so that a result equals itself after it was read back."""
+
+
 @dataclass(frozen=True)
 class Result:
     """Base: a result is data and nothing else."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
-from equiwm.results.result import Real, Result
+from equiwm.results.result import UNKNOWN, Real, Result
 
 Points = list[list[list[float]]]
 """Of several episodes, or of several steps of one: M x K x d."""
@@ -158,7 +157,7 @@ class TaskResult(Result):
     moved_deg: list[float]
     excluded: list[str | None]
     points: Paths | None = None
-    steered_deg: Real = math.nan
+    steered_deg: Real = UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -259,7 +258,7 @@ class ClosedLoopResult(Result):
     passed: bool
     parameters: int
     seed: int
-    steered_deg: Real = math.nan
+    steered_deg: Real = UNKNOWN
 
     @property
     def variant(self) -> str:
