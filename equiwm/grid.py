@@ -25,6 +25,7 @@ from typing import Any
 
 from equiwm.errors import ConfigError, RunError
 from equiwm.files import canonical_json, hold, read_json, write_atomic
+from equiwm.locate import RAISED
 
 CellFunction = Callable[..., Mapping[str, Any]]
 """Parameters to result, both JSON data; importable, and a function of nothing else (not even the clock).
@@ -139,7 +140,7 @@ def _compute(index: int, function: CellFunction, params: str, root: Path | None)
             raise TypeError(f"the function of a grid returns a dict; got {type(result).__name__}")
         # through text, so that a fresh result equals one that is read back
         payload = {"result": json.loads(canonical_json(result))}
-    except (Exception, SystemExit) as error:  # a cell may run a user's code, which may call sys.exit()
+    except RAISED as error:  # a cell may run a user's code
         payload = {
             "error": {
                 "type": type(error).__name__,

@@ -212,7 +212,7 @@ class ClosedLoopResult(Result):
             identity, and over the orbit.
         moved_deg: median turn of the body over an episode, at the identity.
         steered_deg: median angle between the last pose and that of the same episode without actions, at the identity:
-            what the controller did. NaN in results of schema 1, which did not ask.
+            what the controller did. NaN in results from before it was asked.
         references: other lines on the same tasks.
         excluded: episodes left out of `paired_*`.
         verdict: `invariant`, `not invariant` or `inconclusive`.
