@@ -27,7 +27,7 @@ def as_finite(value: object, shape: tuple[int, ...], what: str, *, single: bool 
     bad = int((~value.isfinite()).sum())
     if bad:
         raise DataError(f"a {what} is finite numbers; got {bad} that are NaN or infinite.")
-    return value.detach().cpu().double()
+    return value.cpu().double()
 
 
 def at_least_one(what: str, **counts: int) -> None:

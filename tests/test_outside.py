@@ -607,12 +607,25 @@ def test_a_loop_in_a_world_that_no_action_reaches_proves_nothing(home, capsys):
 
 
 def test_a_step_with_a_gradient_is_a_step(home):
-    """A dynamics with a learned part trains as any other."""
+    """A dynamics with a learned part is measured as any other, and stays differentiable."""
     (home / "learned.py").write_text(
-        "import torch\nfrom spring import Spring\n\nclass Learned(Spring):\n"
+        "import torch\nfrom spring import Spring\nfrom spring_control import SpringControl\n\n"
+        "class Learned(Spring):\n"
         "    def step(self, observation, action):\n"
         "        one = torch.ones((), dtype=torch.float64, requires_grad=True)\n"
-        "        return one * super().step(observation, action)\n"
+        "        return one * super().step(observation, action)\n\n"
+        "    def control(self, observations):\n"
+        "        return SpringControl(self, observations)\n"
     )
     settings = ("--set", "world.name=learned:Learned", "--set", "training.epochs=1")
     assert equiwm("train", "--preset", "spring.yaml", *settings, "--quiet") == 0
+    run = home / "runs" / "spring"
+    assert equiwm("verify-equivariance", run, "--world-rollouts", 2) in (0, 1)
+    assert equiwm("sweep-group", run, "--bins", 2, "--quiet") == 0
+    assert equiwm("closed-loop", run, "--tasks", 2, "--orbit", "90", "--quiet", "--jobs", 1) == 0
+    world = load_run(run).world
+    data = world.transitions(2, seed=0)
+    action = data.action.clone().requires_grad_()
+    world.step(data.observation, action).sum().backward()
+    assert action.grad is not None
+    assert float(action.grad.abs().sum()) > 0

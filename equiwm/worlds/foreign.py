@@ -79,6 +79,7 @@ def checked_world(world: Any) -> World:
     return guarded
 
 
+@torch.no_grad()
 def _try_step(world: World, data: Transitions, what: str) -> None:
     """Refuse a step that is no function of its arguments: it would be told as a broken symmetry."""
     state, action = data.observation.clone(), data.action.clone()

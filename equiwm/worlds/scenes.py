@@ -131,6 +131,7 @@ class Scenes(World, ABC):
         worst = float(self.residuals(data, self.group.sample(rollouts, generator(_RESIDUAL, seed=seed))).max())
         return SymmetryResidual(self.unit, steps, worst={"free": worst}, rollouts={"free": rollouts})
 
+    @torch.no_grad()
     def residuals(self, data: Sequences, g: Elements) -> Tensor:
         """(n,) largest distance of a channel between rollouts turned, g s_t, and those from g s_0 under g a."""
         expected = self.observation_rep.transform(data.observations, g[:, None])

@@ -19,6 +19,14 @@ Progress = Callable[[int, int], None]
 """Called with (done, total) while data is collected."""
 
 
+def _without_gradients(data: object, *names: str) -> None:
+    """Data is numbers: what a differentiable world made it with is let go, or training would walk back into it."""
+    for name in names:
+        value = getattr(data, name)
+        if isinstance(value, Tensor) and value.requires_grad:
+            object.__setattr__(data, name, value.detach())
+
+
 @dataclass(frozen=True, eq=False)
 class Transitions:
     """n transitions (s_i, a_i) -> s'_i, float64, the spatial axis last.
@@ -36,6 +44,9 @@ class Transitions:
     next_observation: Tensor
     episode: Tensor
     excluded: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _without_gradients(self, "observation", "action", "next_observation")
 
     def __len__(self) -> int:
         return len(self.observation)
@@ -85,6 +96,9 @@ class Sequences:
     actions: Tensor
     episode: Tensor
     excluded: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _without_gradients(self, "observations", "actions")
 
     def __len__(self) -> int:
         return len(self.observations)

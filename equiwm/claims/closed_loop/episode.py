@@ -81,6 +81,7 @@ def _idle(action_rep: Rep, steps: int) -> ReplayPolicy:
     return ReplayPolicy(torch.zeros(1, steps, action_rep.multiplicity, action_rep.d, dtype=torch.float64), steps)
 
 
+@torch.no_grad()
 def orbit_cell(params: dict[str, Any]) -> dict[str, Any]:
     """One task at the identity and at every element of the orbit, with one planner seed.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+
 from equiwm.audit.residual import equivariance_residual
 from equiwm.audit.verdict import TOLERANCES
 from equiwm.claims.sweep.result import SymmetryExcess
@@ -13,6 +15,7 @@ WORLD_TOLERANCE = 1e-6
 """Bound on a world's residual: simulators are exact to 1e-9 or better, and where one breaks it does so by far more."""
 
 
+@torch.no_grad()
 def world_residual(world: World, data: Transitions, elements: Elements) -> float:
     """max over g of RMS(g T(s, a) - T(g s, g a)) / RMS(T(s, a) - s), the world stepped afresh from g s.
 
