@@ -23,8 +23,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from equiwm.disk.files import write_atomic
+from equiwm.disk.locks import hold
+from equiwm.disk.strict_json import canonical_json, read_json
 from equiwm.errors import ConfigError, RunError
-from equiwm.files import canonical_json, hold, read_json, write_atomic
 from equiwm.locate import RAISED
 
 CellFunction = Callable[..., Mapping[str, Any]]

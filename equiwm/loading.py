@@ -14,8 +14,8 @@ import torch
 
 from equiwm.config import Config
 from equiwm.devices import evaluation_device
+from equiwm.disk.files import atomic_writer
 from equiwm.errors import ConfigError, DataError, RepError, RunError
-from equiwm.files import atomic_writer
 from equiwm.models.factory import build_model
 from equiwm.models.world_model import WorldModel
 from equiwm.runs import Run

@@ -31,8 +31,10 @@ from filelock import FileLock, Timeout
 
 from equiwm import config as configuration
 from equiwm.config import Config
+from equiwm.disk.files import reason, write_atomic
+from equiwm.disk.locks import hold
+from equiwm.disk.strict_json import canonical_json, plain, read_json
 from equiwm.errors import ConfigError, RunError, nearest
-from equiwm.files import canonical_json, hold, plain, read_json, reason, write_atomic
 from equiwm.results.door import SCHEMA as RESULT_SCHEMA
 from equiwm.trust import admit, locations, seal
 

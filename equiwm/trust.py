@@ -16,8 +16,8 @@ import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from equiwm.disk.strict_json import canonical_json
 from equiwm.errors import ConfigError, TrustError
-from equiwm.files import canonical_json
 from equiwm.locate import module_file, search
 
 _KEY_BYTES = 32

@@ -12,8 +12,8 @@ from equiwm.claims.ablation.study import decided
 from equiwm.claims.probe import held_out
 from equiwm.claims.sweep.measure import relmse, sweep
 from equiwm.config import load
+from equiwm.disk.strict_json import plain
 from equiwm.errors import ConfigError
-from equiwm.files import plain
 from equiwm.loading import load_run
 from equiwm.results.ablation import read_rows
 from equiwm.symmetry.groups import SE3

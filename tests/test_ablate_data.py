@@ -16,8 +16,8 @@ from equiwm.claims.probe import held_out_pair
 from equiwm.cli.main import run
 from equiwm.cli.output import publish
 from equiwm.config import load
+from equiwm.disk.strict_json import plain
 from equiwm.errors import ConfigError
-from equiwm.files import plain
 from equiwm.grid import Cell
 from equiwm.models.factory import build_model
 from equiwm.results.ablation import ReadoutErrors, read_rows

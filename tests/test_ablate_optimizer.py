@@ -10,7 +10,7 @@ from equiwm.claims.ablation.commutant import off_commutant, project_on_commutant
 from equiwm.claims.ablation.kind import Scope, StudyRows
 from equiwm.claims.ablation.optimizer import KIND
 from equiwm.claims.ablation.study import decided
-from equiwm.files import plain
+from equiwm.disk.strict_json import plain
 from equiwm.locate import BUILT_IN
 from equiwm.results.ablation import read_rows
 from equiwm.symmetry.groups import SO2, SO3

@@ -25,8 +25,8 @@ from equiwm.claims.sweep.readout import (
     fit_readout,
     pooled_error,
 )
+from equiwm.disk.strict_json import canonical_json, plain
 from equiwm.errors import ConfigError, GroupError
-from equiwm.files import canonical_json, plain
 from equiwm.loading import load_run
 from equiwm.locate import BUILT_IN
 from equiwm.models.world_model import WorldModel

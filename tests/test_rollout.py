@@ -19,8 +19,8 @@ from equiwm.claims.rollout.measure import compose, rollout, rollout_error, rollo
 from equiwm.claims.rollout.result import RolloutResult
 from equiwm.cli.main import run
 from equiwm.config import load
+from equiwm.disk.strict_json import plain
 from equiwm.errors import ConfigError, DataError
-from equiwm.files import plain
 from equiwm.loading import load_run
 from equiwm.training.run import prepare_run, train_run
 from equiwm.worlds.field.config import FieldConfig

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 import yaml
 
-from equiwm import files, runs
+from equiwm import runs
 from equiwm.config import parse
+from equiwm.disk import files
+from equiwm.disk.files import write_atomic
 from equiwm.errors import ConfigError, EquiwmError, RunError
-from equiwm.files import write_atomic
 from equiwm.results.door import SCHEMA
 from equiwm.runs import Run, read_config, record_metrics
 
@@ -65,7 +66,7 @@ def test_a_kill_in_the_middle_keeps_the_old_file(tmp_path):
     path = tmp_path / "file"
     write_atomic(path, "old")
     code = (
-        "import os, pathlib, signal\nfrom equiwm.files import atomic_writer\n"
+        "import os, pathlib, signal\nfrom equiwm.disk.files import atomic_writer\n"
         f"with atomic_writer(pathlib.Path({str(path)!r})) as file:\n"
         "    file.write(b'half'); file.flush(); os.kill(os.getpid(), signal.SIGKILL)"
     )

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from equiwm.claims.claim import AnyClaim
 from equiwm.claims.registry import built_in
+from equiwm.disk.strict_json import plain
 from equiwm.errors import RunError
-from equiwm.files import plain
 from equiwm.results.measured import Measured, to_builtins
 from equiwm.results.result import Result
 from equiwm.runs import Run

@@ -56,7 +56,7 @@ def report(
     """
     from equiwm.claims.registry import claims_of
     from equiwm.cli.output import print_json, print_tables, print_text, say
-    from equiwm.files import write_atomic
+    from equiwm.disk.files import write_atomic
     from equiwm.report.document import make_report
 
     if json and (form or out):

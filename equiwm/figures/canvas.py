@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from equiwm.files import atomic_writer, write_atomic
+from equiwm.disk.files import atomic_writer, write_atomic
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,8 +11,8 @@ from pathlib import Path
 from equiwm.claims.claim import AnyClaim
 from equiwm.claims.registry import Stored, stored_results
 from equiwm.config import readable
+from equiwm.disk.files import reason
 from equiwm.errors import EquiwmError, ResultError, RunError
-from equiwm.files import reason
 from equiwm.runs import STUDY_RUNS, Run, RunKind, read_config
 
 

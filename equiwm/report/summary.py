@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from equiwm.claims.claim import AnyClaim
 from equiwm.claims.registry import Stored, built_in, stored_results
-from equiwm.files import write_atomic
+from equiwm.disk.files import write_atomic
 from equiwm.runs import Run
 from equiwm.tables.table import Table
 

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from equiwm.disk.strict_json import plain
 from equiwm.errors import ResultError
-from equiwm.files import plain
 from equiwm.results.result import UNKNOWN, Real, Result
 
 SCHEMA = 2

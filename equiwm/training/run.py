@@ -13,8 +13,8 @@ import torch
 
 from equiwm.audit.spread import latent_spread
 from equiwm.config import Config, foreign_names
+from equiwm.disk.files import atomic_writer
 from equiwm.errors import ConfigError, EquiwmError, RunError, TrainingError
-from equiwm.files import atomic_writer
 from equiwm.loading import checkpoint_state, read_tensors
 from equiwm.models.factory import build_model, check_objective
 from equiwm.models.world_model import WorldModel

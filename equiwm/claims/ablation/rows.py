@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from equiwm.claims.statement import Estimate
-from equiwm.files import write_atomic
+from equiwm.disk.files import write_atomic
 from equiwm.results.ablation import AblationRow
 
 R = TypeVar("R", bound=AblationRow)

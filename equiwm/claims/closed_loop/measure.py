@@ -31,8 +31,8 @@ from equiwm.claims.closed_loop.result import (
 )
 from equiwm.claims.probe import PROBE_SEED
 from equiwm.config import planning_of
+from equiwm.disk.strict_json import canonical_json
 from equiwm.errors import ClosedLoopError, DataError
-from equiwm.files import canonical_json
 from equiwm.grid import Cell, run_grid
 from equiwm.planning.control import build_planner
 from equiwm.planning.task import REFERENCES, Controller, Criterion

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from equiwm.claims.closed_loop.figures import draw_scene
+from equiwm.disk.files import atomic_writer
 from equiwm.figures.canvas import COLOURS, canvas
-from equiwm.files import atomic_writer
 
 MILLISECONDS = 120
 """A step; the last one is held ten times as long."""

@@ -1,0 +1,1 @@
+"""What stands on disk: whole files, strict JSON, locks."""
