@@ -1,11 +1,12 @@
-"""Medians over seeds, percentile bootstrap intervals and paired tests: what the protocols report.
+"""Medians over seeds, percentile bootstrap intervals, paired tests, and ratios: what the protocols report.
 
 Everything is seeded: the same numbers give the same interval.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -63,6 +64,27 @@ def _values(values: ArrayLike) -> NDArray[np.float64]:
     if array.ndim != 1 or not array.size or not np.isfinite(array).all():
         raise ValueError(f"expected a non-empty list of finite numbers; got shape {array.shape}")
     return array
+
+
+def largest(values: Iterable[float]) -> float:
+    """The largest value; NaN where one is NaN, wherever it stands, and where there are none.
+
+    `max` drops a NaN that comes after a number: the worst of a model that diverged in one place would look good.
+    """
+    found = list(values)
+    return math.nan if not found or any(map(math.isnan, found)) else max(found)
+
+
+def ratio(value: float, to: float) -> float:
+    """value / to: 1 where both are the same finite number, 0 as well; NaN where `to` is not finite, or else is 0.
+
+    A model that diverged has an infinite error where it was trained: relative to that, any other error is nothing.
+    """
+    if not math.isfinite(to):
+        return math.nan
+    if value == to:
+        return 1.0
+    return value / to if to else math.nan
 
 
 def median_and_range(values: ArrayLike) -> MedianRange:

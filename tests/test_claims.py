@@ -179,6 +179,43 @@ def test_a_wedge_of_the_whole_circle_leaves_nothing_unseen(loaded):
     assert plain(result.as_dict())["worst_ood"] is None
 
 
+@pytest.mark.parametrize("preset", ["mlp-2d", "mlp-2d-forward"])
+@pytest.mark.parametrize("where", [0, 3])
+def test_a_model_that_diverges_anywhere_is_nowhere_flat(trained, preset, where):
+    """Relative to an infinite seen error every other one is 0, and a `max` drops a NaN: both looked perfect."""
+    run = load_run(trained / preset, torch.float32)
+    straight = held_out(run, 100, 1000)
+    turned = straight.transform(SO2.rotation(45.0 * where), run.world.observation_rep, run.world.action_rep)
+    start = run.model.encode(turned.observation.float())[0]
+
+    class Diverging(torch.nn.Module):
+        def __init__(self, inner: torch.nn.Module) -> None:
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, latent: Tensor, action: Tensor) -> Tensor:
+            hit = (latent - start).abs().amax(-1, keepdim=True) < 1e-5
+            return torch.where(hit, torch.inf, self.inner(latent, action))
+
+    run.model.predictor = Diverging(run.model.predictor)
+    result = sweep(run, **FEW)
+    assert not math.isfinite(result.bins[where].relmse)
+    assert not result.ood_factor < 1e6
+    assert not result.flatness < 1e6
+    assert plain(result.as_dict())["flatness"] is None
+
+
+def test_a_model_that_diverges_everywhere_is_swept_and_not_flat(trained):
+    run = load_run(trained / "mlp-2d-forward", torch.float32)
+    with torch.no_grad():
+        for weight in run.model.predictor.parameters():
+            weight.mul_(1e30)
+    result = sweep(run, **FEW)
+    assert math.isnan(result.ood_factor)
+    assert math.isnan(result.flatness)
+    assert all(math.isnan(readout.worst_unseen) for readout in result.readout.values())
+
+
 # Read-outs
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import product
 
 import numpy as np
@@ -12,7 +13,9 @@ from equiwm.stats import (
     Interval,
     MedianRange,
     bootstrap_interval,
+    largest,
     median_and_range,
+    ratio,
     sign_flip_test,
     sign_test,
 )
@@ -123,3 +126,16 @@ def test_sign_flip_test_sees_a_shift_and_no_shift():
     assert sign_flip_test(noise + 2.0).p < 1e-3
     assert sign_flip_test(noise - noise.mean()).p > 0.9
     assert sign_flip_test(np.zeros(5)).p == 1.0
+
+
+def test_a_ratio_to_what_diverged_is_unknown_and_the_worst_of_a_nan_is_nan() -> None:
+    assert math.isnan(ratio(1.0, math.inf))  # 0.0 looked like a model that is perfect where it never was
+    assert math.isnan(ratio(1.0, math.nan))
+    assert math.isnan(ratio(1.0, 0.0))
+    assert math.isnan(ratio(math.nan, 1.0))
+    assert ratio(math.inf, 2.0) == math.inf
+    assert ratio(3.0, 2.0) == 1.5
+    assert ratio(0.0, 0.0) == 1.0
+    assert all(map(math.isnan, (largest([0.5, math.nan]), largest([math.nan, 0.5]), largest([]))))
+    assert largest(iter([0.5, 2.0])) == 2.0
+    assert largest([math.inf, 0.0]) == math.inf

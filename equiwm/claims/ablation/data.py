@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from equiwm.claims.ablation.arms import ARMS, scope_arm, sized
 from equiwm.claims.ablation.kind import AblationKind, Scope, StudyRows
 from equiwm.claims.ablation.rows import largest_off_one, of_each_seed, select
@@ -16,6 +18,7 @@ from equiwm.errors import TrainingError
 from equiwm.figures.panels import QUANTITIES, draw_panels, summary_text
 from equiwm.grid import Cell
 from equiwm.results.ablation import AblationRow
+from equiwm.stats import ratio
 from equiwm.tables.table import Table
 
 if TYPE_CHECKING:
@@ -121,16 +124,17 @@ def _error(row: DataRow, side: str) -> float:
 def _gain(rows: Sequence[DataRow]) -> float:
     """The MLP's seen error from the most transitions over that from the fewest."""
     curve = _curve(rows, "mlp")
-    return _error(curve[-1], "seen") / _error(curve[0], "seen")
+    return ratio(_error(curve[-1], "seen"), _error(curve[0], "seen"))
 
 
 def _reach(rows: Sequence[DataRow]) -> float:
     """The MLP's least error across the group over the VN's from the fewest transitions."""
-    return min(_error(row, "ood") for row in _curve(rows, "mlp")) / _error(_curve(rows, "vn")[0], "ood")
+    least = float(np.min([_error(row, "ood") for row in _curve(rows, "mlp")]))
+    return ratio(least, _error(_curve(rows, "vn")[0], "ood"))
 
 
 def _least_factor(rows: Sequence[DataRow]) -> float:
-    return min(row.ood_factor for row in _curve(rows, "mlp"))
+    return float(np.min([row.ood_factor for row in _curve(rows, "mlp")]))
 
 
 def _flat(rows: Sequence[DataRow]) -> float:

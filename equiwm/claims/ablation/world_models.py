@@ -17,6 +17,7 @@ from equiwm.models.factory import build_model
 from equiwm.models.step import ResidualPredictor
 from equiwm.models.world_model import WorldModel
 from equiwm.results.ablation import ReadoutErrors
+from equiwm.stats import ratio
 from equiwm.training.fit import Fit
 from equiwm.training.objective import Forward
 from equiwm.worlds.factory import build_world
@@ -117,7 +118,7 @@ def model_columns(
         "parameters": model.parameter_count,
         "seen_relmse": errors[0],
         "ood_relmse": errors[1],
-        "ood_factor": errors[1] / errors[0],
+        "ood_factor": ratio(errors[1], errors[0]),
         "relative_residual": residual.relative,
         "float32_rounding": float32_rounding(probed, [few.observation, few.action]),
         "latent_std": spread,

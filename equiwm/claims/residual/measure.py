@@ -16,6 +16,7 @@ from equiwm.claims.residual.result import ModelResidual, VerifyResult, WorldResi
 from equiwm.config import ModelConfig, load
 from equiwm.models.factory import build_model
 from equiwm.models.world_model import WorldModel
+from equiwm.stats import largest
 from equiwm.subject import Subject
 from equiwm.symmetry.groups import Elements
 from equiwm.training.run import weights_moved
@@ -128,7 +129,7 @@ def verify(
     control = model_residual(control_model(subject), data, elements)
     moved = None if initial is None else weights_moved(subject.model, initial)
     verdict = judge(
-        residual=max(trained.encoder, trained.predictor, trained.composed),
+        residual=largest((trained.encoder, trained.predictor, trained.composed)),
         tolerance=bound,
         spread=trained.latent_std,
         moved=moved,

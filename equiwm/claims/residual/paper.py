@@ -8,6 +8,7 @@ from typing import Any
 from equiwm.claims.reproduce.sources import PaperClaim, Size, SourcedStatement, stated
 from equiwm.claims.residual.result import OptimizerStudy, VerifyResult
 from equiwm.claims.statement import Estimate, at_least, at_most, each_seed
+from equiwm.stats import largest
 
 ROUNDING = 1e-4
 """Largest absolute entry of a residual that is float32 rounding: the largest of two million entries, of latents
@@ -36,7 +37,7 @@ def _under(optimizer: str, name: str) -> Callable[[Sequence[OptimizerStudy]], Es
 
 def _worst(name: str) -> Callable[[Sequence[OptimizerStudy]], Estimate]:
     """Of all optimisers."""
-    return each_seed(lambda study: max(getattr(row, name) for row in study.rows))
+    return each_seed(lambda study: largest(getattr(row, name) for row in study.rows))
 
 
 def statements(size: Size) -> list[SourcedStatement[Any]]:

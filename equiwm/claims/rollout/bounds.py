@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
-
 from equiwm.audit.verdict import TOLERANCES
 from equiwm.claims.rollout.result import RolloutResult
+from equiwm.stats import largest
 
 
 def departure(result: RolloutResult) -> float:
     """How far from invariant: the largest |OOD factor - 1| and relative residual over the horizons; NaN counts."""
-    values = [abs(factor - 1.0) for factor in result.ood_factor] + result.relative_residual
-    return math.nan if any(math.isnan(value) for value in values) else max(values)
+    return largest([abs(factor - 1.0) for factor in result.ood_factor] + result.relative_residual)
 
 
 def broken(result: RolloutResult) -> str | None:

@@ -16,6 +16,7 @@ from equiwm.claims.relmse import relmse
 from equiwm.claims.rollout.result import RolloutResult
 from equiwm.errors import DataError
 from equiwm.models.world_model import WorldModel
+from equiwm.stats import ratio
 from equiwm.subject import Subject
 from equiwm.symmetry.groups import Elements
 from equiwm.symmetry.reps import Rep
@@ -190,7 +191,7 @@ def rollout(
         excluded=[row.excluded for row in rows],
         seen_relmse=[row.seen.relmse for row in rows],
         ood_relmse=[row.ood.relmse for row in rows],
-        ood_factor=[row.ood.relmse / row.seen.relmse if row.seen.relmse else math.nan for row in rows],
+        ood_factor=[ratio(row.ood.relmse, row.seen.relmse) for row in rows],
         relative_residual=[row.residual for row in rows],
         max_abs=[row.max_abs for row in rows],
         relmse_state=[row.seen.relmse_state for row in rows],

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 
 from equiwm.claims.rollout.result import RolloutResult
 from equiwm.claims.view import Drawing, Factor, Shown, View
 from equiwm.results.measured import Measured
+from equiwm.stats import largest
 from equiwm.tables.columns import Column, Comparison
 from equiwm.tables.seeds import across_places
 from equiwm.tables.table import Table, factor, number
@@ -45,7 +45,7 @@ def _rollout_table(side: RolloutResult, name: str) -> Table:
         for k, horizon in enumerate(side.horizons)
     ]
     off = [abs(value - 1.0) for value in side.ood_factor]
-    worst = [number(_worst(values)) for values in (off, side.relative_residual)]
+    worst = [number(largest(values)) for values in (off, side.relative_residual)]
     notes = [
         f"Over the horizons, |OOD factor - 1| is at most {worst[0]} and the residual at most {worst[1]}. "
         f"Latent spread {number(side.latent_std)}."
@@ -61,11 +61,6 @@ def _rollout_table(side: RolloutResult, name: str) -> Table:
         notes.append("relMSE is in the model's own latent: it shows flatness and is not compared between models.")
     title = f"{name}: rollouts, {asked(side)}, {side.elements} elements, {side.parameters:,} parameters"
     return Table(title, ("H", "sequences", *(column.heading for column in columns)), rows, tuple(notes))
-
-
-def _worst(values: Sequence[float]) -> float:
-    """The largest, NaN where one is."""
-    return math.nan if any(map(math.isnan, values)) else max(values)
 
 
 def overview(compared: Sequence[Comparison[RolloutResult]]) -> Iterator[Table]:

@@ -7,6 +7,7 @@ import torch
 from equiwm.audit.residual import equivariance_residual
 from equiwm.audit.verdict import TOLERANCES
 from equiwm.claims.sweep.result import SymmetryExcess
+from equiwm.stats import largest
 from equiwm.subject import Subject
 from equiwm.symmetry.groups import Elements, Group
 from equiwm.worlds.world import Transitions, World
@@ -23,13 +24,13 @@ def world_residual(world: World, data: Transitions, elements: Elements) -> float
     """
     straight = world.step(data.observation, data.action)
     moved = (straight - data.observation).square().mean().sqrt()
-    worst = 0.0
+    residuals = [0.0]
     for k in range(len(elements)):
         turned = data.transform(elements[k], world.observation_rep, world.action_rep)
         expected = world.observation_rep.transform(straight, elements[k])
         error = (expected - world.step(turned.observation, turned.action)).square().mean().sqrt()
-        worst = max(worst, float(error / moved))
-    return worst
+        residuals.append(float(error / moved) if error != 0.0 else 0.0)  # of a world that stands still
+    return largest(residuals)
 
 
 def symmetry_excess(subject: Subject, group: Group, data: Transitions, elements: Elements) -> SymmetryExcess:

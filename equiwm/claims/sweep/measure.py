@@ -15,6 +15,7 @@ from equiwm.claims.sweep.readout import Readout, action_only_error, fit_readout,
 from equiwm.claims.sweep.result import Bin, ReadoutResult, SweepResult, SymmetryExcess
 from equiwm.models.clouds import centred
 from equiwm.models.world_model import WorldModel
+from equiwm.stats import largest, ratio
 from equiwm.subject import Subject
 from equiwm.symmetry.bins import OrbitBin
 from equiwm.symmetry.groups import Elements, Group
@@ -121,7 +122,7 @@ def _carried(world: World, data: Transitions, entries: Sequence[OrbitBin]) -> bo
     if not turned:
         return True
     elements = Elements.cat([entry.element[None] for entry in turned])
-    return not world_residual(world, data.take(CARRIED_TRANSITIONS), elements) > CARRIED
+    return world_residual(world, data.take(CARRIED_TRANSITIONS), elements) <= CARRIED
 
 
 def sweep(
@@ -188,7 +189,7 @@ def sweep(
 
 
 def _flatness(bins: list[Bin], seen: float) -> float:
-    return max((abs(entry.relmse / seen - 1.0) for entry in bins), default=0.0)
+    return largest(abs(ratio(entry.relmse, seen) - 1.0) for entry in bins)
 
 
 def _summary(
@@ -202,7 +203,7 @@ def _summary(
 ) -> SweepResult:
     seen = bins[0].relmse
     unseen = [entry for entry in bins if entry.overlap == "none"]
-    worst = max((entry.relmse for entry in unseen), default=float("nan"))
+    worst = largest(entry.relmse for entry in unseen)
     action_only = readouts.action_only(data.to(subject.dtype, subject.device))
     parts = dict.fromkeys(entry.part for entry in bins[1:])
     return SweepResult(
@@ -214,13 +215,13 @@ def _summary(
         bins=bins,
         seen=seen,
         worst_ood=worst,
-        ood_factor=worst / seen,
+        ood_factor=ratio(worst, seen),
         flatness=_flatness(bins, seen),
         part_flatness={part: _flatness([entry for entry in bins[1:] if entry.part == part], seen) for part in parts},
         readout={
             name: ReadoutResult(
                 seen=bins[0].readout[name],
-                worst_unseen=max((entry.readout[name] for entry in unseen), default=float("nan")),
+                worst_unseen=largest(entry.readout[name] for entry in unseen),
                 action_only=action_only[name],
                 penalty=fitted.penalty,
                 commutant=fitted.commutant,

@@ -7,6 +7,7 @@ from typing import Any
 from equiwm.claims.reproduce.sources import PaperClaim, Size, SourcedStatement, stated
 from equiwm.claims.statement import FLAT, Bound, above, at_most, each_seed, near
 from equiwm.claims.sweep.result import SweepResult
+from equiwm.stats import largest, ratio
 
 EXACT = 1e-10
 BREAKS = 13.8 / 3.0
@@ -24,12 +25,12 @@ def factor_on_paper_bins(result: SweepResult) -> float:
     unseen = {each.label: each.relmse for each in result.bins[1:]}  # the first is the identity
     random = [each.label for each in result.bins[1:] if each.drawn]
     ladder = [label for label in unseen if label not in random] if result.group == "se3" else PAPER_BINS[result.group]
-    return max(unseen[label] for label in (*ladder, *random[: PAPER_RANDOM[result.group]])) / result.seen
+    return ratio(largest(unseen[label] for label in (*ladder, *random[: PAPER_RANDOM[result.group]])), result.seen)
 
 
 def _worst_readout(result: SweepResult) -> float:
     """The worst target's error, at the worst unseen orientation, over that of the action alone."""
-    return max(each.worst_unseen / each.action_only for each in result.readout.values())
+    return largest(ratio(each.worst_unseen, each.action_only) for each in result.readout.values())
 
 
 def _factor(result: SweepResult) -> float:

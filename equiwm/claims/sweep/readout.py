@@ -60,7 +60,7 @@ class Readout:
         commutant: whether it is restricted to equivariant maps.
         scale: (K,) root mean square of each feature in the data it was fitted on.
         weights: (K, M), on scaled features.
-        penalty: ridge penalty, of scaled features.
+        penalty: ridge penalty, of scaled features; NaN of a model that diverged, as the weights are.
     """
 
     rep: Rep
@@ -86,7 +86,7 @@ def _structured(rows: Tensor, n: int, d: int, commutant: bool) -> Tensor:
 
 
 def fit_readout(latent: Tensor, target: Tensor, episode: Tensor, *, rep: Rep, commutant: bool) -> Readout:
-    """Fit a read-out.
+    """Fit a read-out. From latents that are not finite there is none: whatever it reads out is NaN.
 
     Args:
         latent: (n, D) of `rep`.
@@ -100,6 +100,9 @@ def fit_readout(latent: Tensor, target: Tensor, episode: Tensor, *, rep: Rep, co
     rows = y.transpose(1, 2).flatten(0, 1) if commutant else y.flatten(1)
     scale = features.square().mean(0).sqrt().clamp(min=1e-12)
     features = features / scale
+    if not features.isfinite().all():
+        unknown = torch.full((features.shape[1], rows.shape[1]), torch.nan, dtype=torch.float64)
+        return Readout(rep, commutant, scale, unknown, torch.nan)
     fold = (episode % _FOLDS).repeat_interleave(len(features) // len(latent))
     errors = torch.zeros(len(PENALTIES), dtype=torch.float64)
     for held_out in range(_FOLDS):

@@ -51,14 +51,14 @@ class ReadoutResult(Result):
         seen: on the untouched held-out transitions.
         worst_unseen: the worst fully unseen bin.
         action_only: read-out of the change from the action alone; a model has to beat it.
-        penalty: ridge penalty chosen by cross-validation.
+        penalty: ridge penalty chosen by cross-validation; NaN where the model diverged.
         commutant: whether the read-out was restricted to equivariant maps.
     """
 
     seen: Real
     worst_unseen: Real
     action_only: Real
-    penalty: float
+    penalty: Real
     commutant: bool
 
 

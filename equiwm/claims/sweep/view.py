@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+
+import numpy as np
 
 from equiwm.claims.sweep.result import Bin, SweepResult
 from equiwm.claims.view import Drawing, Factor, Shown, View
 from equiwm.results.measured import Measured
+from equiwm.stats import largest
 from equiwm.tables.columns import Column, Comparison
 from equiwm.tables.seeds import over_seeds, place_by_place, where_it_applies
 from equiwm.tables.table import Table, factor, number
@@ -23,6 +25,11 @@ WORST: Column[SweepResult] = Column(
 FACTOR: Column[SweepResult] = Column("ood_factor", "OOD factor", lambda result: result.ood_factor, factor)
 FLATNESS: Column[SweepResult] = Column("flatness", "flatness", lambda result: result.flatness, _SHORT)
 HEADLINES = (SEEN, WORST, FACTOR, FLATNESS)
+
+
+def _median(values: Sequence[float]) -> float:
+    """NaN where one is."""
+    return float(np.median(values))
 
 
 def _words(target: str) -> str:
@@ -87,12 +94,12 @@ def sweep_tables(measured: Measured[SweepResult], name: str) -> list[Table]:
     components = list(result.bins[0].components)
     drawn = [k for k, entry in enumerate(result.bins) if entry.drawn]
     groups: list[tuple[str, str, list[int], Callable[[list[float]], float]]] = [
-        (entry.label, entry.overlap, [k], max) for k, entry in enumerate(result.bins) if not entry.drawn
+        (entry.label, entry.overlap, [k], largest) for k, entry in enumerate(result.bins) if not entry.drawn
     ]
     if drawn:
         overlaps = ", ".join(dict.fromkeys(result.bins[k].overlap for k in drawn))
-        groups.append((f"random, median of {len(drawn)}", overlaps, drawn, statistics.median))
-        groups.append((f"random, worst of {len(drawn)}", overlaps, drawn, max))
+        groups.append((f"random, median of {len(drawn)}", overlaps, drawn, _median))
+        groups.append((f"random, worst of {len(drawn)}", overlaps, drawn, largest))
     rows = []
     for label, overlap, members, pick in groups:
         cells = [_bin_cells([side.bins[k] for k in members], components, pick) for side in sides.values()]
