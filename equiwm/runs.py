@@ -1,4 +1,4 @@
-"""The run directory: what a command leaves on disk, and the only code that reads and writes its plain files.
+"""The run directory: what a command leaves on disk. Its plain files are read and written by `equiwm.layout`.
 
 A run is a folder with `config.yaml` (fully resolved), `history.csv`, `metrics.json`, `summary.*` and
 `figures/`; a training also has `checkpoint.pt`, and `resume.pt` until it is done. Every file is written
@@ -7,196 +7,40 @@ beside itself and renamed into place: an interruption leaves the old file or the
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import errno
 import hashlib
-import io
 import os
-import platform
 import secrets
 import shlex
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from importlib import metadata
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from filelock import FileLock, Timeout
 
 from equiwm import config as configuration
 from equiwm.config import Config
 from equiwm.disk.files import reason, write_atomic
 from equiwm.disk.locks import hold
-from equiwm.disk.strict_json import canonical_json, plain, read_json
-from equiwm.errors import ConfigError, RunError, nearest
-from equiwm.results.door import SCHEMA as RESULT_SCHEMA
+from equiwm.disk.strict_json import plain
+from equiwm.errors import ConfigError, RunError
+from equiwm.layout.header import Header, RunKind, read_config, versions
+from equiwm.layout.history import extend_history, read_history
+from equiwm.layout.metrics import read_metrics, record_metrics
 from equiwm.trust import admit, locations, seal
 
-SCHEMA = 1
-"""Version of the layout of a run directory; a higher one than ours is refused."""
 STUDY_RUNS = "runs"
 """Folder of a study that holds runs of its own."""
 
-LOCK_SECONDS = 60.0
-"""How long a writer of metrics.json waits for another; each holds the lock for milliseconds."""
-
 _NAME_BYTES = 200  # file systems take 255; what is written beside a run has a longer name
 
-RunKind = Literal["train", "study"]
 State = Literal["absent", "incomplete", "complete"]
-
-_CONFIG_KEYS = tuple(field.name for field in dataclasses.fields(Config))
-
-
-def read_metrics(folder: Path) -> dict[str, Any]:
-    """The content of `folder`/metrics.json, empty if there is none yet.
-
-    Raises:
-        RunError: the file is damaged.
-    """
-    path = folder / "metrics.json"
-    data = read_json(path) if path.exists() else {}
-    for section, entry in data.items():
-        if not isinstance(entry, dict) or not isinstance(entry.get("variants", {}), dict):
-            raise RunError(f"{path} is damaged (section '{section}'); move it away and run again.")
-    return data
-
-
-def record_metrics(
-    folder: Path,
-    section: str,
-    variant: str | None,
-    result: Mapping[str, Any],
-    baseline: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    """Write the result of one invocation into `folder`/metrics.json, under a lock and atomically.
-
-    The section's top level becomes this result; `variants[variant]` keeps it beside those of other variants.
-
-    Args:
-        folder: a run, or the folder given by `--out`; created if it is missing.
-        section: the command, as metrics.json names it (`sweep_group`).
-        variant: canonical key of the invocation (`so3`, `se3/float64`); None for a command without variants.
-        result: JSON data, with the schema it was written in (ours if it does not say); numpy values are unpacked,
-            non-finite numbers become null.
-        baseline: the baseline's result with its preset, seed and checkpoint hash; stored as `baseline`, unless it
-            stands in the result already.
-
-    Returns:
-        The content of metrics.json as it was written.
-
-    Raises:
-        RunError: metrics.json is damaged (and stays as it is), cannot be written, or is locked for too long.
-    """
-    reserved = {"variants", "baseline"} & set(result)
-    if "variants" in reserved or (reserved and baseline is not None):
-        raise ValueError(f"the result of {section} has keys of metrics.json itself: {sorted(reserved)}")
-    entry = {"schema": RESULT_SCHEMA, **plain(result)}
-    if baseline is not None:
-        entry["baseline"] = {"schema": RESULT_SCHEMA, **plain(baseline)}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".metrics.lock", timeout=LOCK_SECONDS):
-            data = read_metrics(folder)
-            variants = data.get(section, {}).get("variants", {})
-            if variant is not None:
-                variants[variant] = entry
-            data[section] = {**entry, "variants": variants} if variants else entry
-            write_atomic(folder / "metrics.json", canonical_json(data, indent=2) + "\n")
-            return data
-    except Timeout:
-        raise RunError(f"{folder / 'metrics.json'} is locked by another process; try again.") from None
-    except OSError as error:
-        raise RunError(f"cannot write {folder / 'metrics.json'}: {reason(error)}.") from None
-
-
-def versions() -> dict[str, str]:
-    """Versions of what a run's numbers depend on, from the packages' metadata (importing none of them)."""
-    found = {"python": platform.python_version()}
-    for package in ("equiwm", "torch", "numpy", "gym-pusht"):
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found[package] = "not installed"
-    return found
-
-
-@dataclass(frozen=True)
-class Header:
-    """What `config.yaml` says about a run besides its sections.
-
-    Attributes:
-        kind: `train`, which has a checkpoint, or `study` (an ablation, a reproduction), which has none.
-        name: the run's name when it was made; the folder may have been renamed since.
-        seed: seeds everything in the run.
-        command: the command line, one entry an argument; empty when the run was made from Python.
-        versions: package -> version.
-        schema: version of the layout.
-        code: module -> file of the code from outside this package that the run was made with.
-        seal: of `code`, by the user who made the run (`equiwm.trust`).
-    """
-
-    kind: RunKind
-    name: str
-    seed: int
-    command: tuple[str, ...]
-    versions: dict[str, str]
-    schema: int = SCHEMA
-    code: dict[str, str] = field(default_factory=dict)
-    seal: str = ""
-
-
-def read_config(path: Path) -> tuple[Header, dict[str, Any]]:
-    """Split a `config.yaml` into its header and the rest, which `equiwm.config.parse` takes (for a training).
-
-    A study may have the sections of a training as well, and a section `study` of its own.
-
-    Raises:
-        ConfigError: the file is not YAML, or a key is missing, unknown or of the wrong type.
-        RunError: the run was written by a later version of equiwm.
-    """
-    data = configuration.read_yaml(path)
-    types: dict[str, type] = {
-        "kind": str,
-        "schema": int,
-        "name": str,
-        "seed": int,
-        "command": list,
-        "versions": dict,
-    }
-    optional: dict[str, type] = {"code": dict, "seal": str}
-    for key, kind in {**types, **optional}.items():
-        if key in optional and key not in data:
-            continue
-        if key not in data:
-            raise ConfigError(f"{path}: no key '{key}'; it was not written by equiwm, or it is damaged.")
-        if not isinstance(data[key], kind) or isinstance(data[key], bool):
-            raise ConfigError(f"{path}: {key}: got {data[key]!r}, expected {kind.__name__}.")
-    if data["schema"] > SCHEMA:
-        raise RunError(f"{path} has schema {data['schema']}, expected at most {SCHEMA}; install a later equiwm.")
-    if data["kind"] not in ("train", "study"):
-        raise ConfigError(f"{path}: kind: got {data['kind']!r}, expected train or study.")
-    sections = [*_CONFIG_KEYS, *(["study"] if data["kind"] == "study" else [])]
-    for key in data:
-        if key not in types and key not in optional and key not in sections:
-            raise ConfigError(f"{path}: unknown key '{key}': {nearest(str(key), [*types, *sections])}")
-    header = Header(
-        kind=data["kind"],
-        name=data["name"],
-        seed=data["seed"],
-        command=tuple(map(str, data["command"])),
-        versions={str(package): str(version) for package, version in data["versions"].items()},
-        schema=data["schema"],
-        code={str(module): str(file) for module, file in data.get("code", {}).items()},
-        seal=data.get("seal", ""),
-    )
-    return header, {key: value for key, value in data.items() if key not in types and key not in optional}
 
 
 def _differences(old: Any, new: Any, where: str = "") -> list[str]:
@@ -494,53 +338,12 @@ class Run:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     def history(self) -> list[dict[str, float]]:
-        """The rows of `history.csv` in order of epoch, empty if there is none.
-
-        Raises:
-            RunError: the file is damaged.
-        """
-        return [
-            {key: int(cell) if key == "epoch" else float(cell) for key, cell in row.items()} for row in self._rows()
-        ]
-
-    def _rows(self) -> list[dict[str, str]]:
-        """The stored rows as text, so that rewriting them changes no digit; every cell has been read once."""
-        if not self.history_path.exists():
-            return []
-        try:
-            with self.history_path.open(newline="", encoding="utf-8") as file:
-                rows = list(csv.DictReader(file, strict=True))
-            for row in rows:
-                int(row["epoch"])
-                for cell in row.values():
-                    float(cell)
-        except (OSError, KeyError, TypeError, ValueError, csv.Error):
-            raise RunError(f"{self.history_path} is damaged; remove the run, or restore the file.") from None
-        return rows
+        """`read_history` of the run."""
+        return read_history(self.history_path)
 
     def extend_history(self, rows: Sequence[Mapping[str, float]]) -> None:
-        """Append rows to `history.csv`, one an epoch.
-
-        Stored rows of the first new epoch and of later ones are dropped: they were written after the point
-        that a training was resumed from. Write the history before `resume.pt`, or an interruption between the
-        two leaves a gap.
-
-        Args:
-            rows: each with an `epoch` and the columns of the stored ones; NaN and infinities are kept.
-
-        Raises:
-            RunError: the file is damaged or cannot be written.
-        """
-        if not rows:
-            return
-        kept = [row for row in self._rows() if int(row["epoch"]) < rows[0]["epoch"]]
-        buffer = io.StringIO(newline="")
-        writer = csv.DictWriter(buffer, fieldnames=list((kept or rows)[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(kept)
-        for row in rows:  # as Python numbers: numpy's would be written as np.float64(...)
-            writer.writerow({key: int(cell) if key == "epoch" else float(cell) for key, cell in row.items()})
-        write_atomic(self.history_path, buffer.getvalue())
+        """`layout.history.extend_history` of the run."""
+        extend_history(self.history_path, rows)
 
     def metrics(self) -> dict[str, Any]:
         """The content of `metrics.json`, empty if there is none yet."""

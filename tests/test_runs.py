@@ -19,8 +19,11 @@ from equiwm.config import parse
 from equiwm.disk import files
 from equiwm.disk.files import write_atomic
 from equiwm.errors import ConfigError, EquiwmError, RunError
+from equiwm.layout import header as layout
+from equiwm.layout.header import read_config
+from equiwm.layout.metrics import read_metrics, record_metrics
 from equiwm.results.door import SCHEMA
-from equiwm.runs import Run, read_config, record_metrics
+from equiwm.runs import Run
 
 CONFIG = parse({"preset": "vn-2d", "training": {"epochs": 3}})
 
@@ -102,7 +105,7 @@ def test_create_then_read_back(tmp_path):
     assert run.config == CONFIG
     header = run.header
     assert (header.kind, header.name, header.seed, list(header.command)) == ("train", "vn-2d", 4, command)
-    assert header.schema == runs.SCHEMA
+    assert header.schema == layout.SCHEMA
     assert set(header.versions) == {"python", "equiwm", "torch", "numpy", "gym-pusht"}
     assert header.versions["numpy"] == np.__version__
 
@@ -230,7 +233,7 @@ def test_a_copied_run_is_a_run(tmp_path):
         ({"seed": "zero"}, "seed"),
         ({"seed": True}, "seed"),
         ({"kind": "trian"}, "kind"),
-        ({"schema": runs.SCHEMA + 1}, "later equiwm"),
+        ({"schema": layout.SCHEMA + 1}, "later equiwm"),
         ({"versions": None}, "versions"),
     ],
 )
@@ -331,7 +334,7 @@ def test_metrics_can_go_elsewhere(tmp_path):
     run = make(tmp_path)
     run.record("rollout", "h16", {"x": 1}, out=tmp_path / "other")
     assert os.listdir(run.path) == ["config.yaml"]
-    assert runs.read_metrics(tmp_path / "other")["rollout"]["x"] == 1
+    assert read_metrics(tmp_path / "other")["rollout"]["x"] == 1
 
 
 @pytest.mark.parametrize(
@@ -367,7 +370,7 @@ def test_concurrent_writers_lose_nothing(tmp_path):
     for writer in writers:
         writer.join()
         assert writer.exitcode == 0
-    data = runs.read_metrics(tmp_path)
+    data = read_metrics(tmp_path)
     stored = {**data["section0"]["variants"], **data["section1"]["variants"]}
     assert stored == {f"{w}/{i}": {"schema": SCHEMA, "value": w * 100 + i} for w in range(4) for i in range(10)}
 

@@ -13,7 +13,8 @@ from equiwm.claims.registry import Stored, stored_results
 from equiwm.config import readable
 from equiwm.disk.files import reason
 from equiwm.errors import EquiwmError, ResultError, RunError
-from equiwm.runs import STUDY_RUNS, Run, RunKind, read_config
+from equiwm.layout.header import RunKind, read_config
+from equiwm.runs import STUDY_RUNS, Run
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,104 @@
+"""`config.yaml`: what a run says of itself, and the configuration it was made from."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+from equiwm import config as configuration
+from equiwm.config import Config
+from equiwm.errors import ConfigError, RunError, nearest
+
+SCHEMA = 1
+"""Version of the layout of a run directory; a higher one than ours is refused."""
+
+RunKind = Literal["train", "study"]
+
+_CONFIG_KEYS = tuple(field.name for field in dataclasses.fields(Config))
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a run's numbers depend on, from the packages' metadata (importing none of them)."""
+    found = {"python": platform.python_version()}
+    for package in ("equiwm", "torch", "numpy", "gym-pusht"):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+@dataclass(frozen=True)
+class Header:
+    """What `config.yaml` says about a run besides its sections.
+
+    Attributes:
+        kind: `train`, which has a checkpoint, or `study` (an ablation, a reproduction), which has none.
+        name: the run's name when it was made; the folder may have been renamed since.
+        seed: seeds everything in the run.
+        command: the command line, one entry an argument; empty when the run was made from Python.
+        versions: package -> version.
+        schema: version of the layout.
+        code: module -> file of the code from outside this package that the run was made with.
+        seal: of `code`, by the user who made the run (`equiwm.trust`).
+    """
+
+    kind: RunKind
+    name: str
+    seed: int
+    command: tuple[str, ...]
+    versions: dict[str, str]
+    schema: int = SCHEMA
+    code: dict[str, str] = field(default_factory=dict)
+    seal: str = ""
+
+
+def read_config(path: Path) -> tuple[Header, dict[str, Any]]:
+    """Split a `config.yaml` into its header and the rest, which `equiwm.config.parse` takes (for a training).
+
+    A study may have the sections of a training as well, and a section `study` of its own.
+
+    Raises:
+        ConfigError: the file is not YAML, or a key is missing, unknown or of the wrong type.
+        RunError: the run was written by a later version of equiwm.
+    """
+    data = configuration.read_yaml(path)
+    types: dict[str, type] = {
+        "kind": str,
+        "schema": int,
+        "name": str,
+        "seed": int,
+        "command": list,
+        "versions": dict,
+    }
+    optional: dict[str, type] = {"code": dict, "seal": str}
+    for key, kind in {**types, **optional}.items():
+        if key in optional and key not in data:
+            continue
+        if key not in data:
+            raise ConfigError(f"{path}: no key '{key}'; it was not written by equiwm, or it is damaged.")
+        if not isinstance(data[key], kind) or isinstance(data[key], bool):
+            raise ConfigError(f"{path}: {key}: got {data[key]!r}, expected {kind.__name__}.")
+    if data["schema"] > SCHEMA:
+        raise RunError(f"{path} has schema {data['schema']}, expected at most {SCHEMA}; install a later equiwm.")
+    if data["kind"] not in ("train", "study"):
+        raise ConfigError(f"{path}: kind: got {data['kind']!r}, expected train or study.")
+    sections = [*_CONFIG_KEYS, *(["study"] if data["kind"] == "study" else [])]
+    for key in data:
+        if key not in types and key not in optional and key not in sections:
+            raise ConfigError(f"{path}: unknown key '{key}': {nearest(str(key), [*types, *sections])}")
+    header = Header(
+        kind=data["kind"],
+        name=data["name"],
+        seed=data["seed"],
+        command=tuple(map(str, data["command"])),
+        versions={str(package): str(version) for package, version in data["versions"].items()},
+        schema=data["schema"],
+        code={str(module): str(file) for module, file in data.get("code", {}).items()},
+        seal=data.get("seal", ""),
+    )
+    return header, {key: value for key, value in data.items() if key not in types and key not in optional}

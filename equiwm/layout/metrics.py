@@ -1,0 +1,79 @@
+"""`metrics.json`: the results of a folder, by command and invocation, however many processes write."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from equiwm.disk.files import reason, write_atomic
+from equiwm.disk.strict_json import canonical_json, plain, read_json
+from equiwm.errors import RunError
+from equiwm.results.door import SCHEMA as RESULT_SCHEMA
+
+LOCK_SECONDS = 60.0
+"""How long a writer of metrics.json waits for another; each holds the lock for milliseconds."""
+
+
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """The content of `folder`/metrics.json, empty if there is none yet.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    path = folder / "metrics.json"
+    data = read_json(path) if path.exists() else {}
+    for section, entry in data.items():
+        if not isinstance(entry, dict) or not isinstance(entry.get("variants", {}), dict):
+            raise RunError(f"{path} is damaged (section '{section}'); move it away and run again.")
+    return data
+
+
+def record_metrics(
+    folder: Path,
+    section: str,
+    variant: str | None,
+    result: Mapping[str, Any],
+    baseline: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Write the result of one invocation into `folder`/metrics.json, under a lock and atomically.
+
+    The section's top level becomes this result; `variants[variant]` keeps it beside those of other variants.
+
+    Args:
+        folder: a run, or the folder given by `--out`; created if it is missing.
+        section: the command, as metrics.json names it (`sweep_group`).
+        variant: canonical key of the invocation (`so3`, `se3/float64`); None for a command without variants.
+        result: JSON data, with the schema it was written in (ours if it does not say); numpy values are unpacked,
+            non-finite numbers become null.
+        baseline: the baseline's result with its preset, seed and checkpoint hash; stored as `baseline`, unless it
+            stands in the result already.
+
+    Returns:
+        The content of metrics.json as it was written.
+
+    Raises:
+        RunError: metrics.json is damaged (and stays as it is), cannot be written, or is locked for too long.
+    """
+    reserved = {"variants", "baseline"} & set(result)
+    if "variants" in reserved or (reserved and baseline is not None):
+        raise ValueError(f"the result of {section} has keys of metrics.json itself: {sorted(reserved)}")
+    entry = {"schema": RESULT_SCHEMA, **plain(result)}
+    if baseline is not None:
+        entry["baseline"] = {"schema": RESULT_SCHEMA, **plain(baseline)}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".metrics.lock", timeout=LOCK_SECONDS):
+            data = read_metrics(folder)
+            variants = data.get(section, {}).get("variants", {})
+            if variant is not None:
+                variants[variant] = entry
+            data[section] = {**entry, "variants": variants} if variants else entry
+            write_atomic(folder / "metrics.json", canonical_json(data, indent=2) + "\n")
+            return data
+    except Timeout:
+        raise RunError(f"{folder / 'metrics.json'} is locked by another process; try again.") from None
+    except OSError as error:
+        raise RunError(f"cannot write {folder / 'metrics.json'}: {reason(error)}.") from None
