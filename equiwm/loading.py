@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
-import struct
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,27 +12,26 @@ from equiwm.config import Config
 from equiwm.devices import evaluation_device
 from equiwm.disk.files import atomic_writer
 from equiwm.errors import ConfigError, DataError, RepError, RunError
+from equiwm.layout.binding import Binding, read_binding
+from equiwm.layout.history import require_history
+from equiwm.layout.metrics import weights_named
 from equiwm.models.factory import build_model
 from equiwm.models.world_model import WorldModel
 from equiwm.runs import Run
 from equiwm.subject import Subject
+from equiwm.tensors import read_tensors, require_tensors, size_limit
 from equiwm.training.data import data_of, tensors_of
 from equiwm.worlds.factory import build_world
-from equiwm.worlds.world import Sequences, Transitions
+from equiwm.worlds.world import Sequences, Transitions, World
 
-CHECKPOINT_SCHEMA = 1
-
-_UNREADABLE = (
-    *(OSError, EOFError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, OverflowError),
-    *(pickle.UnpicklingError, zipfile.BadZipFile, zlib.error, struct.error),
-)
-"""What zipfile, pickle and torch raise on files that they did not write, or not all of."""
+_COPIES = 4
+"""A checkpoint holds a model and its target, which is less than another one; and names."""
 
 
-def checkpoint_state(model: WorldModel, target: dict[str, Any]) -> dict[str, Any]:
+def checkpoint_state(model: WorldModel, target: dict[str, Any], binding: Binding) -> dict[str, Any]:
     """What `checkpoint.pt` holds: tensors and plain data only, readable with `weights_only=True`."""
     return {
-        "schema": CHECKPOINT_SCHEMA,
+        **binding.as_entries(),
         "model": {name: tensor.cpu() for name, tensor in model.state_dict().items()},
         "target": {name: tensor.cpu() for name, tensor in target.items()},
         "reps": {
@@ -48,50 +43,40 @@ def checkpoint_state(model: WorldModel, target: dict[str, Any]) -> dict[str, Any
     }
 
 
-def read_tensors(path: Path) -> dict[str, Any]:
-    """The mapping in a file of `torch.save`, tensors and plain data only.
+def read_checkpoint(run: Run, model: WorldModel) -> tuple[dict[str, Any], Binding | None]:
+    """The content of `checkpoint.pt`, once it is certain that it belongs to the run and to its model.
+
+    Args:
+        run: the run.
+        model: its model in float32, as it was trained; its weights do not matter.
+
+    Returns:
+        The content; and what it says of where it belongs, None of a checkpoint of 0.1, which does not say. That one is
+        taken for the run's, unless results in metrics.json were measured on another.
 
     Raises:
-        RunError: the file is missing, truncated, or holds anything else.
+        RunError: it is missing, damaged, foreign, or another run's.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()  # torch does not compare checksums: a flipped bit would be another weight
-        data = None if damaged else torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise RunError(f"no such file: {path}.") from None
-    except _UNREADABLE:
-        damaged = str(path)
-    if damaged:
-        raise RunError(
-            f"{path} is damaged or was not written by equiwm: train the run again, or restore the file."
-        ) from None
-    if not isinstance(data, dict):
-        raise RunError(f"{path} was not written by equiwm: expected named tensors, got {type(data).__name__}.")
-    return data
-
-
-def _load_weights(model: WorldModel, path: Path) -> None:
-    data = read_tensors(path)
-    if not isinstance(data.get("schema"), int) or "model" not in data or not isinstance(data.get("reps"), dict):
+    path = run.checkpoint
+    state = read_tensors(path, limit=size_limit(model, _COPIES))
+    if "schema" not in state or "model" not in state or not isinstance(state.get("reps"), dict):
         raise RunError(f"{path} was not written by equiwm: it has no schema, model and reps.")
-    if data["schema"] > CHECKPOINT_SCHEMA:
-        raise RunError(
-            f"{path} has schema {data['schema']}; this equiwm reads up to {CHECKPOINT_SCHEMA}: update equiwm."
-        )
+    binding = read_binding(state, path)
+    if binding is not None:
+        run.require_own(binding, path)
     expected = {name: str(getattr(model, f"{name}_rep")) for name in ("observation", "action", "latent")}
-    found = {name: data["reps"].get(name) for name in expected}
+    found = {name: state["reps"].get(name) for name in expected}
     if found != expected:
         raise RunError(f"{path} does not fit its config.yaml: it has reps {found}, the configuration gives {expected}.")
-    try:
-        model.load_state_dict(data["model"])
-    except (RuntimeError, TypeError, AttributeError):
+    require_tensors(state["model"], model, path)
+    require_tensors(state.get("target"), model.encoder, path)
+    named = set(weights_named(run.metrics()).values()) if binding is None else set()
+    if named and run.checkpoint_sha256() not in named:
         raise RunError(
-            f"{path} does not fit its config.yaml: other layers or sizes than the configuration gives."
-        ) from None
-    for name, parameter in model.named_parameters():
-        if not bool(torch.isfinite(parameter).all()):
-            raise RunError(f"{path} holds weights that are not finite ({name}): train the run again.")
+            f"{path} is not the checkpoint that the results in {run.metrics_path} were measured on: restore it, or "
+            "move metrics.json away to measure this one."
+        )
+    return state, binding
 
 
 def load_run(
@@ -119,15 +104,39 @@ def load_run(
     dtype = dtype or torch.float32
     place, notice = evaluation_device(torch.device(device), dtype)
     world = build_world(config.world)
-    try:
+    trained = model = model_of(run, world)
+    if dtype != torch.float32:
         model = build_model(config.model, world.observation_rep, world.action_rep, seed=seed, dtype=dtype)
-    except (ConfigError, RepError) as error:
-        raise ConfigError(f"{run.config_path}: {error}") from None
-    _load_weights(model, run.checkpoint)
+    state, binding = read_checkpoint(run, trained)
+    model.load_state_dict(state["model"])
     train = _own_data(run)
+    notice = "\n".join(filter(None, (notice, _other_history(run, binding))))
     return Subject(
         model, world, train=train, seed=seed, dtype=dtype, device=place, config=config, run=run, notice=notice
     )
+
+
+def model_of(run: Run, world: World) -> WorldModel:
+    """The model that a run's configuration describes, in float32 and untrained.
+
+    Raises:
+        ConfigError: a configuration that builds none, with the file's name.
+    """
+    try:
+        return build_model(run.config.model, world.observation_rep, world.action_rep, seed=run.header.seed)
+    except (ConfigError, RepError) as error:
+        raise ConfigError(f"{run.config_path}: {error}") from None
+
+
+def _other_history(run: Run, binding: Binding | None) -> str | None:
+    """What is said of a history that is not the one of the weights: nothing that is measured depends on it."""
+    if binding is None or binding.epoch is None or not run.history_path.exists():
+        return None
+    try:
+        require_history(run.history_path, binding.epoch, binding.history_sha256, run.checkpoint)
+    except RunError as error:
+        return str(error)
+    return None
 
 
 def _own_data(run: Run) -> Transitions | Sequences | None:
@@ -177,5 +186,5 @@ def save_subject(
         with atomic_writer(run.data_path) as file:
             torch.save(tensors_of(subject.train), file)
     with atomic_writer(run.checkpoint) as file:
-        torch.save(checkpoint_state(rebuilt, rebuilt.encoder.state_dict()), file)
+        torch.save(checkpoint_state(rebuilt, rebuilt.encoder.state_dict(), run.binding(None, None)), file)
     return run

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import hashlib
+import json
 import os
 import secrets
 import shlex
@@ -26,11 +27,12 @@ import yaml
 
 from equiwm import config as configuration
 from equiwm.config import Config
-from equiwm.disk.files import reason, write_atomic
+from equiwm.disk.files import reason, sync_folder, write_atomic
 from equiwm.disk.locks import hold
 from equiwm.disk.strict_json import plain
 from equiwm.errors import ConfigError, RunError
-from equiwm.layout.header import Header, RunKind, read_config, versions
+from equiwm.layout.binding import Binding, sha256
+from equiwm.layout.header import Header, RunKind, canonical_config, read_config, versions
 from equiwm.layout.history import extend_history, read_history
 from equiwm.layout.metrics import read_metrics, record_metrics
 from equiwm.trust import admit, locations, seal
@@ -51,6 +53,11 @@ def _differences(old: Any, new: Any, where: str = "") -> list[str]:
             line for key in sorted({*old, *new}) for line in _differences(old.get(key), new.get(key), f"{prefix}{key}")
         ]
     return [] if old == new else [f"{where} (was {old}, now {new})"]
+
+
+def _first_of(changed: Sequence[str]) -> str:
+    """The first three of some differences, and how many more there are."""
+    return ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
 
 
 def _preset_of(header: Header, data: Mapping[str, Any]) -> str:
@@ -136,6 +143,7 @@ class Run:
             if run.path.is_dir():
                 run.path.rmdir()
             os.rename(draft, run.path)
+            sync_folder(run.path.parent)
         except BaseException as error:
             shutil.rmtree(draft, ignore_errors=True)
             for parent in made:
@@ -316,11 +324,43 @@ class Run:
         header, data = self.header, self.data
         changed = _differences({"seed": header.seed, **data}, {"seed": seed, **plain(config)})
         if changed:
-            more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
             raise RunError(
-                f"cannot resume {self.path}: the configuration changed: {', '.join(changed[:3])}{more}.\n"
+                f"cannot resume {self.path}: the configuration changed: {_first_of(changed)}.\n"
                 "Give the configuration it was started with, or another --name."
             )
+
+    def binding(self, epoch: int | None, history_sha256: str | None) -> Binding:
+        """What weights of this run say of where they belong.
+
+        Args:
+            epoch: epochs that they were trained for; None where no training of ours made them.
+            history_sha256: of the rows up to that epoch.
+        """
+        text = canonical_config(self.header.seed, self.data)
+        return Binding(sha256(text), text, epoch, history_sha256)
+
+    def require_own(self, binding: Binding, path: Path) -> None:
+        """Refuse weights of another configuration or seed than `config.yaml` has.
+
+        Args:
+            binding: what they say.
+            path: their file.
+
+        Raises:
+            RunError: which settings differ, the first three of them.
+        """
+        own = self.binding(None, None)
+        if binding.config_sha256 == own.config_sha256:
+            return
+        try:
+            changed = _differences(json.loads(binding.config), json.loads(own.config))
+        except (ValueError, RecursionError):
+            changed = []
+        what = f"another configuration: {_first_of(changed)}" if changed else "another configuration"
+        raise RunError(
+            f"{path} does not belong to {self.config_path}: it was trained with {what}.\n"
+            "Restore the file that belongs there, or train again under another --name."
+        )
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -341,9 +381,9 @@ class Run:
         """`read_history` of the run."""
         return read_history(self.history_path)
 
-    def extend_history(self, rows: Sequence[Mapping[str, float]]) -> None:
+    def extend_history(self, rows: Sequence[Mapping[str, float]]) -> str:
         """`layout.history.extend_history` of the run."""
-        extend_history(self.history_path, rows)
+        return extend_history(self.history_path, rows)
 
     def metrics(self) -> dict[str, Any]:
         """The content of `metrics.json`, empty if there is none yet."""

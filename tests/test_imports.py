@@ -37,6 +37,7 @@ LEVELS = {
     "nn": 2,
     "audit": 2,
     "devices": 2,
+    "tensors": 2,
     "tables": 2,
     "figures": 2,
     "models": 3,

@@ -279,7 +279,6 @@ def test_resume_needs_the_same_configuration(tmp_path):
 def test_history_appends_and_truncates(tmp_path):
     run = make(tmp_path)
     assert run.history() == []
-    run.extend_history([])
     run.extend_history([{"epoch": epoch, "loss": 0.1 * epoch} for epoch in range(4)])
     before = run.history_path.read_text()
     run.extend_history([{"epoch": 4, "loss": np.float32(0.5)}])

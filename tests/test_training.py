@@ -22,7 +22,8 @@ from torch import Tensor
 from equiwm.cli.main import run as command_line
 from equiwm.config import load
 from equiwm.errors import ConfigError, DataError, EquiwmError, RunError, TrainingError
-from equiwm.loading import load_run, read_tensors
+from equiwm.layout.binding import WEIGHTS_SCHEMA
+from equiwm.loading import load_run
 from equiwm.locate import BUILT_IN
 from equiwm.models.cross import CrossVNPredictor
 from equiwm.models.factory import build_model
@@ -30,6 +31,7 @@ from equiwm.models.world_model import IdentityEncoder, WorldModel
 from equiwm.runs import Run
 from equiwm.symmetry.groups import O2, SE3
 from equiwm.symmetry.reps import Rep, vectors
+from equiwm.tensors import read_tensors
 from equiwm.training.fit import Fit
 from equiwm.training.muon import StackedMuon
 from equiwm.training.objective import JEPA, Forward, columns, variance_hinge
@@ -598,7 +600,7 @@ def plain_or_tensor(value: object) -> bool:
 def test_a_checkpoint_holds_tensors_and_plain_data(uninterrupted):
     state = torch.load(uninterrupted.checkpoint, weights_only=True)
     assert plain_or_tensor(state)
-    assert state["schema"] == 1
+    assert state["schema"] == WEIGHTS_SCHEMA
     assert state["reps"] == {"d": 2, "observation": "4x1o", "action": "1x1o", "latent": "64x1o"}
     assert state["model"].keys() > state["target"].keys() or len(state["target"]) > 0
 

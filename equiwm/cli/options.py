@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from equiwm.errors import ConfigError
+from equiwm.layout.header import MAX_SEED
 
 
 class Device(StrEnum):
@@ -25,10 +26,6 @@ class Dtype(StrEnum):
 
     float32 = "float32"
     float64 = "float64"
-
-
-MAX_SEED = 2**32 - 1
-"""What every generator takes, those of a world's streams and of the control included."""
 
 
 def _jobs(value: int) -> int:

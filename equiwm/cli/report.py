@@ -67,7 +67,10 @@ def report(
         _redraw(made, figures)
     if json:
         runs_found = [
-            {"run": run.name, "preset": run.preset, "kind": run.kind, "seed": run.seed, "metrics": run.metrics}
+            {
+                **{"run": run.name, "preset": run.preset, "kind": run.kind, "seed": run.seed, "metrics": run.metrics},
+                "other_weights": list(run.other_weights),
+            }
             for run in made.runs
         ]
         print_json({"runs": runs_found, "skipped": skipped})

@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from equiwm.cli.options import (
-    MAX_SEED,
     Device,
     DeviceOption,
     JobsOption,
@@ -19,6 +18,7 @@ from equiwm.cli.options import (
     parse_seeds,
 )
 from equiwm.config import Config
+from equiwm.layout.header import MAX_SEED
 
 
 def train(
@@ -81,16 +81,18 @@ def _train_one(
     name = name or run_name(config.preset, seed)
     made = Run(out / name).state == "absent"
     run = prepare_run(config, out, name, seed=seed, resume=resume, command=command)
-    if run.state == "complete":
+    complete = run.state == "complete"
+    if complete:
         say(f"{run.path} is complete; nothing to do.")
     else:
         with ProgressBars(quiet=quiet) as progress, refused_whole(run, made=made):
             train_run(run, device=torch.device(device), progress=progress)
-        write_summary(run)
     metrics = run.metrics()
     if "train" not in metrics:
         raise RunError(f"{run.metrics_path} has lost its section 'train': restore it, or train under another --name.")
     measured = CLAIM.read(metrics["train"], f"{run.metrics_path}: train")
+    if not complete or not (run.summary.is_file() and run.summary_svg.is_file()):  # a kill may have come before it
+        write_summary(run)
     if json:
         print_json(metrics["train"])
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -17,6 +18,27 @@ def reason(error: OSError) -> str:
     return error.strerror or str(error)
 
 
+def sync_folder(folder: Path) -> None:
+    """Have the system write down which files a folder holds: a rename that it keeps in memory is lost with the power.
+
+    Raises:
+        OSError: the folder cannot be opened or written.
+    """
+    if os.name != "posix":  # elsewhere folders cannot be opened
+        return
+    try:
+        number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except PermissionError:  # one may write into it, and not look
+        return
+    try:
+        os.fsync(number)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a file system that has nothing to write down
+            raise
+    finally:
+        os.close(number)
+
+
 @contextmanager
 def atomic_writer(path: Path) -> Iterator[BinaryIO]:
     """A binary file that takes the place of `path` when the block ends well, and vanishes when it does not.
@@ -28,7 +50,8 @@ def atomic_writer(path: Path) -> Iterator[BinaryIO]:
         A file object open for writing (`torch.save(state, file)`).
 
     Raises:
-        RunError: the file cannot be written (permissions, full disk). What was there is untouched.
+        RunError: the file cannot be written (permissions, full disk). What was there is untouched, unless the system
+            cannot write the folder down: then the new file stands there, whole, and may be lost with the power.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
@@ -39,6 +62,7 @@ def atomic_writer(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+        sync_folder(path.parent)
     except BaseException as error:
         with suppress(OSError):
             temporary.unlink()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -11,10 +12,13 @@ from typing import Any, Literal
 
 from equiwm import config as configuration
 from equiwm.config import Config
+from equiwm.disk.strict_json import canonical_json
 from equiwm.errors import ConfigError, RunError, nearest
 
 SCHEMA = 1
 """Version of the layout of a run directory; a higher one than ours is refused."""
+MAX_SEED = 2**32 - 1
+"""Largest seed: what every generator takes, those of a world's streams and of the control included."""
 
 RunKind = Literal["train", "study"]
 
@@ -85,6 +89,10 @@ def read_config(path: Path) -> tuple[Header, dict[str, Any]]:
             raise ConfigError(f"{path}: {key}: got {data[key]!r}, expected {kind.__name__}.")
     if data["schema"] > SCHEMA:
         raise RunError(f"{path} has schema {data['schema']}, expected at most {SCHEMA}; install a later equiwm.")
+    if data["schema"] < 1:
+        raise ConfigError(f"{path}: schema: got {data['schema']}, expected 1 to {SCHEMA}.")
+    if not 0 <= data["seed"] <= MAX_SEED:
+        raise ConfigError(f"{path}: seed: got {data['seed']}, expected 0 to {MAX_SEED}.")
     if data["kind"] not in ("train", "study"):
         raise ConfigError(f"{path}: kind: got {data['kind']!r}, expected train or study.")
     sections = [*_CONFIG_KEYS, *(["study"] if data["kind"] == "study" else [])]
@@ -102,3 +110,18 @@ def read_config(path: Path) -> tuple[Header, dict[str, Any]]:
         seal=data.get("seal", ""),
     )
     return header, {key: value for key, value in data.items() if key not in types and key not in optional}
+
+
+def canonical_config(seed: int, data: Mapping[str, Any]) -> str:
+    """Seed and sections of a `config.yaml` as one text, equal for equal ones; the description says nothing of the run.
+
+    It is made of what stands in the file, not of what today's defaults add to it: a setting that a later version has
+    more does not change what a run belongs to.
+
+    Raises:
+        ConfigError: a value that no configuration holds.
+    """
+    try:
+        return canonical_json({**{key: value for key, value in data.items() if key != "description"}, "seed": seed})
+    except (TypeError, ValueError, RecursionError):
+        raise ConfigError("the configuration holds what is neither text nor a number; restore the file.") from None

@@ -5,17 +5,19 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 
-from equiwm.disk.files import write_atomic
+from equiwm.disk.files import reason, write_atomic
 from equiwm.errors import RunError
+from equiwm.layout.binding import sha256
 
 
 def read_history(path: Path) -> list[dict[str, float]]:
     """The rows of a `history.csv` in order of epoch, empty if there is none.
 
     Raises:
-        RunError: the file is damaged.
+        RunError: the file is damaged: no numbers, a column twice, or an epoch twice or out of order.
     """
     return [{key: int(cell) if key == "epoch" else float(cell) for key, cell in row.items()} for row in _rows(path)]
 
@@ -26,17 +28,35 @@ def _rows(path: Path) -> list[dict[str, str]]:
         return []
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file, strict=True))
+            reader = csv.DictReader(file, strict=True)
+            rows = list(reader)
         for row in rows:
             int(row["epoch"])
             for cell in row.values():
                 float(cell)
-    except (OSError, KeyError, TypeError, ValueError, csv.Error):
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {reason(error)}.") from None
+    except (KeyError, TypeError, ValueError, csv.Error):
         raise RunError(f"{path} is damaged; remove the run, or restore the file.") from None
+    columns = list(reader.fieldnames or ())
+    epochs = [int(row["epoch"]) for row in rows]
+    for twice in (
+        *(f"the column '{name}'" for name in columns if columns.count(name) > 1),
+        *(f"epoch {later}" for former, later in pairwise(epochs) if later <= former),
+    ):
+        raise RunError(f"{path} is damaged: it has {twice} twice or out of order; restore the file.")
     return rows
 
 
-def extend_history(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
+def _text(rows: Sequence[Mapping[str, object]]) -> str:
+    buffer = io.StringIO(newline="")
+    writer = csv.DictWriter(buffer, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+def extend_history(path: Path, rows: Sequence[Mapping[str, float]]) -> str:
     """Append rows to a `history.csv`, one an epoch.
 
     Stored rows of the first new epoch and of later ones are dropped: they were written after the point
@@ -45,18 +65,54 @@ def extend_history(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
 
     Args:
         path: the file; made if it is missing.
-        rows: each with an `epoch` and the columns of the stored ones; NaN and infinities are kept.
+        rows: at least one, each with an `epoch` and the columns of the stored ones; NaN and infinities are kept.
+
+    Returns:
+        `history_sha256` up to the last new epoch.
 
     Raises:
         RunError: the file is damaged or cannot be written.
     """
-    if not rows:
-        return
     kept = [row for row in _rows(path) if int(row["epoch"]) < rows[0]["epoch"]]
-    buffer = io.StringIO(newline="")
-    writer = csv.DictWriter(buffer, fieldnames=list((kept or rows)[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(kept)
-    for row in rows:  # as Python numbers: numpy's would be written as np.float64(...)
-        writer.writerow({key: int(cell) if key == "epoch" else float(cell) for key, cell in row.items()})
-    write_atomic(path, buffer.getvalue())
+    # As Python numbers: numpy's would be written as np.float64(...)
+    new = [{key: int(cell) if key == "epoch" else float(cell) for key, cell in row.items()} for row in rows]
+    text = _text([*kept, *new])
+    write_atomic(path, text)
+    return sha256(text)
+
+
+def history_sha256(path: Path, epoch: int) -> str | None:
+    """SHA-256 of the rows of a `history.csv` up to an epoch, however its lines end; None where there are none.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    rows = [row for row in _rows(path) if int(row["epoch"]) <= epoch]
+    return sha256(_text(rows)) if rows else None
+
+
+def require_history(path: Path, epoch: int, sha: str | None, weights: Path) -> None:
+    """Refuse a `history.csv` that is not the one of some weights.
+
+    Args:
+        path: the history.
+        epoch: epochs that the weights were trained for.
+        sha: of its rows up to that epoch, as the weights' file says; None where it does not say.
+        weights: their file, for the message.
+
+    Raises:
+        RunError: an epoch has no row, or the rows are another training's.
+    """
+    epochs = {int(row["epoch"]) for row in _rows(path)}
+    missing = [number for number in range(1, epoch + 1) if number not in epochs]
+    if missing:
+        raise RunError(
+            f"{path} has no row for epoch {missing[0]}"
+            + (f" and {len(missing) - 1} others" if len(missing) > 1 else "")
+            + f", and {weights} was trained for {epoch}: restore the history, or train again under another --name."
+        )
+    if sha is not None and history_sha256(path, epoch) != sha:
+        raise RunError(
+            f"{path} is not the history of {weights}: its rows up to epoch {epoch} are others. "
+            "Restore the history, or train again under another --name."
+        )

@@ -31,6 +31,20 @@ def read_metrics(folder: Path) -> dict[str, Any]:
     return data
 
 
+def weights_named(metrics: Mapping[str, Any]) -> dict[str, str]:
+    """Which weights the results of a run say they belong to: section and variant -> SHA-256 of the checkpoint.
+
+    Those of a baseline, which has weights of its own, are not among them; results of schema 1 do not say.
+    """
+    found = {}
+    for section, entry in metrics.items():
+        for variant, result in (entry.get("variants") or {"": entry}).items():
+            sha = result.get("checkpoint_sha256") if isinstance(result, Mapping) else None
+            if isinstance(sha, str):
+                found[f"{section} {variant}".strip()] = sha
+    return found
+
+
 def record_metrics(
     folder: Path,
     section: str,

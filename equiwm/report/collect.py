@@ -14,6 +14,7 @@ from equiwm.config import readable
 from equiwm.disk.files import reason
 from equiwm.errors import EquiwmError, ResultError, RunError
 from equiwm.layout.header import RunKind, read_config
+from equiwm.report.weights import of_other_weights, own_weights
 from equiwm.runs import STUDY_RUNS, Run
 
 
@@ -31,6 +32,7 @@ class CollectedRun:
         metrics: content of `metrics.json`, as it stands there.
         results: what of it can be read.
         unread: a line for each result that cannot.
+        weights: SHA-256 of its checkpoint, or None where nobody knows.
     """
 
     path: Path
@@ -42,6 +44,12 @@ class CollectedRun:
     metrics: Mapping[str, object]
     results: tuple[Stored, ...]
     unread: tuple[str, ...]
+    weights: str | None = None
+
+    @property
+    def other_weights(self) -> tuple[str, ...]:
+        """Sections and variants of the results that were measured on other weights than the run has."""
+        return of_other_weights(self.results, self.weights)
 
     @property
     def name(self) -> str:
@@ -127,4 +135,5 @@ def _read(run: Run, claims: Sequence[AnyClaim]) -> CollectedRun:
     except EquiwmError as error:
         raise RunError(f"{run.config_path}: {error}") from None
     preset, baseline, _ = (settings.pop(key, None) for key in ("preset", "baseline", "description"))
-    return CollectedRun(run.path, "train", preset, baseline, header.seed, settings, metrics, results, unread)
+    weights = own_weights(run, metrics)
+    return CollectedRun(run.path, "train", preset, baseline, header.seed, settings, metrics, results, unread, weights)

@@ -10,6 +10,7 @@ from equiwm.claims.claim import AnyClaim
 from equiwm.claims.registry import built_in
 from equiwm.report.collect import CollectedRun, collect
 from equiwm.report.settings import SeedResult, Setting, settings_of
+from equiwm.report.weights import is_others, marked
 from equiwm.results.result import Result
 from equiwm.tables.columns import Comparison, Line
 from equiwm.tables.table import Table, number
@@ -73,6 +74,7 @@ def make_report(places: Sequence[Path], claims: Sequence[AnyClaim] | None = None
             with claim.guard("tables"):
                 tables = claim.shown.tables_over_seeds(_comparisons(claim, settings))
             if tables:
+                tables = marked(tables, _of_other_weights(claim, found))
                 chapters.append(Chapter(claim.name, claim.shown.heading, claim.shown.about, tuple(tables)))
     studies: dict[str, list[Table]] = {REPRODUCTION: [], STUDIES: []}
     for run in found:
@@ -86,6 +88,24 @@ def make_report(places: Sequence[Path], claims: Sequence[AnyClaim] | None = None
     )
     chapters = [*reproduction, *chapters, *(chapter for each in others for chapter in each)]
     return Report(tuple(found), tuple(settings), tuple(chapters), (*skipped, *complaints), shown)
+
+
+def _of_other_weights(claim: AnyClaim, found: Sequence[CollectedRun]) -> list[str]:
+    """Runs of which a result of a claim, or that of the baseline beside it, is of other weights than they have."""
+    weights = {(run.name, run.preset, run.seed): run.weights for run in found}
+    named = []
+    for run in found:
+        for each in run.results:
+            if each.claim is not claim:
+                continue
+            if is_others(each.measured, run.weights):
+                named.append(f"{run.name} {each.variant}".strip())
+            beside = each.measured.baseline
+            told = beside and beside.provenance
+            known = told and weights.get((told.name, told.preset, told.train_seed))
+            if told and known and told.checkpoint_sha256 not in (None, known):
+                named.append(f"{told.name} {each.variant}".strip() + f" (beside {run.name})")
+    return list(dict.fromkeys(named))
 
 
 def _comparisons(claim: AnyClaim, settings: Sequence[Setting]) -> list[Comparison[Result]]:

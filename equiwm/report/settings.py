@@ -10,6 +10,7 @@ from equiwm.claims.claim import AnyClaim
 from equiwm.config import WorldConfig, section_of
 from equiwm.locate import BUILT_IN, locate
 from equiwm.report.collect import CollectedRun
+from equiwm.report.weights import is_others
 from equiwm.results.result import Result
 
 
@@ -23,6 +24,7 @@ class SeedResult:
         seed: of its training.
         claim: what was measured.
         result: what it came to.
+        other_weights: whether it was measured on other weights than the run has.
     """
 
     run: str
@@ -30,6 +32,7 @@ class SeedResult:
     seed: int
     claim: AnyClaim
     result: Result
+    other_weights: bool = False
 
     @property
     def asked(self) -> str:
@@ -172,7 +175,12 @@ def _changes(old: Mapping[str, object], new: Mapping[str, object], where: str = 
 
 def _results(run: CollectedRun) -> tuple[list[SeedResult], list[SeedResult]]:
     """A run's own results, and those of its baselines."""
-    own = [SeedResult(run.name, run.preset, run.seed, each.claim, each.measured.result) for each in run.results]
+    own = [
+        SeedResult(
+            *(run.name, run.preset, run.seed, each.claim, each.measured.result), is_others(each.measured, run.weights)
+        )
+        for each in run.results
+    ]
     beside = [
         SeedResult(
             other.provenance.name, other.provenance.preset, other.provenance.train_seed, each.claim, other.result

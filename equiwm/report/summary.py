@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from equiwm.claims.claim import AnyClaim
 from equiwm.claims.registry import Stored, built_in, stored_results
 from equiwm.disk.files import write_atomic
+from equiwm.report.weights import marked, of_other_weights, own_weights
 from equiwm.runs import Run
 from equiwm.tables.table import Table
 
@@ -19,14 +20,16 @@ def run_tables(
 ) -> list[Table]:
     """Tables of every result of a run, claim by claim and each variant apart; the title of one says what is damaged."""
     shown, study = built_in() if claims is None else claims, run.header.kind == "study"
-    found = list(stored_results(metrics or run.metrics(), shown, study=study, where=str(run.metrics_path)))
+    metrics = metrics or run.metrics()
+    found = list(stored_results(metrics, shown, study=study, where=str(run.metrics_path)))
+    own = own_weights(run, metrics)
     results = [each for each in found if isinstance(each, Stored)]
     tables: list[Table] = []
     for claim in shown:
         with claim.guard("table"):
             for each in results:
                 if each.claim is claim:
-                    tables += claim.shown.tables_of(each.measured, run.name)
+                    tables += marked(claim.shown.tables_of(each.measured, run.name), of_other_weights([each], own))
     return [*tables, *(Table(str(each), ("",), []) for each in found if not isinstance(each, Stored))]
 
 

@@ -9,10 +9,11 @@ from equiwm.results.ablation import AblationResult, AblationRow, read_rows
 
 COLUMNS = (
     *("run", "preset", "setting", "baseline", "world", "seed", "parameters"),
-    *("claim", "variant", "probe", "quantity", "at", "value"),
+    *("claim", "variant", "probe", "quantity", "at", "value", "weights"),
 )
 """`setting` is the name of all seeds' runs, `baseline` that of the setting it is compared with; `at` is where a
-quantity was measured (horizon, bin, target, cell of a study). A number that is missing or not finite is empty."""
+quantity was measured (horizon, bin, target, cell of a study). A number that is missing or not finite is empty.
+`weights` is `other` where a result was measured on other weights than its run has."""
 
 
 def tidy_csv(report: Report) -> str:
@@ -37,6 +38,7 @@ def _trained(report: Report) -> Iterator[dict[str, object]]:
                 "claim": each.claim.name,
                 "variant": each.asked,
                 "probe": each.probe,
+                "weights": "other" if each.other_weights else None,
             }
             for column in each.claim.shown.columns:
                 for quantity, at, value in column.rows(each.result):

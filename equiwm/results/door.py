@@ -72,8 +72,12 @@ def read(cls: type[R], data: object, where: str = "") -> R:
     """
     said = f"{where}: " if where else ""
     schema = data.get("schema", 1) if isinstance(data, Mapping) else 1
-    if not isinstance(schema, int) or schema > SCHEMA:
-        raise ResultError(f"{said}schema {schema!r}, expected at most {SCHEMA}; install a later equiwm.")
+    if not isinstance(schema, int) or isinstance(schema, bool) or schema < 1:
+        raise ResultError(
+            f"{said}schema {schema!r}, expected at most {SCHEMA}; it is damaged or foreign: measure it again."
+        )
+    if schema > SCHEMA:
+        raise ResultError(f"{said}schema {schema}, expected at most {SCHEMA}; install a later equiwm.")
     if isinstance(data, Mapping):
         data = cls.upgraded(data)
     try:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import hashlib
+import io
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,19 +15,27 @@ import torch
 
 from equiwm.audit.spread import latent_spread
 from equiwm.config import Config, foreign_names
-from equiwm.disk.files import atomic_writer
+from equiwm.disk.files import atomic_writer, write_atomic
 from equiwm.errors import ConfigError, EquiwmError, RunError, TrainingError
-from equiwm.loading import checkpoint_state, read_tensors
+from equiwm.layout.binding import read_binding
+from equiwm.layout.history import history_sha256, require_history
+from equiwm.loading import checkpoint_state, read_checkpoint
+from equiwm.locate import is_foreign
 from equiwm.models.factory import build_model, check_objective
 from equiwm.models.world_model import WorldModel
+from equiwm.results.measured import Measured, to_builtins
 from equiwm.results.train import TrainResult
 from equiwm.runs import Run, check_name
+from equiwm.tensors import read_tensors, require_same_precision, require_tensors, size_limit
 from equiwm.training.data import training_data
 from equiwm.training.fit import Fit
 from equiwm.training.objective import columns
 from equiwm.training.optimizers import build_optimizer
 from equiwm.worlds.factory import build_world
 from equiwm.worlds.world import Sequences, Transitions, World
+
+_RESUME_COPIES = 32
+"""Of a model's tensors in `resume.pt`: model, target, and what an optimiser keeps of each parameter."""
 
 
 class TrainingProgress(Protocol):
@@ -75,7 +85,10 @@ def check_run(config: Config, folder: Path, name: str, *, seed: int, resume: boo
         raise ConfigError(f"the model cannot be built: {str(error).splitlines()[0]}") from None
     run = Run(folder / name)
     if resume and run.state != "absent":
-        Run.open(run.path, needs_checkpoint=False).require_same(config.as_dict(), seed)
+        run = Run.open(run.path, needs_checkpoint=False)
+        run.require_same(config.as_dict(), seed)
+        if run.state == "complete":
+            read_checkpoint(run, model)
     else:
         run.refuse_existing()
 
@@ -122,8 +135,27 @@ def prepare_run(
     """
     check_run(config, folder, name, seed=seed, resume=resume)
     if resume and Run(folder / name).state != "absent":
-        return Run.open(folder / name, needs_checkpoint=False)
+        run = Run.open(folder / name, needs_checkpoint=False)
+        if leaves_resume_point(run):
+            run.resume_point.unlink(missing_ok=True)
+        return run
     return Run.create(folder, name, config.as_dict(), seed=seed, command=command)
+
+
+def leaves_resume_point(run: Run) -> bool:
+    """Whether a complete run has a `resume.pt` of its own that nothing needs: a kill came between the last two steps.
+
+    One that cannot be read, or that another run left there, is nobody's to remove.
+    """
+    if run.state != "complete" or not run.resume_point.is_file():
+        return False
+    try:
+        binding = read_binding(read_tensors(run.resume_point), run.resume_point)
+        if binding is not None:
+            run.require_own(binding, run.resume_point)
+    except RunError:
+        return False
+    return True
 
 
 def train_run(run: Run, *, device: torch.device, progress: TrainingProgress | None = None) -> TrainResult:
@@ -147,29 +179,57 @@ def train_run(run: Run, *, device: torch.device, progress: TrainingProgress | No
         model = build_model(config.model, world.observation_rep, world.action_rep, seed=seed).to(device)
         initial = copy.deepcopy(model)
         fit = Fit(config.training, model, data.to(torch.float32, device), seed=seed)
-        before = 0.0
-        if run.resume_point.exists():
-            state = read_tensors(run.resume_point)
-            try:
-                fit.load_state_dict(state)
-                before = float(state["seconds"])
-            except (KeyError, RuntimeError, ValueError, TypeError):
-                raise RunError(f"{run.resume_point} is damaged: delete {run.path} and train again.") from None
+        before = _taken_up(run, fit) if run.resume_point.exists() else 0.0
+        history = history_sha256(run.history_path, fit.epoch) if fit.epoch else None
         steps_started = time.perf_counter()
         while not fit.done:
             row = fit.run_epoch()
-            run.extend_history([row])
+            history = run.extend_history([row])
             seconds = before + time.perf_counter() - started
             with atomic_writer(run.resume_point) as file:
-                torch.save({**fit.state_dict(), "seconds": seconds}, file)
+                torch.save(
+                    {**fit.state_dict(), "seconds": seconds, **run.binding(fit.epoch, history).as_entries()}, file
+                )
             progress.epoch(fit.epoch, config.training.epochs, row["loss"])
         steps_seconds = time.perf_counter() - steps_started
         result = _result(run, model, initial, data, seed, before + time.perf_counter() - started, steps_seconds)
-        run.record("train", None, result.as_dict())
-        with atomic_writer(run.checkpoint) as file:
-            torch.save(checkpoint_state(model, fit.target.state_dict()), file)
+        weights = io.BytesIO()
+        torch.save(checkpoint_state(model, fit.target.state_dict(), run.binding(fit.epoch, history)), weights)
+        # The run is complete once the checkpoint is there, so the result that names it comes first.
+        sha256 = hashlib.sha256(weights.getbuffer()).hexdigest()
+        run.record("train", None, to_builtins(Measured(result, checkpoint_sha256=sha256)))
+        write_atomic(run.checkpoint, weights.getvalue())
         run.resume_point.unlink(missing_ok=True)
     return result
+
+
+def _taken_up(run: Run, fit: Fit) -> float:
+    """Put a training where its `resume.pt` stands, if configuration, history and weights belong together.
+
+    Returns:
+        Seconds that it has taken so far.
+
+    Raises:
+        RunError: it is damaged, or another run's; or the history is not the one up to its epoch.
+    """
+    path = run.resume_point
+    state = read_tensors(path, limit=size_limit(fit.model, _RESUME_COPIES))
+    binding = read_binding(state, path)
+    if binding is not None:
+        run.require_own(binding, path)
+    require_tensors(state.get("model"), fit.model, path)
+    require_tensors(state.get("target"), fit.target, path)
+    if not is_foreign(fit.config.optimizer):
+        require_same_precision(state.get("optimizers"), path)
+    try:
+        fit.load_state_dict(state)
+        seconds = float(state["seconds"])
+    except (KeyError, RuntimeError, ValueError, TypeError):
+        raise RunError(f"{path} is damaged: delete {run.path} and train again.") from None
+    if not 1 <= fit.epoch <= fit.config.epochs or (binding is not None and binding.epoch != fit.epoch):
+        raise RunError(f"{path} stands at epoch {fit.epoch} of {fit.config.epochs}; delete {run.path} and train again.")
+    require_history(run.history_path, fit.epoch, None if binding is None else binding.history_sha256, path)
+    return seconds
 
 
 def _result(
