@@ -109,7 +109,7 @@ def load_run(
         model = build_model(config.model, world.observation_rep, world.action_rep, seed=seed, dtype=dtype)
     state, binding = read_checkpoint(run, trained)
     model.load_state_dict(state["model"])
-    train = _own_data(run)
+    train = own_data(run)
     notice = "\n".join(filter(None, (notice, _other_history(run, binding))))
     return Subject(
         model, world, train=train, seed=seed, dtype=dtype, device=place, config=config, run=run, notice=notice
@@ -139,8 +139,12 @@ def _other_history(run: Run, binding: Binding | None) -> str | None:
     return None
 
 
-def _own_data(run: Run) -> Transitions | Sequences | None:
-    """The training data that a run brings with it, because no recipe gives it; None where one does."""
+def own_data(run: Run) -> Transitions | Sequences | None:
+    """The training data that a run brings with it, because no recipe gives it; None where one does.
+
+    Raises:
+        RunError: it is damaged.
+    """
     if not run.data_path.exists():
         return None
     try:

@@ -185,7 +185,7 @@ class Run:
 
     def discard_untrained(self) -> None:
         """Remove a run in which there is nothing but what `create` and the locks put there; another one stays."""
-        ours = {self.config_path, self.path / ".train.lock", self.path / ".metrics.lock"}
+        ours = {self.config_path, self.lock_path, self.path / ".metrics.lock"}
         if self.path.is_dir() and set(self.path.iterdir()) <= ours:
             for path in ours:
                 path.unlink(missing_ok=True)
@@ -231,6 +231,11 @@ class Run:
     def resume_point(self) -> Path:
         """`resume.pt`: there while a training is under way."""
         return self.path / "resume.pt"
+
+    @property
+    def lock_path(self) -> Path:
+        """`.train.lock`: held while a process trains the run."""
+        return self.path / ".train.lock"
 
     @property
     def history_path(self) -> Path:
@@ -369,7 +374,7 @@ class Run:
         Raises:
             RunError: another process holds it, or the directory cannot be written.
         """
-        with hold(self.path / ".train.lock", f"the run {self.path}"):
+        with hold(self.lock_path, f"the run {self.path}"):
             yield
 
     def checkpoint_sha256(self) -> str:

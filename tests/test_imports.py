@@ -49,6 +49,7 @@ LEVELS = {
     "claims": 5,
     "testing": 5,
     "report": 6,
+    "fsck": 6,
     "cli": 7,
     "__main__": 8,
 }

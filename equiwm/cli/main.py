@@ -15,6 +15,7 @@ from equiwm.claims.closed_loop.claim import CLAIM as CLOSED_LOOP
 from equiwm.claims.rollout.claim import CLAIM as ROLLOUT
 from equiwm.claims.sweep.claim import CLAIM as SWEEP
 from equiwm.cli.ablate import ablate
+from equiwm.cli.fsck import fsck
 from equiwm.cli.measure import measure, measuring_command
 from equiwm.cli.output import quiet_pipe
 from equiwm.cli.presets import presets
@@ -43,6 +44,7 @@ app.command("ablate")(ablate)
 app.command("reproduce")(reproduce)
 app.command("report")(report)
 app.command("presets")(presets)
+app.command("fsck")(fsck)
 
 # The base of usage errors, in typer's own copy of click or in click, whichever this typer has.
 _USAGE_ERROR: type[Exception] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")

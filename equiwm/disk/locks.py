@@ -36,3 +36,18 @@ def hold(path: Path, what: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def is_held(path: Path) -> bool:
+    """Whether a process holds the lock file `path`; a file that is not there is not made."""
+    if not path.is_file():
+        return False
+    lock = FileLock(path, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        return True
+    except OSError:  # a folder that may only be read: nobody trains there
+        return False
+    lock.release()
+    return False

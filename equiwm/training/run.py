@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 import hashlib
 import io
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 
@@ -17,12 +18,13 @@ from equiwm.audit.spread import latent_spread
 from equiwm.config import Config, foreign_names
 from equiwm.disk.files import atomic_writer, write_atomic
 from equiwm.errors import ConfigError, EquiwmError, RunError, TrainingError
-from equiwm.layout.binding import read_binding
+from equiwm.layout.binding import Binding, read_binding
 from equiwm.layout.history import history_sha256, require_history
 from equiwm.loading import checkpoint_state, read_checkpoint
 from equiwm.locate import is_foreign
 from equiwm.models.factory import build_model, check_objective
 from equiwm.models.world_model import WorldModel
+from equiwm.nn.layer import Layer
 from equiwm.results.measured import Measured, to_builtins
 from equiwm.results.train import TrainResult
 from equiwm.runs import Run, check_name
@@ -203,33 +205,58 @@ def train_run(run: Run, *, device: torch.device, progress: TrainingProgress | No
     return result
 
 
-def _taken_up(run: Run, fit: Fit) -> float:
-    """Put a training where its `resume.pt` stands, if configuration, history and weights belong together.
+def read_resume_point(run: Run, model: WorldModel, target: Layer) -> tuple[dict[str, Any], Binding | None]:
+    """The content of `resume.pt`, once it is certain that it belongs to the run, to its model and to its history.
+
+    Args:
+        run: the run.
+        model: its model in float32; its weights do not matter.
+        target: its target, of which the same holds.
 
     Returns:
-        Seconds that it has taken so far.
+        The content; and what it says of where it belongs, None if 0.1 wrote it.
 
     Raises:
         RunError: it is damaged, or another run's; or the history is not the one up to its epoch.
     """
     path = run.resume_point
-    state = read_tensors(path, limit=size_limit(fit.model, _RESUME_COPIES))
+    state = read_tensors(path, limit=size_limit(model, _RESUME_COPIES))
     binding = read_binding(state, path)
     if binding is not None:
         run.require_own(binding, path)
-    require_tensors(state.get("model"), fit.model, path)
-    require_tensors(state.get("target"), fit.target, path)
-    if not is_foreign(fit.config.optimizer):
+    require_tensors(state.get("model"), model, path)
+    require_tensors(state.get("target"), target, path)
+    training = run.config.training
+    if not is_foreign(training.optimizer):
         require_same_precision(state.get("optimizers"), path)
+    epoch, seconds = state.get("epoch"), state.get("seconds")
+    if (
+        type(epoch) is not int
+        or not 1 <= epoch <= training.epochs
+        or (binding is not None and binding.epoch != epoch)
+        or not isinstance(seconds, float)
+        or not 0 <= seconds < math.inf
+    ):
+        raise RunError(f"{path} is damaged: it stands at no epoch of this training; delete {run.path} and train again.")
+    require_history(run.history_path, epoch, None if binding is None else binding.history_sha256, path)
+    return state, binding
+
+
+def _taken_up(run: Run, fit: Fit) -> float:
+    """Put a training where its `resume.pt` stands.
+
+    Returns:
+        Seconds that it has taken so far.
+
+    Raises:
+        RunError: as `read_resume_point`.
+    """
+    state, _ = read_resume_point(run, fit.model, fit.target)
     try:
         fit.load_state_dict(state)
-        seconds = float(state["seconds"])
     except (KeyError, RuntimeError, ValueError, TypeError):
-        raise RunError(f"{path} is damaged: delete {run.path} and train again.") from None
-    if not 1 <= fit.epoch <= fit.config.epochs or (binding is not None and binding.epoch != fit.epoch):
-        raise RunError(f"{path} stands at epoch {fit.epoch} of {fit.config.epochs}; delete {run.path} and train again.")
-    require_history(run.history_path, fit.epoch, None if binding is None else binding.history_sha256, path)
-    return seconds
+        raise RunError(f"{run.resume_point} is damaged: delete {run.path} and train again.") from None
+    return float(state["seconds"])
 
 
 def _result(

@@ -1,0 +1,159 @@
+"""Everything that can be known of one run from its files: each by itself, and whether they belong together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from equiwm.claims.claim import AnyClaim
+from equiwm.claims.registry import Stored, stored_results
+from equiwm.claims.training.claim import CLAIM as TRAINING
+from equiwm.disk.locks import is_held
+from equiwm.errors import EquiwmError, ResultError
+from equiwm.fsck.drafts import stale_drafts
+from equiwm.fsck.finding import Finding
+from equiwm.layout.history import require_history
+from equiwm.layout.metrics import read_metrics
+from equiwm.loading import model_of, own_data, read_checkpoint
+from equiwm.report.weights import is_others, own_weights
+from equiwm.results.train import TrainResult
+from equiwm.runs import Run
+from equiwm.training.run import leaves_resume_point, read_resume_point
+from equiwm.worlds.factory import build_world
+
+T = TypeVar("T")
+
+
+def check_run(path: Path, claims: Sequence[AnyClaim], trust: Sequence[str] = ()) -> list[Finding]:
+    """What is wrong with one run.
+
+    A run that another process is training is passed over: its files change while they are read.
+
+    Args:
+        path: its directory.
+        claims: whose results are read.
+        trust: modules from outside this package that the run may name although this user has not run it before.
+    """
+    run = Run(path, tuple(trust))
+    if is_held(run.lock_path):
+        return []
+    found = _Findings(path)
+    found.said += [
+        Finding(path, f"{draft} was never finished, and its process has ended; equiwm fsck --repair removes it.", draft)
+        for draft in stale_drafts(path)
+    ]
+    if not run.config_path.is_file():
+        _check_bare(run, found)
+        return found.said
+    if found.of(lambda: run.header) is None:
+        return found.said
+    results = _check_results(run, claims, found)
+    if run.header.kind == "train":
+        _check_training(run, results, found)
+    return found.said
+
+
+class _Findings:
+    """What was found so far."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.said: list[Finding] = []
+
+    def add(self, said: str, stale: Path | None = None) -> None:
+        self.said.append(Finding(self.path, " ".join(said.split("\n")), stale))
+
+    def of(self, read: Callable[[], T]) -> T | None:
+        """What is read; None where it is refused, which is a finding."""
+        try:
+            return read()
+        except EquiwmError as error:
+            self.add(str(error))
+            return None
+
+
+def _check_bare(run: Run, found: _Findings) -> None:
+    """A folder without config.yaml: that of an evaluation with `--out`, or what is left of a run."""
+    found.of(lambda: read_metrics(run.path))
+    for file in (run.checkpoint, run.resume_point):
+        if file.exists():
+            found.add(f"{file} has no config.yaml beside it, which says what it is; restore config.yaml.")
+
+
+def _check_results(run: Run, claims: Sequence[AnyClaim], found: _Findings) -> list[Stored]:
+    metrics = found.of(run.metrics)
+    if metrics is None:
+        return []
+    read = list(stored_results(metrics, claims, study=run.header.kind == "study", where=str(run.metrics_path)))
+    for each in read:
+        if isinstance(each, ResultError):
+            found.add(str(each))
+    results = [each for each in read if isinstance(each, Stored)]
+    own = own_weights(run, metrics)
+    for each in results:
+        if is_others(each.measured, own):
+            found.add(
+                f"{run.metrics_path}: {each.claim.name} {each.variant}".rstrip()
+                + f" was measured on other weights ({str(each.measured.checkpoint_sha256)[:12]}) than the run has "
+                f"({str(own)[:12]}); measure it again, or restore the checkpoint."
+            )
+    return results
+
+
+def _check_training(run: Run, results: Sequence[Stored], found: _Findings) -> None:
+    config = found.of(lambda: run.config)
+    model = None if config is None else found.of(lambda: model_of(run, build_world(run.config.world)))
+    if config is None or model is None:
+        return
+    trained = next((each.measured.result for each in results if each.claim.name == TRAINING.name), None)
+    epochs = config.training.epochs
+    if run.checkpoint.exists():
+        read = found.of(lambda: read_checkpoint(run, model))
+        binding = read[1] if read else None
+        if read and (binding is None or binding.epoch is not None):
+            sha = None if binding is None else binding.history_sha256
+            found.of(lambda: require_history(run.history_path, epochs, sha, run.checkpoint))
+            _check_history(run, trained, found)
+        if run.resume_point.exists() and leaves_resume_point(run):
+            found.add(
+                f"{run.resume_point} is left from a training that is complete; equiwm fsck --repair removes it.",
+                run.resume_point,
+            )
+        elif run.resume_point.exists():
+            found.add(f"{run.resume_point} is no state of this training, which is complete; move it away.")
+        by_command = run.header.command[:2] == ("equiwm", "train")
+        if by_command and trained is not None and not (run.summary.is_file() and run.summary_svg.is_file()):
+            found.add(f"{run.path} has no summary; this writes it: {run.resume_command}")
+        if trained is None and (binding is None or binding.epoch is not None):
+            found.add(f"{run.metrics_path} has lost its section 'train'; restore it, or train under another --name.")
+    elif run.resume_point.exists():
+        found.of(lambda: read_resume_point(run, model, model.encoder))
+    elif trained is not None:  # a copy without its checkpoint, which is the heavy part
+        found.of(lambda: require_history(run.history_path, epochs, None, run.metrics_path))
+        _check_history(run, trained, found)
+    else:
+        found.of(run.history)
+    if run.data_path.exists():
+        found.of(lambda: own_data(run))
+
+
+def _check_history(run: Run, trained: object, found: _Findings) -> None:
+    """Whether history and result are of the same training, which was that of the run's seed."""
+    history = found.of(run.history)
+    if not history or not isinstance(trained, TrainResult):
+        return
+    if trained.seed != run.header.seed:
+        found.add(
+            f"{run.metrics_path}: train is of seed {trained.seed}, and {run.config_path} of seed {run.header.seed}; "
+            "restore the file that belongs there."
+        )
+    if history[-1]["epoch"] > run.config.training.epochs:
+        found.add(
+            f"{run.history_path} goes on to epoch {history[-1]['epoch']} of {run.config.training.epochs}; restore it."
+        )
+    elif (history[0].get("loss"), history[-1].get("loss")) != (trained.first_loss, trained.final_loss):
+        found.add(
+            f"{run.history_path} is not the history of the training in {run.metrics_path}: the first or the last loss "
+            "is another; restore the file that belongs there."
+        )

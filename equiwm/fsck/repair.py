@@ -1,0 +1,32 @@
+"""The one thing that is mended without asking: files of ours that nothing needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from equiwm.errors import RunError
+from equiwm.fsck.finding import Finding
+from equiwm.runs import Run
+
+
+def repair(findings: Sequence[Finding]) -> tuple[list[Path], list[Finding]]:
+    """Remove the stale files among some findings, each while its run is held against a training.
+
+    Returns:
+        What was removed; and the findings that stay.
+    """
+    removed: list[Path] = []
+    left: list[Finding] = []
+    for finding in findings:
+        if finding.stale is None:
+            left.append(finding)
+            continue
+        try:
+            with Run(finding.run).lock():
+                finding.stale.unlink()
+        except (RunError, OSError):
+            left.append(finding)
+        else:
+            removed.append(finding.stale)
+    return removed, left
