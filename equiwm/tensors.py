@@ -51,9 +51,11 @@ def read_tensors(path: Path, *, limit: int = LARGEST) -> dict[str, Any]:
     """
     damaged = f"{path} is damaged or was not written by equiwm: train the run again, or restore the file."
     try:
+        # Asked before it is opened, for to open a device may do something; and after it, for then nobody can change it.
+        _require_bounded(os.stat(path), path, limit)
         # Without O_NONBLOCK a named pipe would be waited for.
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
-            _require_bounded(file, path, limit)
+        with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
+            _require_bounded(os.fstat(file.fileno()), path, limit)
             data = _unpickled(file)
     except FileNotFoundError:
         raise RunError(f"no such file: {path}.") from None
@@ -74,8 +76,7 @@ def read_tensors(path: Path, *, limit: int = LARGEST) -> dict[str, Any]:
     return data
 
 
-def _require_bounded(file: BinaryIO, path: Path, limit: int) -> None:
-    found = os.fstat(file.fileno())
+def _require_bounded(found: os.stat_result, path: Path, limit: int) -> None:
     if not stat.S_ISREG(found.st_mode):
         raise RunError(f"{path} is no regular file; restore the file that was there.")
     if found.st_size > limit:

@@ -91,7 +91,7 @@ def _train_one(
     if "train" not in metrics:
         raise RunError(f"{run.metrics_path} has lost its section 'train': restore it, or train under another --name.")
     measured = CLAIM.read(metrics["train"], f"{run.metrics_path}: train")
-    if not complete or not (run.summary.is_file() and run.summary_svg.is_file()):  # a kill may have come before it
+    if not complete or not run.summary.is_file():  # a kill may have come before it
         write_summary(run)
     if json:
         print_json(metrics["train"])

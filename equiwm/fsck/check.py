@@ -89,6 +89,12 @@ def _check_results(run: Run, claims: Sequence[AnyClaim], found: _Findings) -> li
     for each in read:
         if isinstance(each, ResultError):
             found.add(str(each))
+    for section, entry in metrics.items():
+        variants = entry.get("variants")
+        if variants and {key: value for key, value in entry.items() if key != "variants"} not in variants.values():
+            found.add(
+                f"{run.metrics_path}: {section} is none of its own variants ({', '.join(variants)}); measure one again."
+            )
     results = [each for each in read if isinstance(each, Stored)]
     own = own_weights(run, metrics)
     for each in results:
@@ -123,7 +129,7 @@ def _check_training(run: Run, results: Sequence[Stored], found: _Findings) -> No
         elif run.resume_point.exists():
             found.add(f"{run.resume_point} is no state of this training, which is complete; move it away.")
         by_command = run.header.command[:2] == ("equiwm", "train")
-        if by_command and trained is not None and not (run.summary.is_file() and run.summary_svg.is_file()):
+        if by_command and trained is not None and not run.summary.is_file():
             found.add(f"{run.path} has no summary; this writes it: {run.resume_command}")
         if trained is None and (binding is None or binding.epoch is not None):
             found.add(f"{run.metrics_path} has lost its section 'train'; restore it, or train under another --name.")

@@ -36,7 +36,7 @@ def run_tables(
 def write_summary(
     run: Run, claims: Sequence[AnyClaim] | None = None, metrics: Mapping[str, object] | None = None
 ) -> None:
-    """Render every result of a run into `summary.txt` and `summary.svg`.
+    """Render every result of a run into `summary.svg` and after it `summary.txt`: where that is, both are.
 
     Args:
         run: the run.
@@ -53,5 +53,5 @@ def write_summary(
     for table in run_tables(run, claims, metrics):
         console.print(table.rich())
     lines = [line.rstrip() for line in console.export_text(clear=False).splitlines()]
-    write_atomic(run.summary, "\n".join(lines) + "\n")
     write_atomic(run.summary_svg, console.export_svg(title=f"equiwm: {run.name}", unique_id="equiwm"))
+    write_atomic(run.summary, "\n".join(lines) + "\n")
