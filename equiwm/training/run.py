@@ -13,7 +13,9 @@ import torch
 
 from equiwm.audit.spread import latent_spread
 from equiwm.config import Config, foreign_names
+from equiwm.disk.drafts import remove_stale
 from equiwm.disk.files import atomic_writer
+from equiwm.disk.ownership import remove_file
 from equiwm.errors import ConfigError, EquiwmError, RunError, TrainingError
 from equiwm.loading import checkpoint_state, read_tensors
 from equiwm.models.factory import build_model, check_objective
@@ -122,7 +124,9 @@ def prepare_run(
     """
     check_run(config, folder, name, seed=seed, resume=resume)
     if resume and Run(folder / name).state != "absent":
-        return Run.open(folder / name, needs_checkpoint=False)
+        run = Run.open(folder / name, needs_checkpoint=False)
+        remove_stale(run.path)
+        return run
     return Run.create(folder, name, config.as_dict(), seed=seed, command=command)
 
 
@@ -168,7 +172,7 @@ def train_run(run: Run, *, device: torch.device, progress: TrainingProgress | No
         run.record("train", None, result.as_dict())
         with atomic_writer(run.checkpoint) as file:
             torch.save(checkpoint_state(model, fit.target.state_dict()), file)
-        run.resume_point.unlink(missing_ok=True)
+        remove_file(run.resume_point)
     return result
 
 
