@@ -15,7 +15,7 @@ import pytest
 
 import equiwm
 from equiwm.claims.store import Stores
-from equiwm.disk import drafts, ownership
+from equiwm.disk import drafts, locks, ownership
 from equiwm.disk.documents import write_document
 from equiwm.disk.drafts import draft_of, is_stale, remove_stale
 from equiwm.disk.files import write_atomic
@@ -281,6 +281,34 @@ def test_what_a_dead_process_wrote_into_a_lock_holds_nobody_up(tmp_path):
         pass
 
 
+def test_a_lock_file_that_was_moved_away_holds_nothing(tmp_path, monkeypatch):
+    """As a store vanishes when its owner has finished: who waited for its lock has none of the new store."""
+    store = tmp_path / "store"
+    store.mkdir()
+    (store / ".lock").write_text("")
+    acquire = locks.FileLock.acquire
+
+    def moved(self, *options):
+        acquire(self, *options)
+        store.rename(tmp_path / "gone")
+        store.mkdir()
+        (store / ".lock").write_text("")
+
+    monkeypatch.setattr(locks.FileLock, "acquire", moved)
+    with pytest.raises(RunError, match="has just ended"), hold(store / ".lock", "the store"):
+        pass
+    monkeypatch.undo()
+    with hold(store / ".lock", "the store"):
+        pass
+
+
+def test_what_the_holder_of_a_lock_raises_is_its_own(tmp_path):
+    with pytest.raises(OSError, match="mine"), hold(tmp_path / ".lock", "x"):
+        raise OSError("mine")
+    with hold(tmp_path / ".lock", "x"):
+        pass
+
+
 def test_a_lock_is_no_link(tmp_path):
     (tmp_path / "precious").write_text("years of work")
     (tmp_path / ".lock").symlink_to(tmp_path / "precious")
@@ -464,6 +492,16 @@ def test_a_name_is_one_printable_component(tmp_path, name):
     with pytest.raises(RunError):
         open_folder(tmp_path / "new", name)
     assert os.listdir(tmp_path) == []
+
+
+def test_no_figure_is_drawn_out_of_a_run(tmp_path):
+    run = Run.create(tmp_path, "r", {}, seed=0)
+    (tmp_path / "elsewhere").mkdir()
+    run.figures.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RunError, match="a link out of the run"):
+        open_folder(run.figures, "sweep")
+    (tmp_path / "mine").symlink_to(tmp_path / "elsewhere")
+    open_folder(tmp_path / "mine", "sweep")
 
 
 def test_nothing_is_read_through_a_link_or_from_what_is_no_file(tmp_path):

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from equiwm.disk.files import reason
 from equiwm.errors import RunError
@@ -53,46 +53,61 @@ def hold(path: Path, what: str, *, wait: float = 0.0) -> Iterator[None]:
     """
     if not path.parent.is_dir():  # FileLock would make it
         raise RunError(f"cannot lock {path}: {path.parent} does not exist.")
-    lock = FileLock(path, timeout=wait)
-    busy = f"{what} is in use by {{}}; let it end first."
     try:
-        # Opened before it is locked: if it is still there afterwards, then nobody has removed what was locked.
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _PLAIN_OPEN, 0o666)
+        lock, held = _acquired(path, what, wait)
     except OSError as error:
         raise RunError(f"cannot lock {path}: {reason(error)}.") from None
+    try:
+        with _named(lock, held):
+            yield
+    finally:
+        os.close(held)
+        lock.release()
+
+
+def _acquired(path: Path, what: str, wait: float) -> tuple[BaseFileLock, int]:
+    """The lock, and a descriptor of its file."""
+    lock = FileLock(path, timeout=wait)
+    # Opened before and after it is locked: the same file, or somebody removed in between what is locked now.
+    before = _opened(path)
     try:
         try:
             lock.acquire()
         except Timeout:
-            raise RunError(busy.format(owner_of(path))) from None
-        except OSError as error:
-            raise RunError(f"cannot lock {path}: {reason(error)}.") from None
-        try:
-            if not _is_at(path, descriptor):
-                raise RunError(busy.format("a process that has just ended"))
-            _say(descriptor)
-            yield
-        finally:
-            with suppress(OSError):
-                os.ftruncate(descriptor, 0)
-            lock.release()
+            raise RunError(f"{what} is in use by {owner_of(path)}; let it end first.") from None
+        held = _opened(path)
+        if held >= 0 and (before < 0 or os.path.samestat(os.fstat(before), os.fstat(held))):
+            return lock, held
+        lock.release()
+        if held >= 0:
+            os.close(held)
+        raise RunError(f"{what} was in use by a process that has just ended; give the command again.")
     finally:
-        os.close(descriptor)
+        if before >= 0:
+            os.close(before)
 
 
-def _is_at(path: Path, descriptor: int) -> bool:
-    """Whether an open file still has this name."""
+def _opened(path: Path) -> int:
+    """A descriptor of the file, which is not made; -1 where there is none."""
     try:
-        return os.path.samestat(os.stat(path, follow_symlinks=False), os.fstat(descriptor))
-    except OSError:
-        return False
+        return os.open(path, os.O_RDWR | _PLAIN_OPEN)
+    except FileNotFoundError:
+        return -1
 
 
-def _say(descriptor: int) -> None:
-    """Write into a lock file who holds it."""
+@contextmanager
+def _named(lock: BaseFileLock, descriptor: int) -> Iterator[None]:
+    """Who holds a lock file stands in it meanwhile; not in one by whose text the lock itself is held."""
+    if isinstance(lock, SoftFileLock):  # of file systems that know no locks
+        yield
+        return
     since = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
     text = json.dumps({"pid": os.getpid(), "host": platform.node(), "since": since})
     with suppress(OSError):  # a full disk: then it says nothing
         os.ftruncate(descriptor, 0)
-        os.lseek(descriptor, 0, os.SEEK_SET)
         os.write(descriptor, text.encode())
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            os.ftruncate(descriptor, 0)

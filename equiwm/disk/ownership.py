@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
@@ -89,12 +89,7 @@ def mark(folder: Path, kind: FolderKind) -> None:
     write_atomic(folder / MARKER, canonical_json({"kind": kind, "schema": SCHEMA}) + "\n")
 
 
-def make_folder(
-    path: Path,
-    kind: FolderKind,
-    contents: Mapping[str, str] | None = None,
-    settle: Callable[[Path], None] | None = None,
-) -> list[Path]:
+def make_folder(path: Path, kind: FolderKind, contents: Mapping[str, str] | None = None) -> list[Path]:
     """Make a folder with its marker and some files, or nothing at all.
 
     It is filled under another name and renamed: of two processes one wins, and no reader ever finds it half.
@@ -103,7 +98,6 @@ def make_folder(
         path: the folder; there may be an empty one in its place.
         kind: what it is.
         contents: names and texts of its first files.
-        settle: called with the folder before it takes its place.
 
     Returns:
         The folders above it that had to be made, the innermost first.
@@ -122,8 +116,6 @@ def make_folder(
         mark(draft, kind)
         for name, text in (contents or {}).items():
             write_atomic(draft / name, text)
-        if settle is not None:
-            settle(draft)
         if path.is_dir() and not path.is_symlink():
             path.rmdir()
         os.rename(draft, path)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from equiwm.disk.drafts import remove_stale
 from equiwm.disk.files import atomic_writer, reason, write_atomic
 from equiwm.disk.inside import require_component
+from equiwm.disk.ownership import is_run
 from equiwm.errors import RunError
 
 if TYPE_CHECKING:
@@ -86,9 +87,12 @@ def open_folder(folder: Path, name: str) -> None:
         name: of the figure, without its ending.
 
     Raises:
-        RunError: the name would lead out of the folder, or cannot be shown; or the folder cannot be made.
+        RunError: the name would lead out of the folder, or cannot be shown; the folder is a link out of a run, or
+            cannot be made.
     """
     require_component(name)
+    if folder.is_symlink() and is_run(folder.parent):
+        raise RunError(f"{folder} is a link out of the run, which is not followed; pass --out.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
