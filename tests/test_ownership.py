@@ -6,6 +6,7 @@ import ast
 import json
 import multiprocessing
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ import pytest
 
 import equiwm
 from equiwm.claims.store import Stores
+from equiwm.cli.main import run as command
 from equiwm.disk import drafts, locks, ownership
 from equiwm.disk.documents import write_document
 from equiwm.disk.drafts import draft_of, is_stale, remove_stale
@@ -47,13 +49,18 @@ def removals(path: Path) -> set[str]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module in ("os", "shutil"):
             found |= {f"from {node.module} import {alias.name}" for alias in node.names if alias.name != "PathLike"}
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "open":
+            found.add("open")
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
             continue
         owner, name = node.func.value, node.func.attr
         of_os = isinstance(owner, ast.Name) and owner.id in ("os", "shutil")
         # Path.rename and Path.replace take one path; str.replace takes two, pandas' rename a constant or keywords.
         of_path = name in ("rename", "replace") and len(node.args) == 1 and not isinstance(node.args[0], ast.Constant)
-        writes = name in ("write_text", "write_bytes", "touch")
+        given = [*node.args, *(keyword.value for keyword in node.keywords if keyword.arg == "mode")]
+        modes = [each.value for each in given if isinstance(each, ast.Constant) and isinstance(each.value, str)]
+        opens = name == "open" and any(re.fullmatch(r"[rwaxbt+]*[wax+][rwaxbt+]*", mode) for mode in modes)
+        writes = opens or name in ("write_text", "write_bytes", "touch")
         if name in REMOVERS or writes or (of_os and name in REMOVERS_OF_OS) or (of_path and not node.keywords):
             found.add(f"{ast.unparse(node.func)}")
     return found
@@ -71,7 +78,15 @@ def test_only_the_room_of_files_removes_and_replaces():
 
 def test_the_test_sees_every_way(tmp_path):
     seen = ["os.unlink(a)", "a.unlink()", "shutil.rmtree(a)", "a.replace(b)", "os.rename(a, b)", "a.write_text('')"]
-    plain = ["text.replace('a', 'b')", "frame.rename('x')", "names.remove(a)", "replace(a, b=c)"]
+    seen += ["a.open('wb')", "b.open(mode='x')", "open(a)"]
+    plain = [
+        "text.replace('a', 'b')",
+        "frame.rename('x')",
+        "names.remove(a)",
+        "replace(a, b=c)",
+        "a.open('rb')",
+        "a.open()",
+    ]
     code = "\n".join([*seen, "from os import remove", *plain])
     (tmp_path / "x.py").write_text(code)
     assert len(removals(tmp_path / "x.py")) == len(seen) + 1
@@ -529,6 +544,12 @@ def test_names_that_are_no_text_are_refused_before_anything_is_made(tmp_path):
         Run.create(tmp_path, "r", {}, seed=0, command=["equiwm", "train", "--config", SURROGATE])
     with Stores(tmp_path / SURROGATE) as stores, pytest.raises(RunError, match="is not valid UTF-8"):
         stores.open({})
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_command_line_that_is_no_text_makes_no_run(tmp_path, capsys):
+    assert command(["train", "--out", str(tmp_path / SURROGATE)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
     assert os.listdir(tmp_path) == []
 
 

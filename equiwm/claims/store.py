@@ -67,10 +67,13 @@ class Stores:
         remove_stale(store)
         return store
 
-    def remove(self) -> None:
-        """Remove every store of this command: everything in them stands elsewhere now."""
-        for store in list(self._stores):
-            self._remove(store)
+    def remove(self) -> list[Path]:
+        """Remove every store of this command: everything in them stands elsewhere now.
+
+        Returns:
+            Those that could not be removed.
+        """
+        return [store for store in list(self._stores) if not self._remove(store)]
 
     def _make(self, path: Path, kind: FolderKind) -> None:
         if path.is_symlink() or (path.exists() and not path.is_dir()):
@@ -86,11 +89,13 @@ class Stores:
                 return
             raise RunError(f"cannot make {path}: {reason(error)}; choose another --out.") from None
 
-    def _remove(self, store: Path) -> None:
-        if remove_folder(store, "store"):
-            self._stores.remove(store)
-            if remove_folder(self.folder, "stores"):
-                remove_empty(self._above)
+    def _remove(self, store: Path) -> bool:
+        if not remove_folder(store, "store"):
+            return False
+        self._stores.remove(store)
+        if remove_folder(self.folder, "stores"):
+            remove_empty(self._above)
+        return True
 
 
 def _is_empty(store: Path) -> bool:

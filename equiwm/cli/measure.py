@@ -183,7 +183,8 @@ def run_claim(claim: AnyClaim, shared: Shared, own: Mapping[str, object], asked:
         with claim.guard("figure"):
             drawings = claim.shown.drawings_of(Shown(measured, name, figures, recordings))
             drawn = [drawing.draw(figures) for drawing in drawings]
-        stores.remove()  # everything is in metrics and figures now
+        for left in stores.remove():  # everything is in metrics and figures now
+            say(f"could not be removed, and is no longer needed: {left}")
     if shared.json:
         print_json(entry)
     else:

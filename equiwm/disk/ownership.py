@@ -39,7 +39,7 @@ _REMOVABLE: Mapping[FolderKind, frozenset[str] | None] = {
 
 _CONFIG_KIND = re.compile(r"^kind: (train|study)$", re.MULTILINE)
 _CONFIG_SCHEMA = re.compile(r"^schema: \d+$", re.MULTILINE)
-_CONFIG_BYTES = 4096
+_CONFIG_BYTES = 2**16
 _MARKER_BYTES = 1000
 
 
