@@ -23,6 +23,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from equiwm.disk.drafts import remove_stale
 from equiwm.disk.files import write_atomic
 from equiwm.disk.locks import hold
 from equiwm.disk.strict_json import canonical_json, read_json
@@ -271,6 +272,8 @@ def run_grid(
     except OSError as error:
         raise RunError(f"cannot make the grid's folder {store}: {error.strerror}; choose another --out.") from None
     with hold(store / ".lock", f"the grid {store}"):
+        for place in (store, store / "cells"):
+            remove_stale(place)
         _open_store(store, definition, resume)
         results, seconds = stored_results(cells, store), stored_seconds(store)
         missing = [(index, canonical_json(cell.params)) for index, cell in enumerate(cells) if index not in results]

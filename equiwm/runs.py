@@ -12,11 +12,9 @@ import errno
 import hashlib
 import json
 import os
-import secrets
 import shlex
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -27,8 +25,10 @@ import yaml
 
 from equiwm import config as configuration
 from equiwm.config import Config
-from equiwm.disk.files import reason, sync_folder, write_atomic
+from equiwm.disk.drafts import remove_stale
+from equiwm.disk.files import reason
 from equiwm.disk.locks import hold
+from equiwm.disk.ownership import make_folder, remove_folder, require_text
 from equiwm.disk.strict_json import plain
 from equiwm.errors import ConfigError, RunError
 from equiwm.layout.binding import Binding, sha256
@@ -126,31 +126,17 @@ class Run:
         """
         check_name(name)
         run = Run(Path(folder) / name)
+        for given in (str(run.path), *command):  # config.yaml is text
+            require_text(given)
         run.refuse_existing()
         code = locations(configuration.foreign_names(config))
         header = Header(kind, name, seed, tuple(command), versions(), code=code, seal=seal(code) if code else "")
         head = {**dataclasses.asdict(header), "command": list(header.command)}
         head = {key: value for key, value in head.items() if code or key not in ("code", "seal")}
         text = yaml.safe_dump({**head, **plain(config)}, sort_keys=False, allow_unicode=True)
-        # The directory is filled under another name and renamed: of two processes one wins, and no reader
-        # ever finds it without its config.yaml.
-        made: list[Path] = []
-        draft = run.path.with_name(f".{name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
         try:
-            made = [parent for parent in run.path.parents if not parent.exists()]
-            draft.mkdir(parents=True)
-            write_atomic(draft / "config.yaml", text)
-            if run.path.is_dir():
-                run.path.rmdir()
-            os.rename(draft, run.path)
-            sync_folder(run.path.parent)
-        except BaseException as error:
-            shutil.rmtree(draft, ignore_errors=True)
-            for parent in made:
-                with suppress(OSError):  # not empty: another process has put a run there
-                    parent.rmdir()
-            if not isinstance(error, OSError):
-                raise
+            make_folder(run.path, "study" if kind == "study" else "run", {"config.yaml": text})
+        except OSError as error:
             if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
                 raise RunError(f"the run {run.path} was just made by another process.") from None
             raise RunError(f"cannot make the run {run.path}: {reason(error)}; choose another --out.") from None
@@ -185,11 +171,7 @@ class Run:
 
     def discard_untrained(self) -> None:
         """Remove a run in which there is nothing but what `create` and the locks put there; another one stays."""
-        ours = {self.config_path, self.lock_path, self.path / ".metrics.lock"}
-        if self.path.is_dir() and set(self.path.iterdir()) <= ours:
-            for path in ours:
-                path.unlink(missing_ok=True)
-            self.path.rmdir()
+        remove_folder(self.path, "run")
 
     def refuse_existing(self) -> None:
         """Refuse to make this run anew.
@@ -375,6 +357,7 @@ class Run:
             RunError: another process holds it, or the directory cannot be written.
         """
         with hold(self.lock_path, f"the run {self.path}"):
+            remove_stale(self.path)
             yield
 
     def checkpoint_sha256(self) -> str:

@@ -16,6 +16,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from equiwm.disk.drafts import discard, draft_of, remove_stale
 from equiwm.disk.strict_json import canonical_json
 from equiwm.errors import ConfigError, TrustError
 from equiwm.locate import module_file, search
@@ -35,7 +36,8 @@ def _key(*, create: bool) -> bytes | None:
     try:
         if create and not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            draft = path.with_name(f".key.{secrets.token_hex(4)}")
+            remove_stale(path.parent)
+            draft = draft_of(path)
             descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(secrets.token_bytes(_KEY_BYTES))
@@ -44,7 +46,7 @@ def _key(*, create: bool) -> bytes | None:
             except FileExistsError:
                 pass
             finally:
-                draft.unlink()
+                discard(draft)
         key = path.read_bytes()
     except OSError:
         return None

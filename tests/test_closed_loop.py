@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from equiwm.claims.closed_loop.orbit import parse_orbit
 from equiwm.claims.closed_loop.result import ClosedLoopResult
 from equiwm.claims.closed_loop.view import closed_loop_tables
 from equiwm.cli.main import run
+from equiwm.cli.progress import ProgressBars
 from equiwm.config import load, planning_of
 from equiwm.errors import ConfigError, DataError, GroupError, MissingExtraError
 from equiwm.loading import load_run
@@ -440,3 +442,51 @@ def test_wrong_input_is_refused(runs, tmp_path, capsys, arguments, words):
 def test_a_baseline_of_another_world_is_refused(runs, tmp_path, capsys):
     assert command(runs / "vn-2d-forward", "--baseline", runs / "mlp-3d", "--out", tmp_path) == 2
     assert "same world" in capsys.readouterr().err
+
+
+def kept(folder: Path) -> list[str]:
+    """Finished tasks under a folder of stores."""
+    return sorted(path.name for path in folder.glob("*/*/cells/*.json"))
+
+
+def test_a_loop_removes_its_own_store_alone(runs, tmp_path, monkeypatch):
+    """Neither a folder of the user's that is called the same, nor what an interrupted loop has finished."""
+    (tmp_path / "closed_loop").mkdir()
+    (tmp_path / "closed_loop" / "thesis.tex").write_text("years of work")
+    large = (runs / "vn-2d-forward", "--tasks", 3, "--orbit", "90", "--out", tmp_path)
+    small = (runs / "vn-2d-forward", "--tasks", 2, "--orbit", "90", "--out", tmp_path)
+    count, seen = ProgressBars.count, list[int]()
+
+    def interrupt(self, name, done, total):
+        seen.append(done)
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ProgressBars, "count", interrupt)
+        assert command(*large) == 130
+    first = kept(tmp_path / "closed_loop")
+    assert len(first) == 2
+    assert command(*small) == 0
+    assert kept(tmp_path / "closed_loop") == first
+    seen.clear()
+    monkeypatch.setattr(ProgressBars, "count", lambda self, *counts: (seen.append(counts[1]), count(self, *counts))[1])
+    assert command(*large, "--video") == 0
+    assert seen == [2, 3]
+    assert [path.name for path in (tmp_path / "closed_loop").iterdir()] == ["thesis.tex"]
+    assert (tmp_path / "closed_loop" / "thesis.tex").read_text() == "years of work"
+
+
+def test_a_store_in_use_is_refused_by_its_owner_s_name(runs, tmp_path, monkeypatch, capsys):
+    arguments = (runs / "vn-2d-forward", "--tasks", 2, "--orbit", "90", "--out", tmp_path)
+    nested = []
+
+    def again(self, name, done, total):
+        if done == 1:
+            nested.append(command(*arguments))
+
+    monkeypatch.setattr(ProgressBars, "count", again)
+    assert command(*arguments) == 0
+    assert nested == [2]
+    assert f"in use by process {os.getpid()} on " in capsys.readouterr().err
+    assert not (tmp_path / "closed_loop").exists()

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from equiwm.cli.main import run as command_line
+from equiwm.disk.drafts import draft_of
 from equiwm.runs import Run
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -160,9 +161,11 @@ def test_repair_removes_our_litter_and_says_so(run, fsck, snapshot):
     before = snapshot(run.path)
     number, figures = dead(), run.path / "figures"
     figures.mkdir()
-    ours = [run.path / f".metrics.json.{number}-0123abcd.tmp", figures / f".a.b.png.{number}-0123abcd.tmp"]
+    theirs = {path: draft_of(path).name for path in (run.metrics_path, figures / "a.b.png")}  # of this process
+    ours = [path.with_name(name.replace(f".{os.getpid()}-", f".{number}-")) for path, name in theirs.items()]
     others = [
-        run.path / f".metrics.json.{os.getpid()}-0123abcd.tmp",
+        run.path / theirs[run.metrics_path],
+        run.path / f".metrics.json.{number}-0123456789abcdef.tmp",  # of another machine
         run.path / "notes.tmp",
         run.path / f".thesis.{number}.tmp",
         run.path / f".thesis.{number}-xyz.tmp",

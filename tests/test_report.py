@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import re
@@ -620,3 +621,53 @@ def test_commands_lead_to_the_report(copy_run, call, tmp_path):
     assert list(rows_of(out, "One-step error")) == ["vn-2d", "mlp-2d"]
     again = tmp_path / "figures" / "vn-2d" / "sweep_so2_float32.png"
     assert again.read_bytes() == (model / "figures" / "sweep_so2_float32.png").read_bytes()
+
+
+# What it writes to, and what it reads of others
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "config.yaml", "checkpoint.pt", "figures", "link"])
+def test_the_report_takes_no_place_but_a_document_s(make, call, snapshot, name):
+    make.pair()
+    run = Run(make.folder / "vn-2d")
+    run.checkpoint.write_bytes(b"weights")
+    run.figures.mkdir(exist_ok=True)
+    (run.path / "link").symlink_to("metrics.json")
+    before = snapshot(run.path)
+    status, _, err = call(make.folder, "--out", run.path / name)
+    assert status == 2
+    assert str(run.path / name) in err
+    assert len(err.splitlines()) == 1
+    assert snapshot(run.path) == before
+    assert (run.path / "link").is_symlink()
+
+
+def test_the_report_goes_through_a_device(make, call):
+    make.pair()
+    assert call(make.folder, "--out", "/dev/null")[0] == 0
+    assert Path("/dev/null").is_char_device()
+
+
+def test_a_page_holds_nothing_that_a_link_points_at(everything, call, tmp_path):
+    secret = tmp_path / "secret.svg"
+    secret.write_text("<svg>SECRET</svg>")
+    figures = everything / "vn-2d" / "figures"
+    shutil.rmtree(figures, ignore_errors=True)
+    figures.mkdir()
+    for kind in ("svg", "png"):
+        (figures / f"sweep_so2_float32.{kind}").symlink_to(secret)
+    (everything / "ablate-augmentation" / "figures").symlink_to(tmp_path)
+    (tmp_path / "ablate_augmentation.svg").write_text("<svg>SECRET</svg>")
+    page = tmp_path / "page.html"
+    assert call(everything, "--format", "html", "--out", page)[0] == 0
+    assert base64.b64encode(secret.read_bytes()).decode() not in page.read_text()
+    assert page.read_text().count("<figure>") > 2
+
+
+def test_an_unwritable_folder_of_figures_is_one_line(everything, call, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    status, _, err = call(everything, "--figures", tmp_path / "file")
+    assert status == 2
+    assert f"cannot make {tmp_path / 'file'}" in err
+    assert "Traceback" not in err
+    assert (tmp_path / "file").read_text() == "mine"

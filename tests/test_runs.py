@@ -14,9 +14,8 @@ import numpy as np
 import pytest
 import yaml
 
-from equiwm import runs
 from equiwm.config import parse
-from equiwm.disk import files
+from equiwm.disk import files, ownership
 from equiwm.disk.files import write_atomic
 from equiwm.errors import ConfigError, EquiwmError, RunError
 from equiwm.layout import header as layout
@@ -101,7 +100,7 @@ def test_create_then_read_back(tmp_path):
     command = ["equiwm", "train", "--set", "training.epochs=3"]
     run = make(tmp_path / "a" / "b", seed=4, command=command)
     assert os.listdir(tmp_path / "a" / "b") == ["vn-2d"]
-    assert os.listdir(run.path) == ["config.yaml"]
+    assert sorted(os.listdir(run.path)) == [".equiwm", "config.yaml"]
     assert run.config == CONFIG
     header = run.header
     assert (header.kind, header.name, header.seed, list(header.command)) == ("train", "vn-2d", 4, command)
@@ -165,7 +164,7 @@ def test_create_leaves_nothing_when_writing_fails(tmp_path, monkeypatch):
     def full(path, content):
         raise RunError("cannot write: No space left on device.")
 
-    monkeypatch.setattr(runs, "write_atomic", full)
+    monkeypatch.setattr(ownership, "write_atomic", full)
     with pytest.raises(RunError, match="No space"):
         make(tmp_path / "new" / "runs")
     assert os.listdir(tmp_path) == []
@@ -332,7 +331,7 @@ def test_metrics_text_does_not_depend_on_the_order(tmp_path):
 def test_metrics_can_go_elsewhere(tmp_path):
     run = make(tmp_path)
     run.record("rollout", "h16", {"x": 1}, out=tmp_path / "other")
-    assert os.listdir(run.path) == ["config.yaml"]
+    assert sorted(os.listdir(run.path)) == [".equiwm", "config.yaml"]
     assert read_metrics(tmp_path / "other")["rollout"]["x"] == 1
 
 
@@ -388,7 +387,7 @@ def test_lock_is_held_against_others_and_released_by_death(tmp_path):
     ) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(RunError, match="in use by another process"), run.lock():
+        with pytest.raises(RunError, match="in use by process"), run.lock():
             pass
         holder.kill()
         holder.wait()

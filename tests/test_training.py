@@ -763,7 +763,7 @@ def test_a_damaged_resume_point_is_refused_and_kept(tmp_path, snapshot, damage):
 
 def test_a_run_in_use_is_refused(tmp_path):
     run = prepare_run(CONFIG, tmp_path, "vn-2d", seed=0, resume=False)
-    with run.lock(), pytest.raises(RunError, match="in use by another process"):
+    with run.lock(), pytest.raises(RunError, match="in use by process"):
         train_run(run, device=CPU)
     assert not run.history_path.exists()
 

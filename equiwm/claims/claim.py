@@ -38,6 +38,7 @@ class Option:
         flag: the option's name if it is not `name`'s.
         parse: value -> what the measure takes; raises `ConfigError` before anything else is done.
         run_alone: whether it is of the run, and not of the baseline measured beside it.
+        beside: whether what is kept in a store does not depend on it: another value goes on with finished work.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Option:
     flag: str = ""
     parse: Callable[[object], object] | None = None
     run_alone: bool = False
+    beside: bool = False
 
     @property
     def option(self) -> str:
@@ -68,7 +70,7 @@ def _at_least_one(jobs: object) -> object:
     return jobs
 
 
-JOBS = Option("jobs", int, -1, "processes for a grid; -1 is every core", parse=_at_least_one)
+JOBS = Option("jobs", int, -1, "processes for a grid; -1 is every core", parse=_at_least_one, beside=True)
 """For a measure that is a grid of cells."""
 
 
@@ -96,7 +98,9 @@ class Claim(Generic[R]):
         command: of the command line that measures it; empty if none of its own does.
         help: of that command, its first paragraph one sentence.
         measure: `measure(subject, **options)` -> a result, or a `Recorded`. It is given `seed`, `progress(done, total)`
-            and, to keep finished work, a folder `store` if it has keywords of these names.
+            and, to keep finished work, a folder `store` if it has keywords of these names. The folder is this
+            invocation's alone: the same command is given it again after an interruption, and it is removed once the
+            result is written.
         options: of the command, besides those that all have (run, baseline, dtype, seed, device, out, quiet, json).
         bounds: result -> why it is not as the claim says, or None where it is.
         expectation: help of `--expect-invariant`, which makes a result out of bounds exit with 1; empty if it

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -28,6 +27,7 @@ from equiwm.cli.options import (
 from equiwm.errors import ConfigError
 
 if TYPE_CHECKING:
+    from equiwm.claims.store import Stores
     from equiwm.cli.progress import ProgressBars
     from equiwm.subject import Subject
 
@@ -79,11 +79,12 @@ def measuring_command(
     options = (*claim.options, *extra)
 
     def command(**given: Any) -> None:
-        own = {option.name: _parsed(option, given.pop(option.name)) for option in options}
+        asked = {option.name: given.pop(option.name) for option in options}
+        own = {option.name: _parsed(option, asked[option.name]) for option in options}
         expect = given.pop("expect_invariant", not claim.expectation)
         shared = Shared(**given, expect=expect)
         if instead is None or not instead(shared, own):
-            run_claim(claim, shared, {option.name: own[option.name] for option in claim.options})
+            run_claim(claim, shared, {option.name: own[option.name] for option in claim.options}, asked)
 
     parameters = [("run", RunArgument, inspect.Parameter.empty), *(_parameter(option) for option in options)]
     parameters += [("baseline", BaselineOption, None), ("dtype", DtypeOption, Dtype(claim.dtype))]
@@ -123,18 +124,23 @@ def _parsed(option: Option, value: object) -> object:
     return option.parse(value)
 
 
-def run_claim(claim: AnyClaim, shared: Shared, own: Mapping[str, object]) -> None:
+def run_claim(claim: AnyClaim, shared: Shared, own: Mapping[str, object], asked: Mapping[str, object]) -> None:
     """Load a run and perhaps a baseline, measure both the same way, write the result, show it.
+
+    Args:
+        claim: the claim.
+        shared: what every measuring command is told.
+        own: the claim's options, as its measure takes them.
+        asked: the same as the command line has them.
 
     Raises:
         RunError, ConfigError, DeviceError: no such run or device, a baseline of another world, or nowhere to write to.
         ResultError: the measure's result does not fit the claim; nothing was written.
         typer.Exit: with 1, where the result is out of bounds and was expected within; and what the measure raises.
     """
-    import shutil
-
     import torch
 
+    from equiwm.claims.store import Stores
     from equiwm.claims.view import Shown
     from equiwm.cli.output import print_json, print_tables, publish, require_writable, say
     from equiwm.cli.progress import ProgressBars
@@ -155,29 +161,30 @@ def run_claim(claim: AnyClaim, shared: Shared, own: Mapping[str, object]) -> Non
     require_writable(subject.stored, shared.out)
     if subject.notice:
         say(subject.notice)
-    store = (shared.out or shared.run) / claim.name
-    with ProgressBars(quiet=shared.quiet) as progress:
-        result, *recorded = _measure(claim, subject, own, shared.seed, store, progress)
-        beside = None
-        if other is not None:
-            rest = {**own, **{option.name: option.default for option in claim.options if option.run_alone}}
-            theirs, *also = _measure(claim, other, rest, shared.seed, store, progress)
-            recorded += also
-            beside = Baseline(Provenance(**other.provenance()), theirs)
-    measured, name = Measured(result, beside, subject.checkpoint_sha256), subject.name
-    with claim.guard("table"):
-        tables = claim.shown.tables_of(measured, name)
-    with claim.guard("bounds"):
-        broken = claim.broken(result) if shared.expect else None
-    entry = publish(subject.stored, claim, measured, out=shared.out)
-    figures = (shared.out or subject.stored.path) / "figures"
-    recordings = dict(zip(measured.sides(name), recorded, strict=False))
-    with claim.guard("figure"):
-        drawings = claim.shown.drawings_of(Shown(measured, name, figures, recordings))
-        drawn = [drawing.draw(figures) for drawing in drawings]
-    if "store" in inspect.signature(claim.measured).parameters:
-        with suppress(FileNotFoundError):
-            shutil.rmtree(store)  # everything is in metrics and figures now
+    with Stores((shared.out or subject.stored.path) / claim.name) as stores:
+        with ProgressBars(quiet=shared.quiet) as progress:
+            result, *recorded = _measure(claim, subject, own, asked, shared.seed, stores, progress)
+            beside = None
+            if other is not None:
+                alone = {option.name: option.default for option in claim.options if option.run_alone}
+                theirs, *also = _measure(
+                    claim, other, {**own, **alone}, {**asked, **alone}, shared.seed, stores, progress
+                )
+                recorded += also
+                beside = Baseline(Provenance(**other.provenance()), theirs)
+        measured, name = Measured(result, beside, subject.checkpoint_sha256), subject.name
+        with claim.guard("table"):
+            tables = claim.shown.tables_of(measured, name)
+        with claim.guard("bounds"):
+            broken = claim.broken(result) if shared.expect else None
+        entry = publish(subject.stored, claim, measured, out=shared.out)
+        figures = (shared.out or subject.stored.path) / "figures"
+        recordings = dict(zip(measured.sides(name), recorded, strict=False))
+        with claim.guard("figure"):
+            drawings = claim.shown.drawings_of(Shown(measured, name, figures, recordings))
+            drawn = [drawing.draw(figures) for drawing in drawings]
+        for left in stores.remove():  # everything is in metrics and figures now
+            say(f"could not be removed, and is no longer needed: {left}")
     if shared.json:
         print_json(entry)
     else:
@@ -191,7 +198,13 @@ def run_claim(claim: AnyClaim, shared: Shared, own: Mapping[str, object]) -> Non
 
 
 def _measure(
-    claim: AnyClaim, subject: Subject, own: Mapping[str, object], seed: int, store: Path, progress: ProgressBars
+    claim: AnyClaim,
+    subject: Subject,
+    own: Mapping[str, object],
+    asked: Mapping[str, object],
+    seed: int,
+    stores: Stores,
+    progress: ProgressBars,
 ) -> list[Any]:
     """The result of one run, checked, and after it what was recorded, if anything was."""
     with claim.guard("measure"):
@@ -199,14 +212,33 @@ def _measure(
         taken = inspect.signature(measure).parameters
     offered: dict[str, object] = {
         "seed": seed,
-        "store": store,
         "progress": lambda done, total: progress.count(subject.path, done, total),
     }
+    if "store" in taken:
+        offered["store"] = stores.open(_definition(claim, subject, asked, seed))
     with claim.guard("measure"):
         found = measure(subject, **own, **{key: value for key, value in offered.items() if key in taken})
     if isinstance(found, Recorded):
         return [claim.check(found.result), found.recording]
     return [claim.check(found)]
+
+
+def _definition(claim: AnyClaim, subject: Subject, asked: Mapping[str, object], seed: int) -> dict[str, Any]:
+    """All that the finished work of an invocation depends on."""
+    beside = {option.name for option in claim.options if option.beside}
+    return {
+        "claim": claim.source or claim.name,
+        "run": str(subject.stored.path.resolve()),
+        "checkpoint": subject.checkpoint_sha256,
+        "dtype": str(subject.dtype),
+        "device": str(subject.device),
+        "seed": seed,
+        "options": {
+            name: str(value) if isinstance(value, Path) else value
+            for name, value in asked.items()
+            if name not in beside
+        },
+    }
 
 
 def measure(

@@ -56,7 +56,7 @@ def report(
     """
     from equiwm.claims.registry import claims_of
     from equiwm.cli.output import print_json, print_tables, print_text, say
-    from equiwm.disk.files import write_atomic
+    from equiwm.disk.documents import write_document
     from equiwm.report.document import make_report
 
     if json and (form or out):
@@ -81,7 +81,7 @@ def report(
         if out is None:
             print_text(text)
         else:
-            write_atomic(out, text)
+            write_document(out, text)
             say(f"report: {out}")
     for line in dict.fromkeys(skipped):
         say(f"skipped: {line}")

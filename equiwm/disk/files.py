@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from equiwm.disk.drafts import discard, draft_of
 from equiwm.errors import RunError
 
 
@@ -39,6 +40,30 @@ def sync_folder(folder: Path) -> None:
         os.close(number)
 
 
+_KINDS = {
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def require_replaceable(path: Path) -> None:
+    """Refuse to put a file in the place of anything but a plain file.
+
+    Raises:
+        RunError: a link, folder, device, FIFO or socket is there.
+    """
+    try:
+        kind = stat.S_IFMT(path.lstat().st_mode)
+    except OSError:  # nothing there; what else is wrong, writing says
+        return
+    if kind != stat.S_IFREG:
+        raise RunError(f"cannot write {path}: it is {_KINDS.get(kind, 'no plain file')}, which is never replaced.")
+
+
 @contextmanager
 def atomic_writer(path: Path) -> Iterator[BinaryIO]:
     """A binary file that takes the place of `path` when the block ends well, and vanishes when it does not.
@@ -50,11 +75,13 @@ def atomic_writer(path: Path) -> Iterator[BinaryIO]:
         A file object open for writing (`torch.save(state, file)`).
 
     Raises:
-        RunError: the file cannot be written (permissions, full disk). What was there is untouched, unless the system
-            cannot write the folder down: then the new file stands there, whole, and may be lost with the power.
+        RunError: the file cannot be written (permissions, full disk), or what is there is no plain file. What was
+            there is untouched, unless the system cannot write the folder down: then the new file stands there, whole,
+            and may be lost with the power.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    require_replaceable(path)
+    temporary = draft_of(path)
     try:
         # Not tempfile: its files are private to the user (0600), a run is as readable as any other file.
         with temporary.open("xb") as file:
@@ -64,8 +91,7 @@ def atomic_writer(path: Path) -> Iterator[BinaryIO]:
         os.replace(temporary, path)
         sync_folder(path.parent)
     except BaseException as error:
-        with suppress(OSError):
-            temporary.unlink()
+        discard(temporary)
         if isinstance(error, OSError):
             raise RunError(f"cannot write {path}: {reason(error)}.") from error
         raise

@@ -7,7 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from equiwm.disk.files import atomic_writer, write_atomic
+from equiwm.disk.drafts import remove_stale
+from equiwm.disk.files import atomic_writer, reason, write_atomic
+from equiwm.disk.inside import require_component
+from equiwm.disk.ownership import is_run
+from equiwm.errors import RunError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,13 +67,37 @@ def save(figure: Figure, data: pd.DataFrame, folder: Path, name: str) -> Path:
     """Write `name`.csv, `name`.png and `name`.svg into `folder`, atomically; gives the path of the PNG.
 
     The same figure gives the same bytes.
+
+    Raises:
+        RunError: `name` is no name of a file, or a file cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    open_folder(folder, name)
     write_atomic(folder / f"{name}.csv", data.to_csv(index=False, lineterminator="\n"))
     for kind, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
         with atomic_writer(folder / f"{name}.{kind}") as file:
             figure.savefig(file, format=kind, metadata=metadata)
     return folder / f"{name}.png"
+
+
+def open_folder(folder: Path, name: str) -> None:
+    """Make the folder of a figure, and remove what dead processes left in it.
+
+    Args:
+        folder: made if it is missing.
+        name: of the figure, without its ending.
+
+    Raises:
+        RunError: the name would lead out of the folder, or cannot be shown; the folder is a link out of a run, or
+            cannot be made.
+    """
+    require_component(name)
+    if folder.is_symlink() and is_run(folder.parent):
+        raise RunError(f"{folder} is a link out of the run, which is not followed; pass --out.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"cannot make {folder}: {reason(error)}; name another folder for figures.") from None
+    remove_stale(folder)
 
 
 def models_of(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, dict[str, Any]]]:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
-_DRAFT = re.compile(r"\..+\.([0-9]{1,9})-(?:[0-9a-f]{8}){1,2}\.tmp", re.DOTALL)
-"""`.NAME.PID-HEX.tmp`, as `equiwm.disk.files.atomic_writer` calls what it has not finished."""
+from equiwm.disk.drafts import is_stale
 
 
 def stale_drafts(folder: Path) -> Iterator[Path]:
@@ -18,17 +16,6 @@ def stale_drafts(folder: Path) -> Iterator[Path]:
             folders.clear()
             continue
         for name in sorted(files):
-            match = _DRAFT.fullmatch(name)
             path = Path(place) / name
-            if match and not path.is_symlink() and not _alive(int(match[1])):
+            if is_stale(name) and not path.is_symlink():
                 yield path
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # there, and another user's
-        return True
-    return True

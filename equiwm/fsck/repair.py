@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from equiwm.disk.ownership import remove_file
 from equiwm.errors import RunError
 from equiwm.fsck.finding import Finding
 from equiwm.runs import Run
@@ -24,7 +25,7 @@ def repair(findings: Sequence[Finding]) -> tuple[list[Path], list[Finding]]:
             continue
         try:
             with Run(finding.run).lock():
-                finding.stale.unlink()
+                remove_file(finding.stale)
         except (RunError, OSError):
             left.append(finding)
         else:

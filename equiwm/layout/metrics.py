@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
+from equiwm.disk.drafts import remove_stale
 from equiwm.disk.files import reason, write_atomic
+from equiwm.disk.locks import hold
 from equiwm.disk.strict_json import canonical_json, plain, read_json
 from equiwm.errors import RunError
 from equiwm.results.door import SCHEMA as RESULT_SCHEMA
@@ -79,7 +79,9 @@ def record_metrics(
         entry["baseline"] = {"schema": RESULT_SCHEMA, **plain(baseline)}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".metrics.lock", timeout=LOCK_SECONDS):
+        with hold(folder / ".metrics.lock", str(folder / "metrics.json"), wait=LOCK_SECONDS):
+            for place in (folder, folder / "figures"):
+                remove_stale(place)
             data = read_metrics(folder)
             variants = data.get(section, {}).get("variants", {})
             if variant is not None:
@@ -87,7 +89,5 @@ def record_metrics(
             data[section] = {**entry, "variants": variants} if variants else entry
             write_atomic(folder / "metrics.json", canonical_json(data, indent=2) + "\n")
             return data
-    except Timeout:
-        raise RunError(f"{folder / 'metrics.json'} is locked by another process; try again.") from None
     except OSError as error:
         raise RunError(f"cannot write {folder / 'metrics.json'}: {reason(error)}.") from None

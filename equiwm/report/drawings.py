@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from equiwm.claims.view import Drawing, Shown
+from equiwm.disk.inside import read_inside
+from equiwm.errors import RunError
 from equiwm.report.collect import CollectedRun
 from equiwm.report.document import STUDIES, Report
 from equiwm.report.ood_figure import ood_figure
 
 _OVERALL = "OOD factors side by side: a model and its baseline in every test that both went through"
+
+MAX_PICTURE = 2**25
+"""Bytes of a figure that is taken into a page."""
 
 Progress = Callable[[int, int], None]
 
@@ -70,12 +76,14 @@ class Picture:
     """A figure of a page.
 
     Attributes:
-        path: PNG or SVG.
+        data: the file's content.
+        kind: its ending, `.svg` or `.png`.
         section: of metrics.json that it belongs to, `STUDIES`, or nothing for the whole report.
         caption: what it shows.
     """
 
-    path: Path
+    data: bytes
+    kind: str
     section: str
     caption: str
 
@@ -95,19 +103,31 @@ def pictures(report: Report, folder: Path, progress: Progress = _no_progress) ->
         RunError: the folder cannot be written to.
     """
     overall = ood_figure(report, folder)
-    found = [Picture(overall.with_suffix(".svg"), "", _OVERALL)] if overall else []
+    found = [Picture(_drawn(overall), ".svg", "", _OVERALL)] if overall else []
     models = [s.runs[0] for s in report.settings if s.runs and (s.baseline or not s.is_baseline)]
     studies = [run for run in report.runs if run.kind == "study"]
     planned = [(run, section, drawing) for run in (*models, *studies) for section, drawing in drawings_of(run)]
     for done, (run, section, drawing) in enumerate(planned):
-        path = _left_behind(run, drawing) or drawing.draw(folder / str(done)).with_suffix(".svg")
+        data, kind = _left_behind(run, drawing) or (_drawn(drawing.draw(folder / str(done))), ".svg")
         caption = f"{run.name} (seed {run.seed}): {drawing.name.replace('_', ' ')}"
-        found.append(Picture(path, STUDIES if run.kind == "study" else section, caption))
+        found.append(Picture(data, kind, STUDIES if run.kind == "study" else section, caption))
         progress(done + 1, len(planned))
     return found
 
 
-def _left_behind(run: CollectedRun, drawing: Drawing) -> Path | None:
-    """The figure as the command that measured it drew it, as a vector if it is there."""
-    files = (run.path / "figures" / f"{drawing.name}.{kind}" for kind in ("svg", "png"))
-    return next((file for file in files if file.is_file()), None)
+def _drawn(path: Path) -> bytes:
+    """The vector beside a PNG that was drawn just now."""
+    svg = path.with_suffix(".svg")
+    return read_inside(svg.parent, svg.name, limit=MAX_PICTURE)
+
+
+def _left_behind(run: CollectedRun, drawing: Drawing) -> tuple[bytes, str] | None:
+    """The figure as the command that measured it drew it, as a vector if it is there; content and ending.
+
+    The run may be somebody else's, and a page is shared: no link is followed, and what is no plain file of a likely
+    size is drawn anew.
+    """
+    for kind in (".svg", ".png"):
+        with suppress(FileNotFoundError, RunError):
+            return read_inside(run.path, "figures", f"{drawing.name}{kind}", limit=MAX_PICTURE), kind
+    return None

@@ -20,9 +20,6 @@ def html(report: Report, pictures: Sequence[Picture]) -> str:
     Args:
         report: what is told.
         pictures: figures, each below the tables of its chapter; those of the whole report come first.
-
-    Raises:
-        OSError: a figure cannot be read.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -40,5 +37,5 @@ def html(report: Report, pictures: Sequence[Picture]) -> str:
 
 def _source(picture: Picture) -> str:
     """A figure as it stands in the page itself."""
-    data = base64.b64encode(picture.path.read_bytes()).decode("ascii")
-    return f"data:{_TYPES[picture.path.suffix]};base64,{data}"
+    data = base64.b64encode(picture.data).decode("ascii")
+    return f"data:{_TYPES[picture.kind]};base64,{data}"

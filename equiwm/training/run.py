@@ -16,7 +16,9 @@ import torch
 
 from equiwm.audit.spread import latent_spread
 from equiwm.config import Config, foreign_names
+from equiwm.disk.drafts import remove_stale
 from equiwm.disk.files import atomic_writer, write_atomic
+from equiwm.disk.ownership import remove_file
 from equiwm.errors import ConfigError, EquiwmError, RunError, TrainingError
 from equiwm.layout.binding import Binding, read_binding
 from equiwm.layout.history import history_sha256, require_history
@@ -139,7 +141,8 @@ def prepare_run(
     if resume and Run(folder / name).state != "absent":
         run = Run.open(folder / name, needs_checkpoint=False)
         if leaves_resume_point(run):
-            run.resume_point.unlink(missing_ok=True)
+            remove_file(run.resume_point)
+        remove_stale(run.path)
         return run
     return Run.create(folder, name, config.as_dict(), seed=seed, command=command)
 
@@ -201,7 +204,7 @@ def train_run(run: Run, *, device: torch.device, progress: TrainingProgress | No
         sha256 = hashlib.sha256(weights.getbuffer()).hexdigest()
         run.record("train", None, to_builtins(Measured(result, checkpoint_sha256=sha256)))
         write_atomic(run.checkpoint, weights.getvalue())
-        run.resume_point.unlink(missing_ok=True)
+        remove_file(run.resume_point)
     return result
 
 

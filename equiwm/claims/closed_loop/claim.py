@@ -76,7 +76,7 @@ CLAIM: Claim[ClosedLoopResult] = Claim(
             "beside it: centroid only, true dynamics, replay (the cloud world)",
             run_alone=True,  # they know no model: once is enough
         ),
-        Option("video", bool, False, "write a GIF of a seen and a turned episode"),
+        Option("video", bool, False, "write a GIF of a seen and a turned episode", beside=True),
         Option("show", int, 0, "task that paths and video show", low=0),
         Option(
             "settings",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,11 +11,16 @@ import numpy as np
 import pandas as pd
 
 from equiwm.claims.closed_loop.result import ClosedLoopResult, Recording
+from equiwm.disk.inside import read_inside
+from equiwm.errors import RunError
 from equiwm.figures.canvas import COLOURS, MARKERS, canvas, legend_below, mark_level, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.typing import ColorType
+
+MAX_PATHS = 2**26
+"""Bytes of a CSV of paths that is read: those of 100 steps of 100 points at 100 orientations have half of it."""
 
 FLOOR_DEG = 1e-16
 """Where a difference of exactly 0 is drawn on the log axis."""
@@ -122,9 +128,17 @@ def paths_frame(recordings: Mapping[str, Recording], labels: list[str]) -> pd.Da
     return pd.concat(frames, ignore_index=True).round(6)
 
 
-def read_paths(file: Path) -> pd.DataFrame:
-    """What `paths_frame` gave, from the CSV that the command left."""
-    return pd.read_csv(file)
+def read_paths(figures: Path, name: str) -> pd.DataFrame | None:
+    """What `paths_frame` gave, from the CSV that the command left; None where no plain file of a likely size is there.
+
+    Args:
+        figures: the run's `figures/`; it may be somebody else's, and no link in it is followed.
+        name: of the CSV.
+    """
+    try:
+        return pd.read_csv(io.BytesIO(read_inside(figures.parent, figures.name, name, limit=MAX_PATHS)))
+    except (FileNotFoundError, RunError):
+        return None
 
 
 def paths_figure(frame: pd.DataFrame, folder: Path, file: str) -> Path:

@@ -230,9 +230,10 @@ def _run(cells: list[Cell], store: Path, jobs: int, progress: Progress | None) -
     if failed:
         key, error = failed[0]
         assert error is not None
+        kept = f"The others are kept in {store}; the same command goes on from there."
         raise ClosedLoopError(
-            f"{len(failed)} of {len(cells)} cells failed, the first one at {key}: {error.type}: {error.message} "
-            f"The others are kept in {store}; the same command goes on from there."
+            f"{len(failed)} of {len(cells)} cells failed, the first one at {key}: {error.type}: {error.message}"
+            + (f" {kept}" if len(failed) < len(cells) else "")
         )
     return [door.read(TaskResult, cell.result) for cell in done if cell.result is not None]
 

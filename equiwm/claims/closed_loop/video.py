@@ -11,7 +11,7 @@ import pandas as pd
 
 from equiwm.claims.closed_loop.figures import draw_scene
 from equiwm.disk.files import atomic_writer
-from equiwm.figures.canvas import COLOURS, canvas
+from equiwm.figures.canvas import COLOURS, canvas, open_folder
 
 MILLISECONDS = 120
 """A step; the last one is held ten times as long."""
@@ -64,7 +64,7 @@ def write_video(frame: pd.DataFrame, folder: Path, file: str) -> Path:
         duration=[MILLISECONDS] * (len(stills) - 1) + [10 * MILLISECONDS],
         loop=0,
     )
-    folder.mkdir(parents=True, exist_ok=True)
+    open_folder(folder, file)
     with atomic_writer(folder / f"{file}.gif") as target:
         target.write(content.getvalue())
     return folder / f"{file}.gif"

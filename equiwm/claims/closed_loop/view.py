@@ -234,10 +234,13 @@ def drawings(shown: Shown[ClosedLoopResult]) -> Iterator[Drawing]:
     file = "closed_loop_" + result.variant.replace("/", "_")
     yield Drawing(file, lambda folder: figures.closed_loop_figure(shown.sides, folder, file))
     recordings = {side: kept for side, kept in shown.recordings.items() if isinstance(kept, Recording)}
-    stored = shown.figures / f"{file}_paths.csv"
-    if not recordings and not stored.is_file():
+    paths = (
+        figures.paths_frame(recordings, ["seen", *result.orbit])
+        if recordings
+        else figures.read_paths(shown.figures, f"{file}_paths.csv")
+    )
+    if paths is None:
         return
-    paths = figures.paths_frame(recordings, ["seen", *result.orbit]) if recordings else figures.read_paths(stored)
     yield Drawing(f"{file}_paths", lambda folder: figures.paths_figure(paths, folder, f"{file}_paths"))
     if any(kept.video for kept in recordings.values()):
         from equiwm.claims.closed_loop.video import write_video

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from equiwm.claims.residual.measure import verify
 from equiwm.claims.residual.result import VerifyResult
 from equiwm.claims.rollout.measure import rollout
 from equiwm.claims.rollout.result import RolloutResult
+from equiwm.claims.store import Stores
 from equiwm.claims.sweep.measure import sweep
 from equiwm.claims.sweep.result import SweepResult
 from equiwm.claims.training.claim import trained
@@ -56,14 +56,14 @@ def measure_cell(params: dict[str, Any], study: Path) -> dict[str, Any]:
         return _optimizers(path, options)
     loaded = load_run(path, DTYPES[options.pop("dtype")])
     section = params["command"].replace("-", "_")
-    episodes = study / "cells" / "episodes" / f"{params['run']}-{options.get('planner')}"
-    result = _measure(loaded, section, options, episodes)
+    with Stores(study / "cells" / "episodes") as stores:
+        result = _measure(loaded, section, options, stores)
     entry = to_builtins(Measured(result, checkpoint_sha256=loaded.checkpoint_sha256))
     return MeasuredCell(section, entry, Provenance(**loaded.provenance())).as_dict()
 
 
 def _measure(
-    loaded: Subject, section: str, options: dict[str, Any], store: Path
+    loaded: Subject, section: str, options: dict[str, Any], stores: Stores
 ) -> VerifyResult | SweepResult | RolloutResult | ClosedLoopResult:
     if section == "verify_equivariance":
         return verify(loaded, **options)
@@ -71,8 +71,9 @@ def _measure(
         return sweep(loaded, **options)
     if section == "rollout":
         return rollout(loaded, **options)
-    result = closed_loop(loaded, store=store, **options).result
-    shutil.rmtree(store)  # its episodes are in the result
+    definition = {"run": loaded.stored.name, "checkpoint": loaded.checkpoint_sha256, "options": options}
+    result = closed_loop(loaded, store=stores.open(definition), **options).result
+    stores.remove()  # its episodes are in the result
     return result
 
 

@@ -1,0 +1,184 @@
+"""What is ours on disk: every folder that equiwm makes carries a marker, and only such a folder is ever removed.
+
+The marker is the file `.equiwm`, strict JSON: the kind of folder and the schema of the marker. Runs that were made
+before there were markers, and `runs/reference`, are known by their `config.yaml`; they are written into, and nothing
+unknown in them is removed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import stat
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal
+
+from equiwm.disk.drafts import MARKER, discard, draft_of, remove_stale
+from equiwm.disk.files import sync_folder, write_atomic
+from equiwm.disk.inside import read_inside
+from equiwm.disk.strict_json import canonical_json
+from equiwm.errors import RunError
+
+SCHEMA = 1
+"""Version of the marker."""
+
+FolderKind = Literal["run", "study", "stores", "store"]
+"""A run, a study, the folder of a claim's stores in either, and one store: what one command has finished so far."""
+
+_REMOVABLE: Mapping[FolderKind, frozenset[str] | None] = {
+    "run": frozenset({"config.yaml", ".train.lock", ".metrics.lock"}),
+    "study": frozenset({"config.yaml", ".train.lock", ".metrics.lock"}),
+    "stores": frozenset(),
+    "store": None,
+}
+"""What a folder may hold besides its marker to be removed as a whole; None is anything, for it is all the store's."""
+
+_CONFIG_KIND = re.compile(r"^kind: (train|study)$", re.MULTILINE)
+_CONFIG_SCHEMA = re.compile(r"^schema: \d+$", re.MULTILINE)
+_CONFIG_BYTES = 2**16
+_MARKER_BYTES = 1000
+
+
+def marker_of(folder: Path) -> FolderKind | None:
+    """The kind of folder that the marker in `folder` says; None where there is none that is ours."""
+    try:
+        said: object = json.loads(read_inside(folder, MARKER, limit=_MARKER_BYTES))
+    except (OSError, RunError, ValueError, RecursionError):
+        return None
+    return next((kind for kind in _REMOVABLE if said == {"kind": kind, "schema": SCHEMA}), None)
+
+
+def is_run(folder: Path) -> bool:
+    """Whether `folder` is a run or a study: by its marker, or by a `config.yaml` of ours."""
+    if marker_of(folder) in ("run", "study"):
+        return True
+    path = folder / "config.yaml"
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            return False
+        with path.open("rb") as file:
+            head = file.read(_CONFIG_BYTES).decode("utf-8", "replace")
+    except OSError:
+        return False
+    return bool(_CONFIG_KIND.search(head) and _CONFIG_SCHEMA.search(head))
+
+
+def require_text(given: Path | str) -> None:
+    """Refuse a path or an argument whose bytes are no UTF-8: no file of ours could name it.
+
+    Raises:
+        RunError: such a one.
+    """
+    try:
+        str(given).encode()
+    except UnicodeEncodeError:
+        shown = str(given).encode("utf-8", "backslashreplace").decode()
+        raise RunError(f"{shown} is not valid UTF-8, which every name in a run has to be; give another.") from None
+
+
+def mark(folder: Path, kind: FolderKind) -> None:
+    """Write the marker into a folder that equiwm has made.
+
+    Raises:
+        RunError: it cannot be written.
+    """
+    write_atomic(folder / MARKER, canonical_json({"kind": kind, "schema": SCHEMA}) + "\n")
+
+
+def make_folder(path: Path, kind: FolderKind, contents: Mapping[str, str] | None = None) -> list[Path]:
+    """Make a folder with its marker and some files, or nothing at all.
+
+    It is filled under another name and renamed: of two processes one wins, and no reader ever finds it half.
+
+    Args:
+        path: the folder; there may be an empty one in its place.
+        kind: what it is.
+        contents: names and texts of its first files.
+
+    Returns:
+        The folders above it that had to be made, the innermost first.
+
+    Raises:
+        RunError: the path is no text, or a file cannot be written.
+        OSError: the folder cannot be made, or there is one that is not empty (`EEXIST`, `ENOTEMPTY`).
+    """
+    require_text(path)
+    above: list[Path] = []
+    draft = draft_of(path)
+    try:
+        above = [parent for parent in path.parents if not parent.exists()]
+        draft.mkdir(parents=True)
+        remove_stale(path.parent)
+        mark(draft, kind)
+        for name, text in (contents or {}).items():
+            write_atomic(draft / name, text)
+        if path.is_dir() and not path.is_symlink():
+            path.rmdir()
+        os.rename(draft, path)
+        sync_folder(path.parent)
+    except BaseException:
+        discard(draft)
+        remove_empty(above)
+        raise
+    return above
+
+
+def remove_empty(folders: list[Path]) -> None:
+    """Remove folders that this process has made, the innermost first, as far as nobody has put anything there."""
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def remove_folder(folder: Path, kind: FolderKind) -> bool:
+    """Remove a folder of ours; it vanishes at once, under whatever name its contents are removed then.
+
+    Args:
+        folder: what carries the marker; no link is followed.
+        kind: what the marker has to say.
+
+    Returns:
+        Whether it was removed. It stays as it is where it carries no such marker, or holds what its kind does not.
+    """
+    if folder.is_symlink() or marker_of(folder) != kind:
+        return False
+    removable = _REMOVABLE[kind]
+    remove_stale(folder)
+    try:
+        if removable is None:
+            gone = draft_of(folder)
+            os.rename(folder, gone)
+            shutil.rmtree(gone)
+            return True
+        held = set(os.listdir(folder))
+        if not held <= removable | {MARKER}:
+            return False
+        for name in sorted(held - {MARKER}):
+            os.unlink(folder / name)
+        os.unlink(folder / MARKER)
+        try:
+            folder.rmdir()
+        except OSError:  # somebody has put something there this moment: it stays ours
+            with suppress(RunError):
+                mark(folder, kind)
+            return False
+    except OSError:
+        return False
+    return True
+
+
+def remove_file(path: Path) -> None:
+    """Remove a plain file of ours, if it is there.
+
+    Raises:
+        RunError: it is no plain file.
+        OSError: it cannot be removed.
+    """
+    with suppress(FileNotFoundError):
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise RunError(f"{path} is not a plain file; equiwm did not write it and leaves it alone.")
+        path.unlink()
