@@ -32,7 +32,7 @@ from equiwm.disk.ownership import make_folder, remove_folder, require_text
 from equiwm.disk.strict_json import plain
 from equiwm.errors import ConfigError, RunError
 from equiwm.layout.binding import Binding, sha256
-from equiwm.layout.header import Header, RunKind, canonical_config, read_config, versions
+from equiwm.layout.header import Header, RunKind, canonical_config, check_seed, read_config, versions
 from equiwm.layout.history import extend_history, read_history
 from equiwm.layout.metrics import read_metrics, record_metrics
 from equiwm.trust import admit, locations, seal
@@ -123,8 +123,10 @@ class Run:
 
         Raises:
             RunError: a name that is no folder name, something in the way, or an unwritable folder.
+            ConfigError: a seed that no generator takes.
         """
         check_name(name)
+        check_seed(seed)
         run = Run(Path(folder) / name)
         for given in (str(run.path), *command):  # config.yaml is text
             require_text(given)

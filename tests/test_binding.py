@@ -172,6 +172,13 @@ def test_numbers_that_are_none_are_refused(complete, key, value):
     assert f"{key}: got {value}, expected" in said
 
 
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_no_run_is_made_with_such_a_seed(tmp_path, seed):
+    with pytest.raises(ConfigError, match=f"seed: got {seed}, expected 0 to"):
+        Run.create(tmp_path, "one", CONFIG.as_dict(), seed=seed)
+    assert os.listdir(tmp_path) == []
+
+
 # History
 
 
@@ -437,5 +444,12 @@ def test_a_baseline_of_other_weights_is_marked(seeds, measured, capsys):
     assert "s1 so2/float32 (beside s0)" in shown(capsys, measured.path.parent)
 
 
-def test_a_history_is_read_in_order(complete):
-    assert [row["epoch"] for row in read_history(complete.history_path)] == [1, 2, 3]
+@pytest.mark.parametrize("kind", ["fifo", "folder", "huge"])
+def test_a_history_is_a_file_of_bounded_size(complete, kind):
+    path = complete.history_path
+    if kind == "huge":
+        os.truncate(path, 2**33)
+    else:
+        path.unlink()
+        os.mkfifo(path) if kind == "fifo" else path.mkdir()
+    assert "no regular file of at most" in refused(lambda: read_history(path))

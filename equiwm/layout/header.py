@@ -61,6 +61,20 @@ class Header:
     seal: str = ""
 
 
+def check_seed(seed: int, where: str = "") -> None:
+    """Refuse a seed that no generator takes.
+
+    Args:
+        seed: the seed.
+        where: how the message begins.
+
+    Raises:
+        ConfigError: what a seed may be.
+    """
+    if not 0 <= seed <= MAX_SEED:
+        raise ConfigError(f"{where}seed: got {seed}, expected 0 to {MAX_SEED}.")
+
+
 def read_config(path: Path) -> tuple[Header, dict[str, Any]]:
     """Split a `config.yaml` into its header and the rest, which `equiwm.config.parse` takes (for a training).
 
@@ -91,8 +105,7 @@ def read_config(path: Path) -> tuple[Header, dict[str, Any]]:
         raise RunError(f"{path} has schema {data['schema']}, expected at most {SCHEMA}; install a later equiwm.")
     if data["schema"] < 1:
         raise ConfigError(f"{path}: schema: got {data['schema']}, expected 1 to {SCHEMA}.")
-    if not 0 <= data["seed"] <= MAX_SEED:
-        raise ConfigError(f"{path}: seed: got {data['seed']}, expected 0 to {MAX_SEED}.")
+    check_seed(data["seed"], f"{path}: ")
     if data["kind"] not in ("train", "study"):
         raise ConfigError(f"{path}: kind: got {data['kind']!r}, expected train or study.")
     sections = [*_CONFIG_KEYS, *(["study"] if data["kind"] == "study" else [])]

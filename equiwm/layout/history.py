@@ -12,6 +12,9 @@ from equiwm.disk.files import reason, write_atomic
 from equiwm.errors import RunError
 from equiwm.layout.binding import sha256
 
+_MOST = 2**26
+"""Bytes of a history: of half a million epochs."""
+
 
 def read_history(path: Path) -> list[dict[str, float]]:
     """The rows of a `history.csv` in order of epoch, empty if there is none.
@@ -26,6 +29,8 @@ def _rows(path: Path) -> list[dict[str, str]]:
     """The stored rows as text, so that rewriting them changes no digit; every cell has been read once."""
     if not path.exists():
         return []
+    if not path.is_file() or path.stat().st_size > _MOST:
+        raise RunError(f"{path} is no regular file of at most {_MOST:,} bytes; restore the file.")
     try:
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file, strict=True)
