@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from equiwm.errors import RunError
+from equiwm.boundary import machine_error
 
 
 def reason(error: OSError) -> str:
@@ -28,7 +28,7 @@ def atomic_writer(path: Path) -> Iterator[BinaryIO]:
         A file object open for writing (`torch.save(state, file)`).
 
     Raises:
-        RunError: the file cannot be written (permissions, full disk). What was there is untouched.
+        MachineError: the file cannot be written (permissions, full disk). What was there is untouched.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
@@ -42,8 +42,9 @@ def atomic_writer(path: Path) -> Iterator[BinaryIO]:
     except BaseException as error:
         with suppress(OSError):
             temporary.unlink()
-        if isinstance(error, OSError):
-            raise RunError(f"cannot write {path}: {reason(error)}.") from error
+        refused = machine_error(error, f"cannot write {path}")  # torch's writer hides it in a RuntimeError
+        if refused is not None:
+            raise refused from error
         raise
 
 
@@ -51,7 +52,7 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     """Write a whole file (text as UTF-8) so that a reader sees the old content or the new one.
 
     Raises:
-        RunError: the file cannot be written.
+        MachineError: the file cannot be written.
     """
     with atomic_writer(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
