@@ -84,6 +84,11 @@ def both_train(folder):
     return lambda: all((folder / "runs" / name / "resume.pt").exists() for name in ("vn-2d", "vn-2d-s1"))
 
 
+def left_behind(folder):
+    """Temporary files, but for the cache that torch makes for all its processes together."""
+    return [path.name for path in (folder / "tmp").iterdir() if not path.name.startswith("torchinductor_")]
+
+
 def semaphores():
     return {path.name for path in Path("/dev/shm").glob("sem.loky*")} if Path("/dev/shm").is_dir() else set()
 
@@ -100,27 +105,27 @@ def test_no_worker_outlives_its_command(tmp_path, name, status, group):
     import torch
 
     before = semaphores()
-    with command(tmp_path, *grid(40)) as process:
+    with command(tmp_path, *grid(20)) as process:
         until(both_train(tmp_path))
         (os.killpg if group else os.kill)(process.pid, getattr(signal, name))
         _, err = process.communicate(timeout=20) if name != "SIGKILL" else (process.wait(20), "")
         assert process.returncode == status, err
         if name == "SIGKILL":
             again = subprocess.run(
-                [sys.executable, "-c", START, *grid(40), "--resume"],
+                [sys.executable, "-c", START, *grid(20), "--resume"],
                 **{"cwd": tmp_path, "env": environment(tmp_path), "capture_output": True, "text": True, "check": False},
             )
             assert again.returncode == 0, again.stderr
         else:
             assert err.splitlines() == [signals.INTERRUPTED, signals.HINT]
         until(lambda: session_of(process.pid) == [], 10)
-    assert list((tmp_path / "tmp").iterdir()) == []
+    assert left_behind(tmp_path) == []
     assert semaphores() <= before | semaphores_of_others(before)
     if name != "SIGKILL":
-        with command(tmp_path, *grid(40), "--resume") as process:
+        with command(tmp_path, *grid(20), "--resume") as process:
             _, err = process.communicate(timeout=120)
             assert process.returncode == 0, err
-    with command(tmp_path, *training("whole", 40)) as process:
+    with command(tmp_path, *training("whole", 20)) as process:
         process.communicate(timeout=120)
     one, other = (torch.load(tmp_path / out / "vn-2d" / "checkpoint.pt")["model"] for out in ("runs", "whole"))
     assert all(torch.equal(one[key], other[key]) for key in one)
@@ -147,7 +152,7 @@ def test_workers_end_with_a_killed_parent(tmp_path):
         process.kill()
         process.wait()
         until(lambda: session_of(process.pid) == [], 10)
-    assert list((tmp_path / "tmp").iterdir()) == []
+    assert left_behind(tmp_path) == []
 
 
 @pytest.mark.parametrize(("name", "status"), ENDS)
