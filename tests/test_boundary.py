@@ -121,7 +121,7 @@ def test_a_lost_cluster_is_the_machines():
     distributed = pytest.importorskip("distributed")
     lost = (
         distributed.comm.CommClosedError("in <TCP>: Stream is closed"),
-        distributed.KilledWorker("cell", None, 3, []),
+        distributed.KilledWorker("cell", None, 3),
     )
     for error in lost:
         assert "Dask" in str(machine_error(error))
