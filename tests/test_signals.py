@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -46,9 +46,11 @@ def command(folder, *arguments, code=START):
     try:
         yield process
     finally:
-        for pid in session_of(process.pid):
-            os.kill(pid, signal.SIGKILL)
+        process.kill()
         process.communicate()
+        for pid in session_of(process.pid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def session_of(pid):
@@ -89,8 +91,9 @@ def left_behind(folder):
     return [path.name for path in (folder / "tmp").iterdir() if not path.name.startswith("torchinductor_")]
 
 
-def semaphores():
-    return {path.name for path in Path("/dev/shm").glob("sem.loky*")} if Path("/dev/shm").is_dir() else set()
+def semaphores(pid):
+    """Of loky, made by that process."""
+    return [path.name for path in Path("/dev/shm").glob(f"sem.loky-{pid}-*")]
 
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are counted in /proc")
@@ -104,7 +107,6 @@ def test_no_worker_outlives_its_command(tmp_path, name, status, group):
     """And what they trained goes on at once, to the same weights as a training that nobody struck."""
     import torch
 
-    before = semaphores()
     with command(tmp_path, *grid(20)) as process:
         until(both_train(tmp_path))
         (os.killpg if group else os.kill)(process.pid, getattr(signal, name))
@@ -120,7 +122,7 @@ def test_no_worker_outlives_its_command(tmp_path, name, status, group):
             assert err.splitlines() == [signals.INTERRUPTED, signals.HINT]
         until(lambda: session_of(process.pid) == [], 10)
     assert left_behind(tmp_path) == []
-    assert semaphores() <= before | semaphores_of_others(before)
+    assert semaphores(process.pid) == []
     if name != "SIGKILL":
         with command(tmp_path, *grid(20), "--resume") as process:
             _, err = process.communicate(timeout=120)
@@ -129,12 +131,6 @@ def test_no_worker_outlives_its_command(tmp_path, name, status, group):
         process.communicate(timeout=120)
     one, other = (torch.load(tmp_path / out / "vn-2d" / "checkpoint.pt")["model"] for out in ("runs", "whole"))
     assert all(torch.equal(one[key], other[key]) for key in one)
-
-
-def semaphores_of_others(before):
-    """Other tests run beside this one: only what stays is ours to answer for."""
-    time.sleep(0.5)
-    return semaphores() - before if os.environ.get("PYTEST_XDIST_WORKER") else set()
 
 
 @needs_proc
