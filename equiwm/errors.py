@@ -36,6 +36,13 @@ class RunError(EquiwmError):
     """A run directory that is missing, incomplete, foreign, in use, or in the way."""
 
 
+class MachineError(RunError):
+    """What the machine refused: a full disk, no memory, a failing device, a lost worker or cluster; nobody's fault.
+
+    Made by `equiwm.boundary` alone. It is a `RunError`, because what it mostly stops is the writing of a run.
+    """
+
+
 class TrustError(EquiwmError):
     """A run that names code from outside this package which the user has not pointed at."""
 

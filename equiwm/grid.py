@@ -17,18 +17,22 @@ import traceback
 import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+from equiwm import interrupts
+from equiwm.boundary import machine_error
+from equiwm.cluster import current_cluster
 from equiwm.disk.drafts import remove_stale
 from equiwm.disk.files import write_atomic
 from equiwm.disk.locks import hold
 from equiwm.disk.strict_json import canonical_json, read_json
-from equiwm.errors import ConfigError, RunError
+from equiwm.errors import ConfigError, MachineError, RunError
 from equiwm.locate import RAISED
+from equiwm.workers import bind_to, signals_held
 
 CellFunction = Callable[..., Mapping[str, Any]]
 """Parameters to result, both JSON data; importable, and a function of nothing else (not even the clock).
@@ -132,7 +136,11 @@ _Computed = tuple[int, dict[str, Any], float]
 
 
 def _compute(index: int, function: CellFunction, params: str, root: Path | None) -> _Computed:
-    """Run one cell, in whichever process: its index, {"result": ...} or {"error": ...}, and its CPU seconds."""
+    """Run one cell, in whichever process: its index, its payload, and its CPU seconds.
+
+    The payload is {"result": ...}, {"error": ...} of a cell that failed, or {"machine": ...} of one that the machine
+    stopped, which says nothing about the cell.
+    """
     started = time.process_time()
     torch = sys.modules.get("torch")
     if torch:  # a Dask worker knows nothing of inner_max_num_threads
@@ -144,14 +152,13 @@ def _compute(index: int, function: CellFunction, params: str, root: Path | None)
         # through text, so that a fresh result equals one that is read back
         payload = {"result": json.loads(canonical_json(result))}
     except RAISED as error:  # a cell may run a user's code
-        payload = {
-            "error": {
-                "type": type(error).__name__,
-                "message": str(error),
-                "traceback": traceback.format_exc(),
-            }
-        }
+        refused = machine_error(error)
+        payload = {"machine": str(refused)} if refused else {"error": _told(error)}
     return index, payload, time.process_time() - started
+
+
+def _told(error: BaseException) -> dict[str, str]:
+    return {"type": type(error).__name__, "message": str(error), "traceback": traceback.format_exc()}
 
 
 def _as_result(cell: Cell, payload: Mapping[str, Any], seconds: float) -> CellResult:
@@ -203,6 +210,20 @@ def _open_store(store: Path, definition: dict[str, Any], resume: bool) -> None:
     raise RunError(f"cannot resume {store}: {change}. Give the grid it was started with, or another --name.")
 
 
+@contextmanager
+def _held(store: Path, definition: dict[str, Any], resume: bool) -> Iterator[None]:
+    """The store, made if it is missing, under its lock."""
+    try:
+        (store / "cells").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"cannot make the grid's folder {store}: {error.strerror}; choose another --out.") from None
+    with hold(store / ".lock", f"the grid {store}"):
+        for place in (store, store / "cells"):
+            remove_stale(place)
+        _open_store(store, definition, resume)
+        yield
+
+
 def _computed(
     function: CellFunction, missing: list[tuple[int, str]], jobs: int | None, root: Path | None
 ) -> Generator[_Computed, None, None]:
@@ -212,13 +233,20 @@ def _computed(
             for index, params in missing:
                 yield _compute(index, function, params, root)
         return
+    work = [(index, function, params, root) for index, params in missing]
+    if jobs is None and (cluster := current_cluster()) is not None:
+        yield from cluster.computed(_compute, work)
+        return
     import joblib
 
-    local = joblib.parallel_config(backend="loky", n_jobs=jobs, inner_max_num_threads=1) if jobs else nullcontext()
-    with local:
+    local: AbstractContextManager[Any] = nullcontext()
+    if jobs is not None:
+        bound = {"initializer": bind_to, "initargs": (os.getpid(),)}
+        local = joblib.parallel_config(backend="loky", n_jobs=jobs, inner_max_num_threads=1, **bound)
+    with local, signals_held():
         # one cell a batch: what has finished is never held back by a neighbour
         parallel = joblib.Parallel(batch_size=1, return_as="generator_unordered")
-        arriving = parallel(joblib.delayed(_compute)(index, function, params, root) for index, params in missing)
+        arriving = parallel(joblib.delayed(_compute)(*each) for each in work)
     with warnings.catch_warnings(), closing(arriving):  # on an interruption, cancels what is running
         # loky replaces a worker whose memory has grown, between two cells: none is lost.
         warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
@@ -228,7 +256,7 @@ def _computed(
 def run_grid(
     function: CellFunction,
     cells: Sequence[Cell],
-    store: Path,
+    store: Path | None,
     *,
     jobs: int | None = 1,
     resume: bool = False,
@@ -244,9 +272,9 @@ def run_grid(
     Args:
         function: importable, from a cell's parameters to its result, JSON data both.
         cells: the grid, in canonical order; keys are unique.
-        store: folder of the grid; made if it is missing.
+        store: folder of the grid, made if it is missing; None keeps nothing: the cells leave what lasts themselves.
         jobs: 1 computes in this process, n in n local ones, -1 on every core, one thread each; None
-            takes the backend of a surrounding `joblib.parallel_config` (Dask).
+            takes the surrounding `dask_cluster`, or the backend of a surrounding `joblib.parallel_config`.
         resume: go on with an existing store: finished cells are read back, missing and failed ones computed.
         progress: called once with what the store holds, then after each cell.
         root: folder that the cells work in, their second argument; no part of the grid, so that it may be moved.
@@ -256,7 +284,9 @@ def run_grid(
 
     Raises:
         RunError: the store holds a grid and `resume` is not given, or another grid; it is in use, damaged or
-            unwritable; or a worker process died.
+            unwritable.
+        MachineError: a full disk, no memory, a worker process or a scheduler that died. The cell that met it is
+            not recorded, and is computed when the grid is resumed.
         ConfigError: a number of jobs that makes no sense.
         ValueError: two cells with one key, or a function that cannot be imported by name.
     """
@@ -265,17 +295,10 @@ def run_grid(
     keys = [cell.key for cell in cells]
     if len(set(keys)) < len(keys):
         raise ValueError(f"cells with one key: {sorted({key for key in keys if keys.count(key) > 1})}")
-    store = Path(store)
     definition = {"function": _name(function), "cells": sorted(cell.id for cell in cells)}
-    try:
-        (store / "cells").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"cannot make the grid's folder {store}: {error.strerror}; choose another --out.") from None
-    with hold(store / ".lock", f"the grid {store}"):
-        for place in (store, store / "cells"):
-            remove_stale(place)
-        _open_store(store, definition, resume)
-        results, seconds = stored_results(cells, store), stored_seconds(store)
+    with nullcontext() if store is None else _held(store, definition, resume):
+        results = {} if store is None else stored_results(cells, store)
+        seconds = {} if store is None else stored_seconds(store)
         missing = [(index, canonical_json(cell.params)) for index, cell in enumerate(cells) if index not in results]
         if progress:
             progress(len(results), len(cells), None)
@@ -283,16 +306,23 @@ def run_grid(
             with closing(_computed(function, missing, jobs, root)) as arriving:
                 for index, payload, cost in arriving:
                     cell = cells[index]
+                    if "machine" in payload:
+                        raise MachineError(payload["machine"])
+                    if "error" in payload:  # what a user's code makes of a signal is no result
+                        interrupts.check()
                     seconds[cell.id] = cost
-                    write_atomic(store / "seconds.json", canonical_json(seconds, indent=2) + "\n")
-                    record = {"key": cell.key, "params": cell.params, **payload}
-                    write_atomic(_path(cell, store), canonical_json(record, indent=2) + "\n")
+                    if store is not None:
+                        write_atomic(store / "seconds.json", canonical_json(seconds, indent=2) + "\n")
+                        record = {"key": cell.key, "params": cell.params, **payload}
+                        write_atomic(_path(cell, store), canonical_json(record, indent=2) + "\n")
                     results[index] = _as_result(cell, payload, cost)
                     if progress:
                         progress(len(results), len(cells), results[index])
+                    interrupts.check()
         except BrokenExecutor:
-            raise RunError(
-                f"a worker process of the grid {store} died (out of memory?); {len(results)} of {len(cells)} "
-                "cells are kept. Go on with --resume and fewer --jobs."
+            interrupts.check()  # a signal to the whole group of processes ends the workers first
+            raise MachineError(
+                f"a worker process of the grid died (out of memory?); {len(results)} of {len(cells)} cells are kept. "
+                "Go on with --resume and fewer --jobs."
             ) from None
     return [results[index] for index in range(len(cells))]

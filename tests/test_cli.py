@@ -12,14 +12,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
 import typer
 import yaml
 
-from equiwm.cli.main import _on_unraisable, app, run
+from equiwm.cli.app import app
+from equiwm.cli.main import run
 from equiwm.cli.options import parse_seeds
 from equiwm.config import preset_names
 from equiwm.errors import ConfigError
@@ -736,21 +736,6 @@ def test_an_interruption_is_130(equiwm, trained, monkeypatch):
     outcome = equiwm("report", trained)
     assert outcome.status == 130
     assert outcome.err.splitlines() == ["interrupted."]
-
-
-def test_ctrl_c_in_the_middle_of_an_import_leaves_at_once(tmp_path):
-    """C++ initialisers would abort, or report a fault of theirs."""
-    (tmp_path / "struck.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nprint('went on')\n")
-    code = "import signal\nfrom equiwm.cli import main\nsignal.signal(signal.SIGINT, main._on_interrupt)\nimport struck"
-    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (130, "")
-    assert done.stderr == "interrupted.\n"
-
-
-def test_ctrl_c_that_c_code_swallowed_is_given_again():
-    """pymunk frees its spaces in a callback, where Python only prints what is raised."""
-    with pytest.raises(KeyboardInterrupt):
-        _on_unraisable(SimpleNamespace(exc_type=KeyboardInterrupt))
 
 
 def command(*arguments: str | Path) -> list[str]:

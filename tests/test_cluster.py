@@ -14,8 +14,8 @@ import pytest
 
 from equiwm.cli.main import run
 from equiwm.cluster import dask_cluster
-from equiwm.errors import ConfigError, MissingExtraError
-from equiwm.grid import expand, run_grid
+from equiwm.errors import ConfigError, MachineError, MissingExtraError
+from equiwm.grid import Cell, expand, run_grid
 
 HERE = Path(__file__).parent
 GRID = expand(width=[1, 2], seed=list(range(6)))
@@ -38,9 +38,13 @@ def test_without_dask_the_extra_is_named(monkeypatch, tmp_path, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
+def traced_grid(folder):
+    return [Cell(cell.key, {**cell.params, "calls": str(folder / "calls")}) for cell in GRID]
+
+
 @contextmanager
 def dask_processes(workers):
-    """A scheduler and so many workers, each a process of its own: the address, and the workers."""
+    """A scheduler and so many workers, each a process of its own: the address, the workers and, last, the scheduler."""
     pytest.importorskip("distributed")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent)]), "OMP_NUM_THREADS": "1"}
     port = _free_port()
@@ -56,7 +60,7 @@ def dask_processes(workers):
         with Client(address, timeout=60, set_as_default=False) as client:
             if workers:
                 client.wait_for_workers(workers, timeout=60)
-        yield address, started
+        yield address, [*started, scheduler]
     finally:
         for process in (*started, scheduler):
             process.kill()
@@ -104,7 +108,7 @@ def test_a_killed_worker_loses_no_cell_and_counts_none_twice(tmp_path, cluster):
     address, workers = cluster
     calls = tmp_path / "calls"
     calls.mkdir()
-    grid = [type(cell)(cell.key, {**cell.params, "calls": str(calls)}) for cell in GRID]
+    grid = traced_grid(tmp_path)
     seen: list[tuple[int, str | None]] = []
 
     def kill_one(done, total, result):
@@ -114,6 +118,7 @@ def test_a_killed_worker_loses_no_cell_and_counts_none_twice(tmp_path, cluster):
 
     with dask_cluster(address):
         results = run_grid(traced, grid, tmp_path / "grid", jobs=None, progress=kill_one)
+    workers = workers[:2]
     assert workers[0].wait(timeout=10) == -signal.SIGKILL
     assert workers[1].poll() is None
     assert [result.cell.key for result in results] == [cell.key for cell in GRID]
@@ -121,12 +126,61 @@ def test_a_killed_worker_loses_no_cell_and_counts_none_twice(tmp_path, cluster):
     assert [done for done, _ in seen] == list(range(len(GRID) + 1))
     assert sorted(key for _, key in seen if key) == sorted(cell.key for cell in GRID)
     runs = [path.name for path in calls.iterdir()]
+    for _, key in seen[1:3]:  # finished before the kill
+        width, seed = (part.partition("=")[2] for part in key.split(","))
+        assert len([name for name in runs if name.startswith(f"{width}-{seed}-")]) == 1, "computed twice"
     assert len(runs) > len(GRID), "no cell was lost with the worker: the test has not tested anything"
     assert {name.split("-")[2] for name in runs} == {str(worker.pid) for worker in workers}
     local = run_grid(traced, grid, tmp_path / "local")
     assert [result.result for result in local] == [result.result for result in results]
     with dask_cluster(address):
         assert run_grid(traced, grid, tmp_path / "grid", jobs=None, resume=True) == results
+
+
+def test_a_killed_scheduler_is_one_line_and_the_rest_goes_on_here(tmp_path):
+    """In a process of its own, whose whole stderr is seen."""
+    calls = tmp_path / "calls"
+    calls.mkdir()
+    code = (
+        "import os, pathlib, signal, sys\nimport test_cluster\nfrom equiwm.boundary import machine_error\n"
+        "from equiwm.cluster import dask_cluster\nfrom equiwm.grid import run_grid\n"
+        "address, scheduler, folder = sys.argv[1:]\n"
+        "kill = lambda done, total, result: done == 2 and os.kill(int(scheduler), signal.SIGKILL)\n"
+        "try:\n"
+        "    with dask_cluster(address):\n"
+        "        grid = test_cluster.traced_grid(pathlib.Path(folder))\n"
+        "        run_grid(test_cluster.traced, grid, pathlib.Path(folder, 'grid'), jobs=None, progress=kill)\n"
+        "except Exception as error:\n"
+        "    print(machine_error(error), file=sys.stderr)\n"
+    )
+    with dask_processes(1) as (address, processes):
+        done = subprocess.run(
+            [sys.executable, "-c", code, address, str(processes[-1].pid), str(tmp_path)],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent)])},
+            **{"capture_output": True, "text": True, "check": False, "timeout": 60},
+        )
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert "scheduler" in done.stderr
+    assert "is lost" in done.stderr
+    assert "--resume" in done.stderr
+    kept = {path.name: path.read_bytes() for path in (tmp_path / "grid" / "cells").iterdir()}
+    assert 2 <= len(kept) < len(GRID)
+    results = run_grid(traced, traced_grid(tmp_path), tmp_path / "grid", resume=True)
+    assert [result.error for result in results] == [None] * len(GRID)
+    for name, content in kept.items():
+        assert (tmp_path / "grid" / "cells" / name).read_bytes() == content
+
+
+def murderous(params):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_cell_that_kills_its_workers_is_one_line(tmp_path):
+    """With one worker there is nobody left; with more, the scheduler gives the cell up."""
+    refused = pytest.raises(MachineError, match="killed one worker after another")
+    with dask_processes(4) as (address, _), dask_cluster(address), refused:
+        run_grid(murderous, GRID[:1], tmp_path / "grid", jobs=None)
+    assert list((tmp_path / "grid" / "cells").iterdir()) == []
 
 
 def test_a_scheduler_without_workers_is_refused():

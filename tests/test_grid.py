@@ -14,7 +14,7 @@ import joblib
 import numpy as np
 import pytest
 
-from equiwm.errors import ConfigError, RunError
+from equiwm.errors import ConfigError, MachineError, RunError
 from equiwm.grid import Cell, expand, run_grid
 
 GRID = expand(width=[64, 256], seed=[0, 1, 2])
@@ -213,7 +213,7 @@ def test_an_interruption_in_process_keeps_finished_cells(tmp_path):
 
 
 def test_a_killed_worker_keeps_finished_cells(tmp_path):
-    with pytest.raises(RunError, match="--resume and fewer --jobs"):
+    with pytest.raises(MachineError, match="--resume and fewer --jobs"):
         run_grid(killer, GRID, tmp_path, jobs=2)
     assert all("result" in json.loads(text) for text in stored(tmp_path).values())
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from equiwm.claims.claim import AnyClaim
 from equiwm.claims.registry import built_in
+from equiwm.cli.streams import writing
 from equiwm.disk.strict_json import plain
 from equiwm.errors import RunError
 from equiwm.results.measured import Measured, to_builtins
@@ -22,18 +22,9 @@ if TYPE_CHECKING:
     from equiwm.tables.table import Table
 
 
-@contextmanager
-def quiet_pipe(stream: TextIO) -> Iterator[None]:
-    """A reader that has gone (`| head`) changes neither what is recorded nor the exit status."""
-    try:
-        yield
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
 def say(message: str) -> None:
     """A line for the user, beside the results: on stderr."""
-    with quiet_pipe(sys.stderr):
+    with writing(sys.stderr):
         print(message, file=sys.stderr, flush=True)
 
 
@@ -44,8 +35,9 @@ def print_tables(tables: Sequence[Table], stream: TextIO | None = None) -> None:
         from rich.console import Console
 
         console = Console(file=stream)
-        for table in tables:
-            console.print(table.rich(), crop=False)  # nothing is lost on a narrow terminal
+        with writing(stream):
+            for table in tables:
+                console.print(table.rich(), crop=False)  # nothing is lost on a narrow terminal
     else:
         print_text("\n".join(table.markdown() for table in tables), stream)
 
@@ -53,13 +45,13 @@ def print_tables(tables: Sequence[Table], stream: TextIO | None = None) -> None:
 def print_text(text: str, stream: TextIO | None = None) -> None:
     """Text as it is."""
     stream = stream or sys.stdout
-    with quiet_pipe(stream):
+    with writing(stream):
         print(text, end="", file=stream, flush=True)
 
 
 def print_json(data: Any) -> None:
     """Strict JSON: non-finite numbers are null."""
-    with quiet_pipe(sys.stdout):
+    with writing(sys.stdout):
         print(json.dumps(plain(data), indent=2), flush=True)
 
 

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from equiwm import interrupts
+
 
 def seconds_left(elapsed: float, before: float, share: float) -> float | None:
     """Time that the rest of some work takes at the pace so far; None before there is a pace.
@@ -66,7 +68,8 @@ class ProgressBars:
         self._bars.stop()
 
     def count(self, phase: str, done: int, total: int, note: str = "") -> None:
-        """Show that `done` of `total` are done in a phase."""
+        """Show that `done` of `total` are done in a phase; between two steps, end if a signal was swallowed in one."""
+        interrupts.check()
         if phase not in self._tasks:
             self._tasks[phase] = self._bars.add_task(phase, total=total, note=note)
         self._bars.update(self._tasks[phase], completed=done, total=total, note=note)

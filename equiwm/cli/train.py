@@ -103,8 +103,6 @@ def _train_one(
 def _train_several(
     config: Config, seeds: list[int], jobs: int, name: str | None, out: Path, *, resume: bool, quiet: bool, json: bool
 ) -> None:
-    import tempfile
-
     from equiwm.claims.training.claim import CLAIM
     from equiwm.claims.training.view import seeds_table
     from equiwm.cli.output import print_json, print_tables
@@ -124,15 +122,15 @@ def _train_several(
     for seed in seeds:
         prepare_run(config, out, names[seed], seed=seed, resume=resume, command=command)
     cells = [Cell(f"seed={seed}", {"run": str(out / names[seed]), "made": made[seed]}) for seed in seeds]
-    # The run directories are the lasting store, and each is resumable by itself.
-    with tempfile.TemporaryDirectory() as store, ProgressBars(quiet=quiet) as progress:
+    with ProgressBars(quiet=quiet) as progress:
 
         def finished(done: int, total: int, cell: CellResult | None) -> None:
             progress.count("seeds", done, total)
             if cell is not None and cell.error is None:
                 write_summary(Run(Path(cell.cell.params["run"])))
 
-        results = run_grid(train_cell, cells, Path(store), jobs=jobs, progress=finished)
+        # The run directories are the lasting store, and each is resumable by itself.
+        results = run_grid(train_cell, cells, None, jobs=jobs, progress=finished)
     entries = [cell.result for cell in results if cell.result is not None]
     if json:
         print_json(entries)

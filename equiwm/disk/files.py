@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from equiwm.boundary import machine_error
 from equiwm.disk.drafts import discard, draft_of
 from equiwm.errors import RunError
 
@@ -75,9 +76,9 @@ def atomic_writer(path: Path) -> Iterator[BinaryIO]:
         A file object open for writing (`torch.save(state, file)`).
 
     Raises:
-        RunError: the file cannot be written (permissions, full disk), or what is there is no plain file. What was
-            there is untouched, unless the system cannot write the folder down: then the new file stands there, whole,
-            and may be lost with the power.
+        MachineError: the file cannot be written (permissions, full disk). What was there is untouched, unless the
+            system cannot write the folder down: then the new file stands there, whole, and may be lost with the power.
+        RunError: what is there is no plain file.
     """
     path = Path(path)
     require_replaceable(path)
@@ -92,8 +93,9 @@ def atomic_writer(path: Path) -> Iterator[BinaryIO]:
         sync_folder(path.parent)
     except BaseException as error:
         discard(temporary)
-        if isinstance(error, OSError):
-            raise RunError(f"cannot write {path}: {reason(error)}.") from error
+        refused = machine_error(error, f"cannot write {path}")  # torch's writer hides it in a RuntimeError
+        if refused is not None:
+            raise refused from error
         raise
 
 
@@ -101,7 +103,7 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     """Write a whole file (text as UTF-8) so that a reader sees the old content or the new one.
 
     Raises:
-        RunError: the file cannot be written.
+        MachineError: the file cannot be written.
     """
     with atomic_writer(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import torch
 
 from equiwm.audit.spread import latent_spread
+from equiwm.boundary import machine_error
 from equiwm.config import Config, foreign_names
 from equiwm.disk.drafts import remove_stale
 from equiwm.disk.files import atomic_writer, write_atomic
@@ -23,7 +24,7 @@ from equiwm.errors import ConfigError, EquiwmError, RunError, TrainingError
 from equiwm.layout.binding import Binding, read_binding
 from equiwm.layout.history import history_sha256, require_history
 from equiwm.loading import checkpoint_state, read_checkpoint
-from equiwm.locate import is_foreign
+from equiwm.locate import RAISED, is_foreign
 from equiwm.models.factory import build_model, check_objective
 from equiwm.models.world_model import WorldModel
 from equiwm.nn.layer import Layer
@@ -86,7 +87,10 @@ def check_run(config: Config, folder: Path, name: str, *, seed: int, resume: boo
         if foreign_names(config.as_dict()):
             _rehearse(config, model, world)
     except (MemoryError, RuntimeError) as error:  # torch's allocator raises RuntimeError
-        raise ConfigError(f"the model cannot be built: {str(error).splitlines()[0]}") from None
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise machine_error(error, "the model cannot be built") or ConfigError(
+            f"the model cannot be built: {reason}"
+        ) from None
     run = Run(folder / name)
     if resume and run.state != "absent":
         run = Run.open(run.path, needs_checkpoint=False)
@@ -122,8 +126,9 @@ def refused_whole(run: Run, *, made: bool) -> Iterator[None]:
     """
     try:
         yield
-    except EquiwmError as error:
-        if made and not isinstance(error, TrainingError):
+    except RAISED as error:
+        refused = isinstance(error, EquiwmError) or machine_error(error) is not None
+        if made and refused and not isinstance(error, TrainingError):
             run.discard_untrained()
         raise
 
