@@ -15,14 +15,12 @@ import io
 import os
 import platform
 import secrets
-import shlex
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import metadata
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,8 +32,11 @@ from equiwm.config import Config
 from equiwm.disk.files import reason, write_atomic
 from equiwm.disk.locks import hold
 from equiwm.disk.strict_json import canonical_json, plain, read_json
+from equiwm.disk.text import read_text
 from equiwm.errors import ConfigError, RunError, nearest
+from equiwm.printable import quoted
 from equiwm.results.door import SCHEMA as RESULT_SCHEMA
+from equiwm.resume_hint import resume_command
 from equiwm.trust import admit, locations, seal
 
 SCHEMA = 1
@@ -61,10 +62,10 @@ def read_metrics(folder: Path) -> dict[str, Any]:
         RunError: the file is damaged.
     """
     path = folder / "metrics.json"
-    data = read_json(path) if path.exists() else {}
+    data = read_json(path) if os.path.lexists(path) else {}
     for section, entry in data.items():
         if not isinstance(entry, dict) or not isinstance(entry.get("variants", {}), dict):
-            raise RunError(f"{path} is damaged (section '{section}'); move it away and run again.")
+            raise RunError(f"{path} is damaged (section {quoted(section)}); move it away and run again.")
     return data
 
 
@@ -161,7 +162,7 @@ def read_config(path: Path) -> tuple[Header, dict[str, Any]]:
         ConfigError: the file is not YAML, or a key is missing, unknown or of the wrong type.
         RunError: the run was written by a later version of equiwm.
     """
-    data = configuration.read_yaml(path)
+    data = configuration.read_yaml(path, inside=path.parent)
     types: dict[str, type] = {
         "kind": str,
         "schema": int,
@@ -177,15 +178,18 @@ def read_config(path: Path) -> tuple[Header, dict[str, Any]]:
         if key not in data:
             raise ConfigError(f"{path}: no key '{key}'; it was not written by equiwm, or it is damaged.")
         if not isinstance(data[key], kind) or isinstance(data[key], bool):
-            raise ConfigError(f"{path}: {key}: got {data[key]!r}, expected {kind.__name__}.")
+            raise ConfigError(f"{path}: {key}: got {quoted(data[key])}, expected {kind.__name__}.")
+    for key, least in (("seed", 0), ("schema", 1)):
+        if data[key] < least:
+            raise ConfigError(f"{path}: {key}: got {data[key]}, expected at least {least}.")
     if data["schema"] > SCHEMA:
         raise RunError(f"{path} has schema {data['schema']}, expected at most {SCHEMA}; install a later equiwm.")
     if data["kind"] not in ("train", "study"):
-        raise ConfigError(f"{path}: kind: got {data['kind']!r}, expected train or study.")
+        raise ConfigError(f"{path}: kind: got {quoted(data['kind'])}, expected train or study.")
     sections = [*_CONFIG_KEYS, *(["study"] if data["kind"] == "study" else [])]
     for key in data:
         if key not in types and key not in optional and key not in sections:
-            raise ConfigError(f"{path}: unknown key '{key}': {nearest(str(key), [*types, *sections])}")
+            raise ConfigError(f"{path}: unknown key {quoted(key)}: {nearest(str(key), [*types, *sections])}")
     header = Header(
         kind=data["kind"],
         name=data["name"],
@@ -207,16 +211,6 @@ def _differences(old: Any, new: Any, where: str = "") -> list[str]:
             line for key in sorted({*old, *new}) for line in _differences(old.get(key), new.get(key), f"{prefix}{key}")
         ]
     return [] if old == new else [f"{where} (was {old}, now {new})"]
-
-
-def _preset_of(header: Header, data: Mapping[str, Any]) -> str:
-    """A preset as the command line gave it, a path perhaps; by its name where none did."""
-    for argument, following in pairwise((*header.command, "")):
-        if argument == "--preset":
-            return following
-        if argument.startswith("--preset="):
-            return argument.partition("=")[2]
-    return str(data.get("preset"))
 
 
 def run_name(preset: str, seed: int) -> str:
@@ -446,18 +440,8 @@ class Run:
 
     @property
     def resume_command(self) -> str:
-        """The command that finishes this training."""
-        header, data = self.header, self.data
-        command = ["equiwm", "train", "--preset", _preset_of(header, data)]
-        if header.seed:
-            command += ["--seed", str(header.seed)]
-        for argument, following in pairwise((*header.command, "")):
-            if argument in ("--set", "--config"):
-                command += [argument, following]
-            elif argument.startswith(("--set=", "--config=")):
-                command.append(argument)
-        path = self.path if self.path.name else self.path.absolute()
-        return shlex.join([*command, "--name", path.name, "--out", str(self.path.parent), "--resume"])
+        """The command that finishes this training or study, or in words which one it is (`equiwm.resume_hint`)."""
+        return resume_command(self.path, self.header, self.data)
 
     def require_same(self, config: Mapping[str, Any], seed: int) -> None:
         """Refuse to resume with another configuration than the run was started with.
@@ -505,16 +489,16 @@ class Run:
 
     def _rows(self) -> list[dict[str, str]]:
         """The stored rows as text, so that rewriting them changes no digit; every cell has been read once."""
-        if not self.history_path.exists():
+        if not os.path.lexists(self.history_path):
             return []
         try:
-            with self.history_path.open(newline="", encoding="utf-8") as file:
-                rows = list(csv.DictReader(file, strict=True))
+            text = read_text(self.history_path, inside=self.path)
+            rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
             for row in rows:
                 int(row["epoch"])
                 for cell in row.values():
                     float(cell)
-        except (OSError, KeyError, TypeError, ValueError, csv.Error):
+        except (KeyError, TypeError, ValueError, csv.Error):
             raise RunError(f"{self.history_path} is damaged; remove the run, or restore the file.") from None
         return rows
 

@@ -19,6 +19,7 @@ import equiwm
 
 ROOT = Path(equiwm.__file__).parent
 LEVELS = {
+    "printable": 0,
     "errors": 0,
     "trust": 1,
     "checks": 1,
@@ -28,6 +29,7 @@ LEVELS = {
     "config": 1,
     "disk": 1,
     "runs": 1,
+    "resume_hint": 1,
     "results": 1,
     "stats": 1,
     "grid": 1,
@@ -55,6 +57,8 @@ LEVELS = {
 ROOMS_WITHOUT_TORCH = (
     "trust",
     "errors",
+    "printable",
+    "resume_hint",
     "schema",
     "locate",
     "config",
