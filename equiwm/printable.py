@@ -90,8 +90,8 @@ def _is_number(text: str) -> bool:
 
 def check_component(name: str) -> str | None:
     """Why `name` is no name of a file within a folder, one printable component without a leading dot; None if it is."""
-    if not name or name.startswith(".") or any(character in name for character in "/\\:\n"):
-        return "expected a single name, without '/', '\\', ':' and a leading dot"
+    if not name or name.startswith(".") or any(character in name for character in "/\\\n"):
+        return "expected a single name, without '/', '\\' and a leading dot"
     if printable(name) != name or len(name.encode()) > 200:
         return "expected at most 200 bytes of printable characters"
     return None

@@ -14,6 +14,7 @@ from equiwm.claims.claim import AnyClaim
 from equiwm.claims.registry import built_in
 from equiwm.disk.strict_json import plain
 from equiwm.errors import RunError
+from equiwm.printable import printable
 from equiwm.results.measured import Measured, to_builtins
 from equiwm.results.result import Result
 from equiwm.runs import Run
@@ -34,7 +35,7 @@ def quiet_pipe(stream: TextIO) -> Iterator[None]:
 def say(message: str) -> None:
     """A line for the user, beside the results: on stderr."""
     with quiet_pipe(sys.stderr):
-        print(message, file=sys.stderr, flush=True)
+        print(printable(message), file=sys.stderr, flush=True)
 
 
 def print_tables(tables: Sequence[Table], stream: TextIO | None = None) -> None:

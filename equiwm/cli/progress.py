@@ -6,8 +6,11 @@ import time
 from types import TracebackType
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
+
+from equiwm.printable import printable
 
 
 def seconds_left(elapsed: float, before: float, share: float) -> float | None:
@@ -68,7 +71,8 @@ class ProgressBars:
     def count(self, phase: str, done: int, total: int, note: str = "") -> None:
         """Show that `done` of `total` are done in a phase."""
         if phase not in self._tasks:
-            self._tasks[phase] = self._bars.add_task(phase, total=total, note=note)
+            # A phase may be called like a run: nothing of its name is an escape of the terminal or markup of rich.
+            self._tasks[phase] = self._bars.add_task(escape(printable(phase)), total=total, note=note)
         self._bars.update(self._tasks[phase], completed=done, total=total, note=note)
 
     def data(self, done: int, total: int) -> None:

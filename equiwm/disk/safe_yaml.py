@@ -104,9 +104,7 @@ class _Tree:
             )
         elif isinstance(event, yaml.NodeEvent):
             if event.anchor is not None:
-                raise self._refused(
-                    f"got the anchor &{cut(str(event.anchor), 20)}; aliases are not read, write the values out"
-                )
+                raise self._refused(f"got the anchor &{cut(str(event.anchor), 20)}; no aliases: write the values out")
             if (tag := getattr(event, "tag", None)) is not None:
                 raise self._refused(f"got a value tagged {quoted(tag)}; tags are not read, write the plain value")
             if isinstance(event, yaml.ScalarEvent):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from equiwm.disk.files import atomic_writer, write_atomic
+from equiwm.tables.sheet import csv_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,7 +66,7 @@ def save(figure: Figure, data: pd.DataFrame, folder: Path, name: str) -> Path:
     The same figure gives the same bytes.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomic(folder / f"{name}.csv", data.to_csv(index=False, lineterminator="\n"))
+    write_atomic(folder / f"{name}.csv", csv_text(data))
     for kind, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
         with atomic_writer(folder / f"{name}.{kind}") as file:
             figure.savefig(file, format=kind, metadata=metadata)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from equiwm.results.door import read
-from equiwm.results.result import UNKNOWN, Real, Result
+from equiwm.results.result import UNKNOWN, FileName, Real, Result
 from equiwm.results.statement import DecidedStatement
 
 _READOUT, _UNSEEN, _ACTION = "readout_", "_ood", "_action"
@@ -148,7 +148,7 @@ class AblationResult(Result):
             answer was a sentence of the kind's own.
     """
 
-    kind: str
+    kind: FileName
     world: str
     question: str
     answer: str

@@ -13,7 +13,8 @@ import msgspec
 
 from equiwm.disk.strict_json import plain
 from equiwm.errors import ResultError
-from equiwm.results.result import UNKNOWN, Real, Result
+from equiwm.printable import check_component, quoted
+from equiwm.results.result import UNKNOWN, FileName, Real, Result
 
 SCHEMA = 2
 """Version of the names in a result. 1: bins said `seen`: `true`, `partial` or `false`; results did not tell their
@@ -44,7 +45,7 @@ def settled(result: R) -> R:
 
 def _convert(data: object, kind: type[R]) -> R:
     try:
-        return msgspec.convert(data, kind, dec_hook=_real)
+        return msgspec.convert(data, kind, dec_hook=_custom)
     except msgspec.ValidationError as error:
         said = _said(error)
         if "got null" in said:
@@ -72,18 +73,24 @@ def read(cls: type[R], data: object, where: str = "") -> R:
     """
     said = f"{where}: " if where else ""
     schema = data.get("schema", 1) if isinstance(data, Mapping) else 1
-    if not isinstance(schema, int) or schema > SCHEMA:
-        raise ResultError(f"{said}schema {schema!r}, expected at most {SCHEMA}; install a later equiwm.")
+    if not isinstance(schema, int) or isinstance(schema, bool) or not 1 <= schema <= SCHEMA:
+        raise ResultError(f"{said}schema {quoted(schema)}, expected at most {SCHEMA}; install a later equiwm.")
     if isinstance(data, Mapping):
         data = cls.upgraded(data)
     try:
-        return msgspec.convert(data, cls, dec_hook=_real)
+        return msgspec.convert(data, cls, dec_hook=_custom)
     except msgspec.ValidationError as error:
         raise ResultError(f"{said}{_said(error)}; it is damaged or foreign: measure it again.") from None
 
 
-def _real(kind: type, value: object) -> object:
-    """A number or null as a `Real`."""
+def _custom(kind: type, value: object) -> object:
+    """A number or null as a `Real`, text as a `FileName`."""
+    if kind is FileName:
+        if not isinstance(value, str):
+            raise TypeError(f"Expected str, got {type(value).__name__}")
+        if (wrong := check_component(value)) is not None:
+            raise ValueError(f"Got {quoted(value)} as the name of a file, {wrong}")
+        return FileName(value)
     if kind is not Real:
         raise NotImplementedError(f"no JSON form for {kind.__name__}")
     if value is None:

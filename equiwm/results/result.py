@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     Real = float
+    FileName = str
 else:
 
     class Real(float):
@@ -16,6 +17,14 @@ else:
 
         JSON has no NaN and no infinity: all three are null in `metrics.json`, and null is NaN when it is read. A field
         declared `float` is always finite, and null in its place is refused. To a type checker the two are one type.
+        """
+
+        __slots__ = ()
+
+    class FileName(str):
+        """The type of a name that files are called by (a group's in `sweep_so2_float32.png`).
+
+        It is one printable component of a path: a stored result whose names lead out of a folder is refused.
         """
 
         __slots__ = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,10 @@ import numpy as np
 import pandas as pd
 
 from equiwm.claims.closed_loop.result import ClosedLoopResult, Recording
+from equiwm.disk.text import read_text
+from equiwm.errors import RunError
 from equiwm.figures.canvas import COLOURS, MARKERS, canvas, legend_below, mark_level, save
+from equiwm.printable import cut
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -123,8 +127,23 @@ def paths_frame(recordings: Mapping[str, Recording], labels: list[str]) -> pd.Da
 
 
 def read_paths(file: Path) -> pd.DataFrame:
-    """What `paths_frame` gave, from the CSV that the command left."""
-    return pd.read_csv(file)
+    """What `paths_frame` gave, from the CSV that the command left.
+
+    Raises:
+        RunError: the file cannot be read, or is not what `paths_frame` gave.
+    """
+    text = {"model": str, "orientation": str, "part": str}
+    numbers = {"step": np.int64, "point": np.int64, "back_x": float, "back_y": float}
+    unknown = {name: [""] for name in ("back_x", "back_y")}
+    content = read_text(file, inside=file.parent)
+    try:
+        frame = pd.read_csv(io.StringIO(content), dtype={**text, **numbers}, keep_default_na=False, na_values=unknown)
+    except (ValueError, OverflowError) as error:  # what pandas says of text that is no table of these types
+        raise RunError(f"{file} is damaged ({cut(str(error), 100)}); measure the run again.") from None
+    missing = [name for name in (*text, *numbers, "task") if name not in frame]
+    if missing or frame.empty:
+        raise RunError(f"{file} is damaged (it has no {', '.join(missing) or 'rows'}); measure the run again.")
+    return frame
 
 
 def paths_figure(frame: pd.DataFrame, folder: Path, file: str) -> Path:

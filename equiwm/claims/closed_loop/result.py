@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from equiwm.results.result import UNKNOWN, Real, Result
+from equiwm.results.result import UNKNOWN, FileName, Real, Result
 
 Points = list[list[list[float]]]
 """Of several episodes, or of several steps of one: M x K x d."""
@@ -222,11 +222,11 @@ class ClosedLoopResult(Result):
         seed: of tasks, planner and orbit.
     """
 
-    planner: str
-    method: str
-    goal: str
+    planner: FileName
+    method: FileName
+    goal: FileName
     group: str
-    dtype: str
+    dtype: FileName
     device: str
     tasks: int
     orbit: list[str]

@@ -9,6 +9,7 @@ from functools import partial
 
 from equiwm.claims.closed_loop.result import ClosedLoopResult, MeanEstimate, RatioEstimate, Recording, SuccessRates
 from equiwm.claims.view import Drawing, Factor, Shown, View
+from equiwm.disk.text import MOST_TEXT, is_readable
 from equiwm.results.measured import Measured
 from equiwm.tables.columns import Column, Comparison, Estimate
 from equiwm.tables.seeds import over_seeds
@@ -235,7 +236,7 @@ def drawings(shown: Shown[ClosedLoopResult]) -> Iterator[Drawing]:
     yield Drawing(file, lambda folder: figures.closed_loop_figure(shown.sides, folder, file))
     recordings = {side: kept for side, kept in shown.recordings.items() if isinstance(kept, Recording)}
     stored = shown.figures / f"{file}_paths.csv"
-    if not recordings and not stored.is_file():
+    if not recordings and not is_readable(stored, most=MOST_TEXT, inside=shown.figures):
         return
     paths = figures.paths_frame(recordings, ["seen", *result.orbit]) if recordings else figures.read_paths(stored)
     yield Drawing(f"{file}_paths", lambda folder: figures.paths_figure(paths, folder, f"{file}_paths"))

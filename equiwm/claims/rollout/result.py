@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from equiwm.results.result import Real, Result
+from equiwm.results.result import FileName, Real, Result
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class RolloutResult(Result):
         seed: seed of the sequences and the elements.
     """
 
-    group: str
-    dtype: str
+    group: FileName
+    dtype: FileName
     device: str
     space: str
     elements: int

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from equiwm.results.result import Real, Result
+from equiwm.results.result import FileName, Real, Result
 
 Overlap = Literal["full", "partial", "none"]
 """How much of a turned set training has seen."""
@@ -105,8 +105,8 @@ class SweepResult(Result):
         seed: seed of the held-out transitions.
     """
 
-    group: str
-    dtype: str
+    group: FileName
+    dtype: FileName
     device: str
     transitions: int
     excluded: dict[str, int]
