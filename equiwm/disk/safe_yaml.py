@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +85,8 @@ class _Tree:
         self.documents = 0
         self._open: list[tuple[Any, Any]] = []
         """Lists and mappings that are not complete, each with the key that the next value goes under."""
+        self._names: list[str] = []
+        """Where each of them stands in the one around it."""
         self._resolver = yaml.resolver.Resolver()
 
     def take(self, event: yaml.Event) -> None:
@@ -113,10 +114,12 @@ class _Tree:
                 self._begin({} if isinstance(event, yaml.MappingStartEvent) else [])
         elif isinstance(event, yaml.CollectionEndEvent):
             self._open.pop()
+            self._names.pop()
 
     def _begin(self, container: Any) -> None:
         if len(self._open) >= MOST_DEPTH:
             raise self._refused(f"it is nested more than {MOST_DEPTH} deep")
+        self._names.append(self._place())
         self._add(container)
         self._open.append((container, _NO_KEY))
 
@@ -173,15 +176,13 @@ class _Tree:
         raise self._refused(f"got {cut(text, 40)}, which YAML reads as {kind}; {_EXPECTED}")
 
     def _refused(self, why: str) -> ConfigError:
-        keys = ".".join(self._path())
+        keys = ".".join(filter(None, (*self._names, self._place())))
         return ConfigError(f"cannot read {self.where}: {f'{cut(keys, 80)}: ' if keys else ''}{why}.")
 
-    def _path(self) -> Iterator[str]:
-        for container, key in self._open:
-            if isinstance(container, list):
-                yield str(len(container) - (container is not self._open[-1][0]))
-            elif key is not _NO_KEY:
-                yield key
+    def _place(self) -> str:
+        """The key or the index of the next value; empty where it has none."""
+        container, key = self._open[-1] if self._open else (None, _NO_KEY)
+        return str(len(container)) if isinstance(container, list) else "" if key is _NO_KEY else str(key)
 
 
 _NO_KEY = object()

@@ -69,7 +69,7 @@ def read(cls: type[R], data: object, where: str = "") -> R:
 
     Raises:
         ResultError: a field is missing or of another type (the message tells which, as in `Expected float, got str -
-            at $.bins[3].relmse`), or a later equiwm wrote it.
+            at $.bins[3].relmse`), its parts do not fit together, or a later equiwm wrote it.
     """
     said = f"{where}: " if where else ""
     schema = data.get("schema", 1) if isinstance(data, Mapping) else 1
@@ -78,9 +78,12 @@ def read(cls: type[R], data: object, where: str = "") -> R:
     if isinstance(data, Mapping):
         data = cls.upgraded(data)
     try:
-        return msgspec.convert(data, cls, dec_hook=_custom)
+        result = msgspec.convert(data, cls, dec_hook=_custom)
     except msgspec.ValidationError as error:
         raise ResultError(f"{said}{_said(error)}; it is damaged or foreign: measure it again.") from None
+    if (misfit := result.misfit) is not None:
+        raise ResultError(f"{said}{misfit}; it is damaged or foreign: measure it again.")
+    return result
 
 
 def _custom(kind: type, value: object) -> object:

@@ -47,6 +47,11 @@ class Result:
         """Key of an invocation among its section's variants (`so3/float64`); empty where there is one alone."""
         return ""
 
+    @property
+    def misfit(self) -> str | None:
+        """Why its parts, each of its type, do not fit together (lists of other lengths); None where they do."""
+        return None
+
     @classmethod
     def upgraded(cls, data: Mapping[str, Any]) -> Mapping[str, Any]:
         """Stored data of an earlier schema under the names of this one; data of this schema as it is.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from equiwm.results.result import UNKNOWN, FileName, Real, Result
@@ -265,3 +266,21 @@ class ClosedLoopResult(Result):
         """Key among the section's variants: `equivariant/pose`; what differs from float64 and cem is named as well."""
         rest = [part for part, usual in ((self.dtype, "float64"), (self.method, "cem")) if part != usual]
         return "/".join([self.planner, self.goal, *rest])
+
+    @property
+    def misfit(self) -> str | None:
+        """A list that has not one entry a task, and within one an orientation."""
+        if self.tasks < 1 or not self.orbit or len(set(self.orbit)) < len(self.orbit):
+            return "it has no task, no orbit, or two elements of one label"
+        if len(self.initial_error_deg) != self.tasks:
+            return f"initial_error_deg has {len(self.initial_error_deg)} entries, expected {self.tasks}"
+        tables: dict[str, Sequence[Sequence[float]]] = {
+            "error_deg": self.error_deg,
+            "position_error": self.position_error,
+            "solved.any": self.solved.any,
+            "solved.final": self.solved.final,
+        }
+        for name, rows in tables.items():
+            if len(rows) != self.tasks or any(len(row) != 1 + len(self.orbit) for row in rows):
+                return f"{name} is not {self.tasks} tasks x {1 + len(self.orbit)} orientations"
+        return None
