@@ -7,13 +7,14 @@ A run's `config.yaml` remembers the command line that made it, and a run may com
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from equiwm.config import assembled, foreign_names, parse
+from equiwm.config import assembled, foreign_names, load, parse, preset_names, settings
 from equiwm.errors import EquiwmError
 from equiwm.locate import known_names
 from equiwm.trust import is_sealed, modules_of
@@ -62,23 +63,54 @@ def _split(arguments: Sequence[str]) -> Iterator[tuple[str, str | None]]:
 
 
 def _training(header: Header, data: Mapping[str, Any], options: Sequence[tuple[str, str | None]]) -> list[str] | None:
-    """The options that give the very configuration of the run, if they do, and name no code that is not this user's."""
+    """The options that give the very configuration of the run, if they do, and name no code that is not this user's.
+
+    Those of the command line; or the preset that the run names, with what of the run is not as the preset has it.
+    """
     given = [(name, value or "") for name, value in options]
-    preset = next((value for name, value in given if name == "--preset"), str(data.get("preset")))
-    files = [value for name, value in given if name == "--config"]
+    named = str(data.get("preset"))
+    preset = next((value for name, value in given if name == "--preset"), named)
+    files = [value for name, value in given if name == "--config"][-1:]
     assignments = [value for name, value in given if name == "--set"]
     ours = set(header.code) if is_sealed(header.code, header.seal) else set()
+    found = _options(preset, files, assignments, data, ours)
+    if found is None and named in preset_names():
+        found = _options(named, [], _assignments(named, data), data, ours)
+    seed = ["--seed", str(header.seed)] if header.seed else []
+    return None if found is None else ["equiwm", "train", *found[:2], *seed, *found[2:]]
+
+
+def _options(
+    preset: str, files: Sequence[str], assignments: Sequence[str], data: Mapping[str, Any], ours: set[str]
+) -> list[str] | None:
+    """Options of `train`, if they give the configuration `data` and import no module that is none of `ours`."""
     try:
-        found, _ = assembled(preset, Path(files[-1]) if files else None, assignments)
-        named = {*modules_of(foreign_names(found)), *modules_of(foreign_names(data))}
-        if not named <= ours or (not named and parse(found) != parse(data)):
+        found, _ = assembled(preset, Path(files[0]) if files else None, assignments)
+        modules = {*modules_of(foreign_names(found)), *modules_of(foreign_names(data))}
+        if not modules <= ours or (not modules and parse(found) != parse(data)):
             return None
     except EquiwmError:
         return None
-    command = ["equiwm", "train", "--preset", preset]
-    command += ["--seed", str(header.seed)] if header.seed else []
-    command += ["--config", files[-1]] if files else []
-    return [*command, *(part for assignment in assignments for part in ("--set", assignment))]
+    sets = [part for assignment in assignments for part in ("--set", assignment)]
+    return ["--preset", preset, *(part for file in files for part in ("--config", file)), *sets]
+
+
+def _assignments(preset: str, data: Mapping[str, Any]) -> list[str]:
+    """What of a run is not as its preset has it, as `--set` takes it."""
+    try:
+        if foreign_names(data):
+            return []
+        usual = {key: value for key, value, _ in settings(load(preset))}
+        return [
+            f"{key}={value if value == 'null' else json.dumps(value)}"
+            for key, value, _ in settings(parse(data))
+            if usual.get(key, _NOTHING) != value
+        ]
+    except EquiwmError:
+        return []
+
+
+_NOTHING = object()
 
 
 def _study(header: Header, data: Mapping[str, Any], options: Sequence[tuple[str, str | None]]) -> list[str] | None:

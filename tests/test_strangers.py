@@ -12,6 +12,7 @@ import re
 import shlex
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -317,16 +318,29 @@ def unfinished(folder: Path, command: list[str], **changes: Any) -> Run:
     ids=lambda given: " ".join(given[2:]),
 )
 def test_a_strangers_command_is_not_repeated(tmp_path, given):
-    assert unfinished(tmp_path, given).resume_command == IN_WORDS
+    hint = f"equiwm train --preset vn-2d --name mine --out {tmp_path} --resume"
+    assert unfinished(tmp_path, given).resume_command == hint
 
 
 def test_of_a_strangers_command_only_what_is_known_is_left(tmp_path):
-    run = unfinished(
-        tmp_path, ["rm", "-rf", "--out", "/", "--name", "x;reboot", "--trust", "evil", "--set=world.size=3"]
-    )
-    assert run.resume_command == IN_WORDS
-    run = unfinished(tmp_path / "b", ["rm", "-rf", "~", "--out", "/", "--name", "x; reboot", "--trust", "evil"])
-    assert run.resume_command == f"equiwm train --preset vn-2d --name mine --out {tmp_path / 'b'} --resume"
+    run = unfinished(tmp_path, ["rm", "-rf", "~", "--out", "/", "--name", "x; reboot", "--trust", "evil"])
+    assert run.resume_command == f"equiwm train --preset vn-2d --name mine --out {tmp_path} --resume"
+
+
+def test_what_is_not_as_the_preset_has_it_is_set(tmp_path):
+    changes = ["training.epochs=7", "training.lr=0.01", "model.encoder_widths=[8, 8]", "world.wedge=[0, 80]"]
+    run = Run.create(tmp_path, "mine", load("vn-2d", None, changes).as_dict(), seed=3)
+    words = shlex.split(run.resume_command)
+    given = [following for word, following in pairwise(words) if word == "--set"]
+    assert len(given) == 4
+    assert load("vn-2d", None, given).as_dict() == run.data
+    assert words[:6] == ["equiwm", "train", "--preset", "vn-2d", "--seed", "3"]
+
+
+def test_where_no_safe_command_makes_the_run_there_is_none(tmp_path):
+    assert unfinished(tmp_path / "a", [], description="another").resume_command == IN_WORDS
+    assert unfinished(tmp_path / "b", [], preset="no-such").resume_command == IN_WORDS
+    assert unfinished(tmp_path / "c", [], model={"encoder": "evil:Encoder"}).resume_command == IN_WORDS
 
 
 def test_code_that_a_preset_names_is_not_imported_for_a_hint(tmp_path):
@@ -335,7 +349,7 @@ def test_code_that_a_preset_names_is_not_imported_for_a_hint(tmp_path):
     preset = tmp_path / "evil.yaml"
     preset.write_text("model: {encoder: 'evil_module:Encoder'}\n", encoding="utf-8")
     run = unfinished(tmp_path, ["equiwm", "train", "--preset", str(preset)])
-    assert run.resume_command == IN_WORDS
+    assert "evil" not in run.resume_command
     assert not marker.exists()
 
 

@@ -283,4 +283,9 @@ class ClosedLoopResult(Result):
         for name, rows in tables.items():
             if len(rows) != self.tasks or any(len(row) != 1 + len(self.orbit) for row in rows):
                 return f"{name} is not {self.tasks} tasks x {1 + len(self.orbit)} orientations"
+        rates = (self.success_rate.any.each, self.success_rate.final.each)
+        if any(len(each) != len(self.orbit) for each in rates):
+            return (
+                f"success_rate has {[len(each) for each in rates]} entries, expected {len(self.orbit)}, one an element"
+            )
         return None
