@@ -13,10 +13,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import yaml
-
+from equiwm.disk.safe_yaml import read_yaml
 from equiwm.errors import ConfigError, nearest
 from equiwm.locate import BUILT_IN, check_name, is_foreign, locate, search
+from equiwm.printable import quoted
 from equiwm.schema import build, coerce, plain, read_assignment, section_of, setting, settings_of
 
 
@@ -233,7 +233,7 @@ def parse(data: Mapping[str, Any]) -> Config:
     known = [entry.name for entry in dataclasses.fields(Config)]
     for key in data:
         if key not in known:
-            raise ConfigError(f"unknown section '{key}': {nearest(str(key), known)}")
+            raise ConfigError(f"unknown section {quoted(key)}: {nearest(str(key), known)}")
     world = world_config(section_of("world", data.get("world")))
     config = Config(
         preset=coerce(data.get("preset", "custom"), str, "preset"),
@@ -301,9 +301,9 @@ def readable(data: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ConfigError: an unknown key or a wrong value.
     """
-    world = section_of("world", data.get("world")).get("name", "pusht")
+    world = coerce(section_of("world", data.get("world")).get("name", "pusht"), str, "world.name")
     if foreign_names(data) or world not in BUILT_IN["world"]:
-        return plain(data)
+        return {**plain(data), "world": {"name": world, **plain(section_of("world", data.get("world")))}}
     return parse(data).as_dict()
 
 
@@ -324,28 +324,6 @@ def preset_folder() -> Path:
 def preset_names() -> list[str]:
     """Names of all presets, in alphabetical order."""
     return sorted(path.stem for path in preset_folder().glob("*.yaml"))
-
-
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""libyaml where PyYAML was built with it: a folder of 200 runs is read several times faster."""
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file.
-
-    Raises:
-        ConfigError: the file is missing, is not YAML, or does not hold keys and values.
-    """
-    try:
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
-    except FileNotFoundError:
-        raise ConfigError(f"no such file: {path}.") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"cannot read {path} as YAML: {reason}") from None
-    if not isinstance(data, dict):
-        raise ConfigError(f"cannot read {path}: expected sections with keys and values.")
-    return data
 
 
 def _assign(data: dict[str, Any], assignment: str) -> None:
@@ -397,7 +375,7 @@ def preset_file(preset: str, beside: Path | None = None) -> Path:
         return beside / f"{preset}.yaml"
     names = preset_names()
     if preset not in names:
-        raise ConfigError(f"unknown preset '{preset}': {nearest(preset, names)} Or give the path of a YAML file.")
+        raise ConfigError(f"unknown preset {quoted(preset)}: {nearest(preset, names)} Or give the path of a YAML file.")
     return preset_folder() / f"{preset}.yaml"
 
 
@@ -417,6 +395,24 @@ def load(
     Raises:
         ConfigError: an unknown preset (with the nearest names), key, section or value.
     """
+    data, sources = assembled(preset, file, assignments, beside=beside)
+    if foreign_names(data):
+        for source in sources:
+            search(source.parent)
+    return parse(data)
+
+
+def assembled(
+    preset: str, file: Path | None = None, assignments: Sequence[str] = (), *, beside: Path | None = None
+) -> tuple[dict[str, Any], list[Path]]:
+    """What `load` parses, put together and unchecked, and the files it came from; no code that it names is imported.
+
+    Args:
+        preset, file, assignments, beside: as of `load`.
+
+    Raises:
+        ConfigError: an unknown preset, a file that cannot be read, or an assignment that is none.
+    """
     source = preset_file(preset, beside)
     data = {**read_yaml(source), "preset": source.stem}
     if "name" in data or "kind" in data:
@@ -427,7 +423,4 @@ def load(
         data[key] = _merged(key, data.get(key), value) if key == "world" or key in SECTIONS else value
     for assignment in assignments:
         _assign(data, assignment)
-    if foreign_names(data):
-        for folder in (source.parent, *([file.parent] if file else [])):
-            search(folder)
-    return parse(data)
+    return data, [source, *([file] if file else [])]

@@ -9,11 +9,17 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from equiwm.printable import MOST_QUOTED, message
+
 
 class EquiwmError(Exception):
     """Base of all errors that a command or an input of the user can cause."""
 
     exit_status = 2
+
+    def __str__(self) -> str:
+        """The message as it may be shown: what others wrote into names moves no cursor and fills no screen."""
+        return message(super().__str__())
 
 
 class ConfigError(EquiwmError, ValueError):
@@ -73,6 +79,6 @@ class ClosedLoopError(EquiwmError):
 
 def nearest(given: str, known: Iterable[str]) -> str:
     """The end of an error message about an unknown name: the nearest known ones, else all of them."""
-    known = sorted(known)
+    known, given = sorted(known), given[:MOST_QUOTED]
     close = difflib.get_close_matches(given, known, n=3, cutoff=0.5)
     return f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known)}."

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from equiwm.errors import ConfigError, MissingExtraError, nearest
+from equiwm.printable import quoted
 
 Extension = Literal["world", "model", "encoder", "predictor", "optimizer", "claim", "ablation", "group"]
 
@@ -114,7 +115,7 @@ def check_name(kind: Extension, name: str) -> None:
     """
     if not is_foreign(name) and name not in known_names(kind):
         expected = nearest(name, known_names(kind))
-        raise ConfigError(f"unknown {_FIELD[kind]} '{name}': {expected} Or give your own as module:name.")
+        raise ConfigError(f"unknown {_FIELD[kind]} {quoted(name)}: {expected} Or give your own as module:name.")
 
 
 def locate(kind: Extension, name: str) -> Any:
@@ -130,7 +131,7 @@ def locate(kind: Extension, name: str) -> Any:
         MissingExtraError: something of this package whose optional dependency is not installed.
     """
     check_name(kind, name)
-    where = f"{_FIELD[kind]} '{name}'"
+    where = f"{_FIELD[kind]} {quoted(name)}"
     if name in BUILT_IN[kind]:
         return _resolve(BUILT_IN[kind][name], where)
     if not is_foreign(name):

@@ -12,12 +12,10 @@ import errno
 import hashlib
 import json
 import os
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,6 +33,7 @@ from equiwm.layout.binding import Binding, sha256
 from equiwm.layout.header import Header, RunKind, canonical_config, check_seed, read_config, versions
 from equiwm.layout.history import extend_history, read_history
 from equiwm.layout.metrics import read_metrics, record_metrics
+from equiwm.resume_hint import resume_command
 from equiwm.trust import admit, locations, seal
 
 STUDY_RUNS = "runs"
@@ -58,16 +57,6 @@ def _differences(old: Any, new: Any, where: str = "") -> list[str]:
 def _first_of(changed: Sequence[str]) -> str:
     """The first three of some differences, and how many more there are."""
     return ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
-
-
-def _preset_of(header: Header, data: Mapping[str, Any]) -> str:
-    """A preset as the command line gave it, a path perhaps; by its name where none did."""
-    for argument, following in pairwise((*header.command, "")):
-        if argument == "--preset":
-            return following
-        if argument.startswith("--preset="):
-            return argument.partition("=")[2]
-    return str(data.get("preset"))
 
 
 def run_name(preset: str, seed: int) -> str:
@@ -287,18 +276,8 @@ class Run:
 
     @property
     def resume_command(self) -> str:
-        """The command that finishes this training."""
-        header, data = self.header, self.data
-        command = ["equiwm", "train", "--preset", _preset_of(header, data)]
-        if header.seed:
-            command += ["--seed", str(header.seed)]
-        for argument, following in pairwise((*header.command, "")):
-            if argument in ("--set", "--config"):
-                command += [argument, following]
-            elif argument.startswith(("--set=", "--config=")):
-                command.append(argument)
-        path = self.path if self.path.name else self.path.absolute()
-        return shlex.join([*command, "--name", path.name, "--out", str(self.path.parent), "--resume"])
+        """The command that finishes this training or study, or in words which one it is (`equiwm.resume_hint`)."""
+        return resume_command(self.path, self.header, self.data)
 
     def require_same(self, config: Mapping[str, Any], seed: int) -> None:
         """Refuse to resume with another configuration than the run was started with.

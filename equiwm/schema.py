@@ -15,6 +15,7 @@ from dataclasses import field
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from equiwm.errors import ConfigError, nearest
+from equiwm.printable import MOST_QUOTED, cut, quoted
 
 T = TypeVar("T")
 
@@ -88,10 +89,12 @@ def coerce(value: Any, kind: Any, where: str) -> Any:
             if math.isfinite(value):
                 return float(value)
     if kind is int and isinstance(value, int) and not isinstance(value, bool):
+        if not -(2**63) <= value < 2**63:
+            raise ConfigError(f"{where}: got {quoted(value)}, expected an integer of at most 64 bits.")
         return value
     if kind in (str, bool) and isinstance(value, kind):
         return value
-    raise ConfigError(f"{where}: got {value!r}, expected {describe(kind)}.")
+    raise ConfigError(f"{where}: got {quoted(value)}, expected {describe(kind)}.")
 
 
 def _check_range(value: Any, bounds: Mapping[str, Any], where: str) -> None:
@@ -130,7 +133,7 @@ def build(cls: type[T], values: Mapping[str, Any], section: str) -> T:
     hints = get_type_hints(cls)
     for key in values:
         if key not in fields:
-            raise ConfigError(f"unknown key '{section}.{key}': {nearest(str(key), fields)}")
+            raise ConfigError(f"unknown key '{section}.{cut(str(key), MOST_QUOTED)}': {nearest(str(key), fields)}")
     for name, entry in fields.items():
         required = entry.default is dataclasses.MISSING and entry.default_factory is dataclasses.MISSING
         if required and name not in values:
@@ -154,7 +157,7 @@ def section_of(name: str, values: Any) -> Mapping[str, Any]:
     if values is None:
         return {}
     if not isinstance(values, Mapping):
-        raise ConfigError(f"section '{name}': got {values!r}, expected keys and values.")
+        raise ConfigError(f"section '{name}': got {quoted(values)}, expected keys and values.")
     return values
 
 
@@ -177,19 +180,19 @@ def read_assignment(assignment: str, sections: Sequence[str]) -> tuple[str, dict
     Raises:
         ConfigError: another form, or a section that is none of `sections`.
     """
-    import yaml
+    from equiwm.disk.safe_yaml import parse_yaml
 
     key, equals, text = assignment.partition("=")
     section, dot, name = key.strip().partition(".")
     if not equals or not dot:
-        raise ConfigError(f"cannot read --set '{assignment}': expected section.key=value, as in training.epochs=10.")
+        raise ConfigError(
+            f"cannot read --set {quoted(assignment)}: expected section.key=value, as in training.epochs=10."
+        )
     if section not in sections:
-        raise ConfigError(f"unknown section in --set '{assignment}': {nearest(section, sections)}")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise ConfigError(f"cannot read the value of --set '{assignment}'.") from None
+        raise ConfigError(f"unknown section in --set {quoted(assignment)}: {nearest(section, sections)}")
+    value = parse_yaml(text, f"the value of --set {quoted(assignment)}")
     if isinstance(value, str):  # YAML 1.1 reads 1e-3 as text
         with contextlib.suppress(ValueError):
-            value = float(value)
+            number = float(value)
+            value = number if math.isfinite(number) else value
     return section, {name.strip(): value}

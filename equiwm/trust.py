@@ -73,6 +73,13 @@ def _digest(key: bytes, code: Mapping[str, str]) -> str:
     return hmac.new(key, canonical_json(dict(code)).encode(), hashlib.sha256).hexdigest()
 
 
+def is_sealed(code: Mapping[str, str], given: str) -> bool:
+    """Whether `given` is this user's seal of module -> file."""
+    key = _key(create=False)
+    # As bytes: of text `compare_digest` takes ASCII alone, and a stranger writes what they like.
+    return key is not None and bool(given) and hmac.compare_digest(_digest(key, code).encode(), given.encode())
+
+
 def admit(run: Path, names: Sequence[str], *, code: Mapping[str, str], given: str, trusted: Sequence[str]) -> None:
     """Let the code that a run names be imported, or refuse.
 
@@ -87,9 +94,7 @@ def admit(run: Path, names: Sequence[str], *, code: Mapping[str, str], given: st
         TrustError: a module that is neither sealed by this user nor trusted.
         ConfigError: the module of that name that is imported already is another file's.
     """
-    wanted = modules_of(names)
-    key = _key(create=False)
-    sealed = key is not None and bool(given) and hmac.compare_digest(_digest(key, code), given)
+    wanted, sealed = modules_of(names), is_sealed(code, given)
     unknown = [module for module in wanted if module not in trusted and not (sealed and module in code)]
     if unknown:
         again = " ".join(f"--trust {module}" for module in unknown)

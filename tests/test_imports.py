@@ -19,6 +19,7 @@ import equiwm
 
 ROOT = Path(equiwm.__file__).parent
 LEVELS = {
+    "printable": 0,
     "errors": 0,
     "boundary": 1,
     "interrupts": 1,
@@ -32,6 +33,7 @@ LEVELS = {
     "disk": 1,
     "layout": 1,
     "runs": 1,
+    "resume_hint": 1,
     "results": 1,
     "stats": 1,
     "grid": 1,
@@ -64,6 +66,8 @@ ROOMS_WITHOUT_TORCH = (
     "workers",
     "trust",
     "errors",
+    "printable",
+    "resume_hint",
     "schema",
     "locate",
     "config",

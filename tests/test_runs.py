@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import yaml
 
-from equiwm.config import parse
+from equiwm.config import load, parse
 from equiwm.disk import files, ownership
 from equiwm.disk.files import write_atomic
 from equiwm.errors import ConfigError, EquiwmError, RunError
@@ -207,7 +207,8 @@ def test_open_refuses(tmp_path):
 
 
 def test_open_tells_how_to_finish_an_incomplete_run(tmp_path):
-    run = make(tmp_path, "x", seed=2, command=["equiwm", "train", "--set", "training.epochs=3"])
+    config, command = load("vn-2d", None, ["training.epochs=3"]), ["equiwm", "train", "--set", "training.epochs=3"]
+    run = Run.create(tmp_path, "x", config.as_dict(), seed=2, command=command)
     assert Run.open(run.path, needs_checkpoint=False) == run
     with pytest.raises(RunError) as error:
         Run.open(run.path)

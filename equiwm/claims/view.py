@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from equiwm.errors import ResultError
+from equiwm.printable import check_component, quoted
 from equiwm.results.measured import Measured
 from equiwm.results.result import Result
 from equiwm.tables.columns import Column, Comparison
@@ -27,6 +29,15 @@ class Drawing:
 
     name: str
     draw: Callable[[Path], Path]
+
+    def __post_init__(self) -> None:
+        """Refuse a name that leads out of the folder: it may be made of what a stranger's result says.
+
+        Raises:
+            ResultError: such a name.
+        """
+        if (wrong := check_component(self.name)) is not None:
+            raise ResultError(f"got {quoted(self.name)} as the name of a figure, {wrong}.")
 
 
 @dataclass(frozen=True)

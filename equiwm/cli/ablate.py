@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from equiwm.cli.options import JobsOption, JsonOption, QuietOption
+from equiwm.cli.options import JobsOption, JsonOption, QuietOption, seed_count
 from equiwm.errors import ConfigError
 
 HELP = "augmentation, scale, soft, optimizer, data or breaking; or your own, as module:name"
@@ -25,7 +25,7 @@ def ablate(
     ] = None,
     dim: Annotated[int | None, typer.Option("--dim", help=r"2 or 3 \[both, where the world has them]")] = None,
     seeds: Annotated[
-        int | None, typer.Option("--seeds", help=r"how many seeds, from 0 \[5, or 2 with --quick]")
+        int | None, typer.Option("--seeds", callback=seed_count, help=r"how many seeds, from 0 \[5, or 2 with --quick]")
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="a small version, in under a minute on two cores")] = False,
     jobs: JobsOption = -1,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -25,6 +26,7 @@ from equiwm.cli.options import (
     TrustOption,
 )
 from equiwm.errors import ConfigError
+from equiwm.printable import quoted
 
 if TYPE_CHECKING:
     from equiwm.claims.store import Stores
@@ -118,7 +120,15 @@ def _parameter(option: Option) -> tuple[str, Any, Any]:
 
 
 def _parsed(option: Option, value: object) -> object:
-    """A value as the measure takes it."""
+    """A value as the measure takes it.
+
+    Raises:
+        ConfigError: a number of 2^31 and more, or none that is finite; or what the option's own parser refuses.
+    """
+    if isinstance(value, int) and abs(value) >= 2**31:
+        raise ConfigError(f"{option.option}: got {quoted(value)}, expected less than 2^31 ({2**31:,}).")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{option.option}: got {value}, expected a finite number.")
     if value is None or option.parse is None:
         return value.value if isinstance(value, StrEnum) else value
     return option.parse(value)

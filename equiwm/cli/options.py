@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,7 @@ import typer
 
 from equiwm.errors import ConfigError
 from equiwm.layout.header import MAX_SEED
+from equiwm.printable import quoted
 
 
 class Device(StrEnum):
@@ -28,10 +30,23 @@ class Dtype(StrEnum):
     float64 = "float64"
 
 
+MOST_SEEDS = 1000
+"""Seeds of one command: each is a training of its own."""
+MOST_JOBS = 1024
+"""Processes of one command."""
+
+
 def _jobs(value: int) -> int:
     """Refuse a number of jobs before anything is written."""
-    if value < 1 and value != -1:
-        raise ConfigError(f"--jobs: got {value}, expected at least 1, or -1 for every core.")
+    if not 1 <= value <= MOST_JOBS and value != -1:
+        raise ConfigError(f"--jobs: got {quoted(value)}, expected 1 to {MOST_JOBS}, or -1 for every core.")
+    return value
+
+
+def seed_count(value: int | None) -> int | None:
+    """Refuse so many seeds that their list alone takes minutes; too few are refused where the grid is made."""
+    if value is not None and value > MOST_SEEDS:
+        raise ConfigError(f"--seeds: got {quoted(value)}, expected how many seeds, at most {MOST_SEEDS}.")
     return value
 
 
@@ -57,18 +72,26 @@ SetOption = Annotated[
 ]
 
 
+_SEEDS = re.compile(r"0*(\d{1,20})(?:-0*(\d{1,20}))?", re.ASCII)
+
+
 def parse_seeds(text: str) -> list[int]:
     """Seeds from `0-4`, `0,2,7` or `3`.
 
     Raises:
-        ConfigError: anything else, or no seed at all.
+        ConfigError: anything else, no seed at all, or more than 1000.
     """
     seeds: list[int] = []
     for part in text.split(","):
-        low, dash, high = part.strip().partition("-")
-        if not low.isdecimal() or (dash and not high.isdecimal()) or (dash and int(high) < int(low)):
-            raise ConfigError(f"--seeds: got '{text}', expected seeds such as 0-4 or 0,2,7.")
-        if int(high or low) > MAX_SEED:
-            raise ConfigError(f"--seeds: got '{text}', expected seeds of at most {MAX_SEED}.")
-        seeds += range(int(low), int(high or low) + 1)
+        match = _SEEDS.fullmatch(part.strip())
+        if match is None:
+            raise ConfigError(f"--seeds: got {quoted(text)}, expected seeds such as 0-4 or 0,2,7.")
+        low, high = int(match[1]), int(match[2] or match[1])
+        if high < low:
+            raise ConfigError(f"--seeds: got {quoted(text)}, expected seeds such as 0-4 or 0,2,7.")
+        if high > MAX_SEED:
+            raise ConfigError(f"--seeds: got {quoted(text)}, expected seeds of at most {MAX_SEED}.")
+        if len(seeds) + high - low >= MOST_SEEDS:
+            raise ConfigError(f"--seeds: got {quoted(text)}, expected at most {MOST_SEEDS} seeds in one command.")
+        seeds += range(low, high + 1)
     return list(dict.fromkeys(seeds))

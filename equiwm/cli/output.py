@@ -14,6 +14,7 @@ from equiwm.claims.registry import built_in
 from equiwm.cli.streams import writing
 from equiwm.disk.strict_json import plain
 from equiwm.errors import RunError
+from equiwm.printable import printable
 from equiwm.results.measured import Measured, to_builtins
 from equiwm.results.result import Result
 from equiwm.runs import Run
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 def say(message: str) -> None:
     """A line for the user, beside the results: on stderr."""
     with writing(sys.stderr):
-        print(message, file=sys.stderr, flush=True)
+        print(printable(message), file=sys.stderr, flush=True)
 
 
 def print_tables(tables: Sequence[Table], stream: TextIO | None = None) -> None:

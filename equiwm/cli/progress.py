@@ -6,10 +6,12 @@ import time
 from types import TracebackType
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from equiwm import interrupts
+from equiwm.printable import printable
 
 
 def seconds_left(elapsed: float, before: float, share: float) -> float | None:
@@ -71,7 +73,8 @@ class ProgressBars:
         """Show that `done` of `total` are done in a phase; between two steps, end if a signal was swallowed in one."""
         interrupts.check()
         if phase not in self._tasks:
-            self._tasks[phase] = self._bars.add_task(phase, total=total, note=note)
+            # A phase may be called like a run: nothing of its name is an escape of the terminal or markup of rich.
+            self._tasks[phase] = self._bars.add_task(escape(printable(phase)), total=total, note=note)
         self._bars.update(self._tasks[phase], completed=done, total=total, note=note)
 
     def data(self, done: int, total: int) -> None:

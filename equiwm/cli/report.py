@@ -64,7 +64,7 @@ def report(
     made = make_report(runs or [Path("runs")], claims_of(claims or ()))
     skipped = list(made.skipped)
     if figures is not None:
-        _redraw(made, figures)
+        _redraw(made, figures, skipped)
     if json:
         runs_found = [
             {
@@ -77,7 +77,7 @@ def report(
     elif form is None and out is None and sys.stdout.isatty():
         print_tables([table for chapter in made.chapters for table in chapter.tables])
     else:
-        text = _written(made, form or Format.markdown)
+        text = _written(made, form or Format.markdown, skipped)
         if out is None:
             print_text(text)
         else:
@@ -87,8 +87,8 @@ def report(
         say(f"skipped: {line}")
 
 
-def _written(made: Report, form: Format) -> str:
-    """The report's text."""
+def _written(made: Report, form: Format, left_out: list[str]) -> str:
+    """The report's text; a line is added to `left_out` for each figure that it cannot have."""
     if form is Format.html:
         from tempfile import TemporaryDirectory
 
@@ -97,7 +97,7 @@ def _written(made: Report, form: Format) -> str:
         from equiwm.report.html import html
 
         with TemporaryDirectory() as folder, ProgressBars(quiet=False) as progress:
-            shown = pictures(made, Path(folder), lambda done, total: progress.count("figures", done, total))
+            shown = pictures(made, Path(folder), left_out, lambda done, total: progress.count("figures", done, total))
             return html(made, shown)
     if form is Format.latex:
         from equiwm.report.latex import latex
@@ -112,11 +112,11 @@ def _written(made: Report, form: Format) -> str:
     return markdown(made)
 
 
-def _redraw(made: Report, folder: Path) -> None:
+def _redraw(made: Report, folder: Path, left_out: list[str]) -> None:
     from equiwm.cli.output import say
     from equiwm.cli.progress import ProgressBars
     from equiwm.report.drawings import redraw
 
     with ProgressBars(quiet=False) as progress:
-        drawn = redraw(made, folder, lambda done, total: progress.count("figures", done, total))
+        drawn = redraw(made, folder, left_out, lambda done, total: progress.count("figures", done, total))
     say(f"figures: {len(drawn)} in {folder}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from equiwm.cli.options import JobsOption, JsonOption, QuietOption
+from equiwm.cli.options import JobsOption, JsonOption, QuietOption, seed_count
 
 if TYPE_CHECKING:
     from equiwm.claims.reproduce.plan import ClaimWork
@@ -20,7 +20,7 @@ def reproduce(
     claims: Annotated[list[str] | None, typer.Argument(metavar="CLAIM", help=HELP)] = None,
     quick: Annotated[bool, typer.Option("--quick", help="a smoke test: one seed, small sizes")] = False,
     seeds: Annotated[
-        int | None, typer.Option("--seeds", help=r"how many seeds, from 0 \[5, or 1 with --quick]")
+        int | None, typer.Option("--seeds", callback=seed_count, help=r"how many seeds, from 0 \[5, or 1 with --quick]")
     ] = None,
     jobs: JobsOption = 1,
     out: Annotated[Path, typer.Option("--out", help="folder that holds runs")] = Path("runs"),

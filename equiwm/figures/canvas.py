@@ -12,6 +12,7 @@ from equiwm.disk.files import atomic_writer, reason, write_atomic
 from equiwm.disk.inside import require_component
 from equiwm.disk.ownership import is_run
 from equiwm.errors import RunError
+from equiwm.tables.sheet import csv_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,7 +73,7 @@ def save(figure: Figure, data: pd.DataFrame, folder: Path, name: str) -> Path:
         RunError: `name` is no name of a file, or a file cannot be written.
     """
     open_folder(folder, name)
-    write_atomic(folder / f"{name}.csv", data.to_csv(index=False, lineterminator="\n"))
+    write_atomic(folder / f"{name}.csv", csv_text(data))
     for kind, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
         with atomic_writer(folder / f"{name}.{kind}") as file:
             figure.savefig(file, format=kind, metadata=metadata)

@@ -14,6 +14,7 @@ from equiwm import config as configuration
 from equiwm.config import Config
 from equiwm.disk.strict_json import canonical_json
 from equiwm.errors import ConfigError, RunError, nearest
+from equiwm.printable import quoted
 
 SCHEMA = 1
 """Version of the layout of a run directory; a higher one than ours is refused."""
@@ -84,7 +85,7 @@ def read_config(path: Path) -> tuple[Header, dict[str, Any]]:
         ConfigError: the file is not YAML, or a key is missing, unknown or of the wrong type.
         RunError: the run was written by a later version of equiwm.
     """
-    data = configuration.read_yaml(path)
+    data = configuration.read_yaml(path, inside=path.parent)
     types: dict[str, type] = {
         "kind": str,
         "schema": int,
@@ -100,18 +101,18 @@ def read_config(path: Path) -> tuple[Header, dict[str, Any]]:
         if key not in data:
             raise ConfigError(f"{path}: no key '{key}'; it was not written by equiwm, or it is damaged.")
         if not isinstance(data[key], kind) or isinstance(data[key], bool):
-            raise ConfigError(f"{path}: {key}: got {data[key]!r}, expected {kind.__name__}.")
+            raise ConfigError(f"{path}: {key}: got {quoted(data[key])}, expected {kind.__name__}.")
     if data["schema"] > SCHEMA:
         raise RunError(f"{path} has schema {data['schema']}, expected at most {SCHEMA}; install a later equiwm.")
     if data["schema"] < 1:
         raise ConfigError(f"{path}: schema: got {data['schema']}, expected 1 to {SCHEMA}.")
     check_seed(data["seed"], f"{path}: ")
     if data["kind"] not in ("train", "study"):
-        raise ConfigError(f"{path}: kind: got {data['kind']!r}, expected train or study.")
+        raise ConfigError(f"{path}: kind: got {quoted(data['kind'])}, expected train or study.")
     sections = [*_CONFIG_KEYS, *(["study"] if data["kind"] == "study" else [])]
     for key in data:
         if key not in types and key not in optional and key not in sections:
-            raise ConfigError(f"{path}: unknown key '{key}': {nearest(str(key), [*types, *sections])}")
+            raise ConfigError(f"{path}: unknown key {quoted(key)}: {nearest(str(key), [*types, *sections])}")
     header = Header(
         kind=data["kind"],
         name=data["name"],

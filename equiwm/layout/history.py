@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from equiwm.disk.files import reason, write_atomic
+from equiwm.disk.files import write_atomic
+from equiwm.disk.text import read_text
 from equiwm.errors import RunError
 from equiwm.layout.binding import sha256
-
-_MOST = 2**26
-"""Bytes of a history: of half a million epochs."""
 
 
 def read_history(path: Path) -> list[dict[str, float]]:
@@ -27,20 +26,15 @@ def read_history(path: Path) -> list[dict[str, float]]:
 
 def _rows(path: Path) -> list[dict[str, str]]:
     """The stored rows as text, so that rewriting them changes no digit; every cell has been read once."""
-    if not path.exists():
+    if not os.path.lexists(path):
         return []
-    if not path.is_file() or path.stat().st_size > _MOST:
-        raise RunError(f"{path} is no regular file of at most {_MOST:,} bytes; restore the file.")
+    reader = csv.DictReader(io.StringIO(read_text(path, inside=path.parent), newline=""), strict=True)
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file, strict=True)
-            rows = list(reader)
+        rows = list(reader)
         for row in rows:
             int(row["epoch"])
             for cell in row.values():
                 float(cell)
-    except OSError as error:
-        raise RunError(f"cannot read {path}: {reason(error)}.") from None
     except (KeyError, TypeError, ValueError, csv.Error):
         raise RunError(f"{path} is damaged; remove the run, or restore the file.") from None
     columns = list(reader.fieldnames or ())

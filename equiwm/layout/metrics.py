@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from equiwm.disk.files import reason, write_atomic
 from equiwm.disk.locks import hold
 from equiwm.disk.strict_json import canonical_json, plain, read_json
 from equiwm.errors import RunError
+from equiwm.printable import quoted
 from equiwm.results.door import SCHEMA as RESULT_SCHEMA
 
 LOCK_SECONDS = 60.0
@@ -24,10 +26,10 @@ def read_metrics(folder: Path) -> dict[str, Any]:
         RunError: the file is damaged.
     """
     path = folder / "metrics.json"
-    data = read_json(path) if path.exists() else {}
+    data = read_json(path) if os.path.lexists(path) else {}
     for section, entry in data.items():
         if not isinstance(entry, dict) or not isinstance(entry.get("variants", {}), dict):
-            raise RunError(f"{path} is damaged (section '{section}'); move it away and run again.")
+            raise RunError(f"{path} is damaged (section {quoted(section)}); move it away and run again.")
     return data
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +12,10 @@ from equiwm.claims.registry import Stored, stored_results
 from equiwm.config import readable
 from equiwm.disk.files import reason
 from equiwm.errors import EquiwmError, ResultError, RunError
-from equiwm.layout.header import RunKind, read_config
+from equiwm.layout.header import RunKind
 from equiwm.report.weights import of_other_weights, own_weights
 from equiwm.runs import STUDY_RUNS, Run
+from equiwm.schema import coerce
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def _runs(places: Sequence[Path]) -> Iterator[Path]:
         if not os.path.isdir(place):  # unlike Path's method it says False, and raises nothing, where it may not look
             what = "is a file" if os.path.isfile(place) else "does not exist"
             raise RunError(f"{place}: expected a folder that holds runs; it {what}.")
-        if not os.path.isfile(place / "config.yaml"):
+        if not os.path.lexists(place / "config.yaml"):
             yield from _runs_in(place)
             continue
         yield place
@@ -107,33 +107,33 @@ def _runs_in(place: Path) -> Iterator[Path]:
         folders = sorted(path for path in place.iterdir() if os.path.isdir(path) and not path.name.startswith("."))
     except OSError as error:
         raise RunError(f"cannot read {place}: {reason(error)}.") from None
-    yield from (path for path in folders if any(os.path.isfile(path / name) for name in _MARKS))
+    yield from (path for path in folders if any(os.path.lexists(path / name) for name in _MARKS))
 
 
 _MARKS = ("config.yaml", "metrics.json", "checkpoint.pt")
-"""A folder with one of them was meant to be a run."""
+"""A folder with one of them, be it a file or not, was meant to be a run."""
 
 
 def _read(run: Run, claims: Sequence[AnyClaim]) -> CollectedRun:
-    if not os.path.isfile(run.config_path):
+    if not os.path.lexists(run.config_path):
         raise RunError(f"{run.path} is no run: it has no config.yaml (--out of an evaluation leaves such folders).")
-    header, data = read_config(run.config_path)
+    header, data = run.header, run.data
     metrics = run.metrics()
     read = list(stored_results(metrics, claims, study=header.kind == "study", where=str(run.metrics_path)))
     results = tuple(each for each in read if isinstance(each, Stored))
     unread = tuple(str(each) for each in read if isinstance(each, ResultError))
     if header.kind == "study":
         if not metrics:
-            again = shlex.join([*header.command, *(["--resume"] if "--resume" not in header.command else [])])
-            raise RunError(f"{run.path} is a study that has no result yet; go on with: {again}")
+            raise RunError(f"{run.path} is a study that has no result yet; go on with: {run.resume_command}")
         return CollectedRun(run.path, "study", None, None, header.seed, data, metrics, results, unread)
     # A copy without its checkpoint, which is the heavy part, is whole to a reader of results.
-    if not run.checkpoint.is_file() and ("train" not in metrics or run.resume_point.exists()):
+    if not os.path.isfile(run.checkpoint) and ("train" not in metrics or os.path.lexists(run.resume_point)):
         raise RunError(f"{run.path} is incomplete; finish it with: {run.resume_command}")
     try:
         settings = readable(data)
+        told = {key: coerce(settings.pop(key, None), str | None, key) for key in ("preset", "baseline", "description")}
     except EquiwmError as error:
         raise RunError(f"{run.config_path}: {error}") from None
-    preset, baseline, _ = (settings.pop(key, None) for key in ("preset", "baseline", "description"))
+    preset, baseline, _ = told.values()
     weights = own_weights(run, metrics)
     return CollectedRun(run.path, "train", preset, baseline, header.seed, settings, metrics, results, unread, weights)

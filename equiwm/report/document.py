@@ -8,6 +8,7 @@ from pathlib import Path
 
 from equiwm.claims.claim import AnyClaim
 from equiwm.claims.registry import built_in
+from equiwm.errors import EquiwmError
 from equiwm.report.collect import CollectedRun, collect
 from equiwm.report.settings import SeedResult, Setting, settings_of
 from equiwm.report.weights import is_others, marked
@@ -82,7 +83,10 @@ def make_report(places: Sequence[Path], claims: Sequence[AnyClaim] | None = None
             complaints += run.unread
             for each in run.results:
                 view = each.claim.shown
-                studies.setdefault(view.heading, []).extend(view.tables_of(each.measured, run.name))
+                try:
+                    studies.setdefault(view.heading, []).extend(view.tables_of(each.measured, run.name))
+                except EquiwmError as error:  # rows that are none of its kind
+                    complaints.append(f"{run.path}: {error}")
     reproduction, *others = (
         [Chapter(name, name, "", tuple(tables))] if tables else [] for name, tables in studies.items()
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from equiwm.claims.view import Drawing, Shown
 from equiwm.disk.inside import read_inside
-from equiwm.errors import RunError
+from equiwm.errors import EquiwmError, RunError
 from equiwm.report.collect import CollectedRun
 from equiwm.report.document import STUDIES, Report
 from equiwm.report.ood_figure import ood_figure
@@ -26,15 +26,19 @@ def _no_progress(done: int, total: int) -> None:
     """Says nothing."""
 
 
-def drawings_of(run: CollectedRun) -> Iterator[tuple[str, Drawing]]:
-    """Section and figure, in the order of the run's metrics."""
+def drawings_of(run: CollectedRun, left_out: list[str]) -> Iterator[tuple[str, Drawing]]:
+    """Section and figure, in the order of the run's metrics; a line is added to `left_out` for what has none."""
     for each in run.results:
         shown = Shown(each.measured, run.name, run.path / "figures")
-        for drawing in each.claim.shown.drawings_of(shown):
-            yield each.claim.name, drawing
+        try:
+            drawings = each.claim.shown.drawings_of(shown)
+        except EquiwmError as error:
+            left_out.append(f"figures of {run.path}: {error}")
+            continue
+        yield from ((each.claim.name, drawing) for drawing in drawings)
 
 
-def redraw(report: Report, folder: Path, progress: Progress = _no_progress) -> list[Path]:
+def redraw(report: Report, folder: Path, left_out: list[str], progress: Progress = _no_progress) -> list[Path]:
     """Draw every figure: `folder`/RUN/NAME of each run, and `folder`/ood_factors of them all.
 
     Each is a PNG and an SVG beside the CSV that it was drawn from.
@@ -42,6 +46,7 @@ def redraw(report: Report, folder: Path, progress: Progress = _no_progress) -> l
     Args:
         report: whose figures they are.
         folder: made if it is missing.
+        left_out: gets a line for each result whose figures cannot be drawn.
         progress: called with the number of figures drawn, and of all.
 
     Returns:
@@ -51,7 +56,9 @@ def redraw(report: Report, folder: Path, progress: Progress = _no_progress) -> l
         RunError: the folder cannot be written to.
     """
     drawn: list[Path] = []
-    planned = [(place, drawing) for place, run in _places(report.runs, folder) for _, drawing in drawings_of(run)]
+    planned = [
+        (place, drawing) for place, run in _places(report.runs, folder) for _, drawing in drawings_of(run, left_out)
+    ]
     for done, (place, drawing) in enumerate(planned):
         drawn.append(drawing.draw(place))
         progress(done + 1, len(planned) + 1)
@@ -88,7 +95,7 @@ class Picture:
     caption: str
 
 
-def pictures(report: Report, folder: Path, progress: Progress = _no_progress) -> list[Picture]:
+def pictures(report: Report, folder: Path, left_out: list[str], progress: Progress = _no_progress) -> list[Picture]:
     """The figures of a report: those of the whole, and of one seed of every model and study.
 
     As the commands left them in the runs, or drawn into `folder` where they are missing. Baselines are in the figures
@@ -97,6 +104,7 @@ def pictures(report: Report, folder: Path, progress: Progress = _no_progress) ->
     Args:
         report: what is told.
         folder: gets what has to be drawn.
+        left_out: gets a line for each result whose figures cannot be drawn.
         progress: called with the number of figures that are there, and of all.
 
     Raises:
@@ -106,7 +114,9 @@ def pictures(report: Report, folder: Path, progress: Progress = _no_progress) ->
     found = [Picture(_drawn(overall), ".svg", "", _OVERALL)] if overall else []
     models = [s.runs[0] for s in report.settings if s.runs and (s.baseline or not s.is_baseline)]
     studies = [run for run in report.runs if run.kind == "study"]
-    planned = [(run, section, drawing) for run in (*models, *studies) for section, drawing in drawings_of(run)]
+    planned = [
+        (run, section, drawing) for run in (*models, *studies) for section, drawing in drawings_of(run, left_out)
+    ]
     for done, (run, section, drawing) in enumerate(planned):
         data, kind = _left_behind(run, drawing) or (_drawn(drawing.draw(folder / str(done))), ".svg")
         caption = f"{run.name} (seed {run.seed}): {drawing.name.replace('_', ' ')}"

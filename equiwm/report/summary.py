@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from equiwm.claims.claim import AnyClaim
 from equiwm.claims.registry import Stored, built_in, stored_results
 from equiwm.disk.files import write_atomic
+from equiwm.printable import printable
 from equiwm.report.weights import marked, of_other_weights, own_weights
 from equiwm.runs import Run
 from equiwm.tables.table import Table
@@ -44,14 +45,13 @@ def write_summary(
         metrics: content of its metrics.json, where it is known already.
     """
     from rich.console import Console
+    from rich.markup import escape
 
     console = Console(record=True, file=io.StringIO(), width=_WIDTH, force_terminal=True)
-    data = run.data
-    console.print(
-        f"equiwm run [bold]{run.name}[/bold]" + (f": {data['description']}" if data.get("description") else "")
-    )
+    name, description = (escape(printable(str(text))) for text in (run.name, run.data.get("description") or ""))
+    console.print(f"equiwm run [bold]{name}[/bold]" + (f": {description}" if description else ""))
     for table in run_tables(run, claims, metrics):
         console.print(table.rich())
     lines = [line.rstrip() for line in console.export_text(clear=False).splitlines()]
-    write_atomic(run.summary_svg, console.export_svg(title=f"equiwm: {run.name}", unique_id="equiwm"))
+    write_atomic(run.summary_svg, console.export_svg(title=f"equiwm: {printable(run.name)}", unique_id="equiwm"))
     write_atomic(run.summary, "\n".join(lines) + "\n")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from equiwm.report.document import Report
 from equiwm.results.ablation import AblationResult, AblationRow, read_rows
+from equiwm.tables.sheet import csv_text
 
 COLUMNS = (
     *("run", "preset", "setting", "baseline", "world", "seed", "parameters"),
@@ -17,11 +18,14 @@ quantity was measured (horizon, bin, target, cell of a study). A number that is 
 
 
 def tidy_csv(report: Report) -> str:
-    """CSV with the columns `COLUMNS`, numbers in full precision: `pandas.read_csv` gives them back."""
+    """CSV with the columns `COLUMNS`, numbers in full precision: `pandas.read_csv` gives them back.
+
+    Text that a spreadsheet would take for a formula has an apostrophe before it.
+    """
     import pandas as pd
 
     rows = [*_trained(report), *_ablated(report)]
-    return pd.DataFrame(rows, columns=list(COLUMNS), dtype=object).to_csv(index=False, lineterminator="\n")
+    return csv_text(pd.DataFrame(rows, columns=list(COLUMNS), dtype=object))
 
 
 def _trained(report: Report) -> Iterator[dict[str, object]]:

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from equiwm.errors import ResultError
 from equiwm.results.door import read
-from equiwm.results.result import UNKNOWN, Real, Result
+from equiwm.results.result import UNKNOWN, FileName, Real, Result
 from equiwm.results.statement import DecidedStatement
 
 _READOUT, _UNSEEN, _ACTION = "readout_", "_ood", "_action"
@@ -148,7 +149,7 @@ class AblationResult(Result):
             answer was a sentence of the kind's own.
     """
 
-    kind: str
+    kind: FileName
     world: str
     question: str
     answer: str
@@ -158,3 +159,12 @@ class AblationResult(Result):
     rows: list[dict[str, Any]]
     failed: list[str]
     statements: list[DecidedStatement] | None = None
+
+    @property
+    def misfit(self) -> str | None:
+        """A row that lacks what every kind's rows have."""
+        try:
+            read_rows(AblationRow, self.rows)
+        except ResultError as error:
+            return str(error).partition(";")[0]
+        return None

@@ -13,7 +13,8 @@ import msgspec
 
 from equiwm.disk.strict_json import plain
 from equiwm.errors import ResultError
-from equiwm.results.result import UNKNOWN, Real, Result
+from equiwm.printable import check_component, quoted
+from equiwm.results.result import UNKNOWN, FileName, Real, Result
 
 SCHEMA = 2
 """Version of the names in a result. 1: bins said `seen`: `true`, `partial` or `false`; results did not tell their
@@ -44,7 +45,7 @@ def settled(result: R) -> R:
 
 def _convert(data: object, kind: type[R]) -> R:
     try:
-        return msgspec.convert(data, kind, dec_hook=_real)
+        return msgspec.convert(data, kind, dec_hook=_custom)
     except msgspec.ValidationError as error:
         said = _said(error)
         if "got null" in said:
@@ -68,26 +69,35 @@ def read(cls: type[R], data: object, where: str = "") -> R:
 
     Raises:
         ResultError: a field is missing or of another type (the message tells which, as in `Expected float, got str -
-            at $.bins[3].relmse`), or a later equiwm wrote it.
+            at $.bins[3].relmse`), its parts do not fit together, or a later equiwm wrote it.
     """
     said = f"{where}: " if where else ""
     schema = data.get("schema", 1) if isinstance(data, Mapping) else 1
     if not isinstance(schema, int) or isinstance(schema, bool) or schema < 1:
         raise ResultError(
-            f"{said}schema {schema!r}, expected at most {SCHEMA}; it is damaged or foreign: measure it again."
+            f"{said}schema {quoted(schema)}, expected at most {SCHEMA}; it is damaged or foreign: measure it again."
         )
     if schema > SCHEMA:
         raise ResultError(f"{said}schema {schema}, expected at most {SCHEMA}; install a later equiwm.")
     if isinstance(data, Mapping):
         data = cls.upgraded(data)
     try:
-        return msgspec.convert(data, cls, dec_hook=_real)
+        result = msgspec.convert(data, cls, dec_hook=_custom)
     except msgspec.ValidationError as error:
         raise ResultError(f"{said}{_said(error)}; it is damaged or foreign: measure it again.") from None
+    if (misfit := result.misfit) is not None:
+        raise ResultError(f"{said}{misfit}; it is damaged or foreign: measure it again.")
+    return result
 
 
-def _real(kind: type, value: object) -> object:
-    """A number or null as a `Real`."""
+def _custom(kind: type, value: object) -> object:
+    """A number or null as a `Real`, text as a `FileName`."""
+    if kind is FileName:
+        if not isinstance(value, str):
+            raise TypeError(f"Expected str, got {type(value).__name__}")
+        if (wrong := check_component(value)) is not None:
+            raise ValueError(f"Got {quoted(value)} as the name of a file, {wrong}")
+        return FileName(value)
     if kind is not Real:
         raise NotImplementedError(f"no JSON form for {kind.__name__}")
     if value is None:

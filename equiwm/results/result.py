@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     Real = float
+    FileName = str
 else:
 
     class Real(float):
@@ -16,6 +17,14 @@ else:
 
         JSON has no NaN and no infinity: all three are null in `metrics.json`, and null is NaN when it is read. A field
         declared `float` is always finite, and null in its place is refused. To a type checker the two are one type.
+        """
+
+        __slots__ = ()
+
+    class FileName(str):
+        """The type of a name that files are called by (a group's in `sweep_so2_float32.png`).
+
+        It is one printable component of a path: a stored result whose names lead out of a folder is refused.
         """
 
         __slots__ = ()
@@ -37,6 +46,11 @@ class Result:
     def variant(self) -> str:
         """Key of an invocation among its section's variants (`so3/float64`); empty where there is one alone."""
         return ""
+
+    @property
+    def misfit(self) -> str | None:
+        """Why its parts, each of its type, do not fit together (lists of other lengths); None where they do."""
+        return None
 
     @classmethod
     def upgraded(cls, data: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from equiwm.errors import RepError
+from equiwm.printable import quoted
 from equiwm.symmetry.elements import Elements
 from equiwm.symmetry.exchanges import Items
 from equiwm.symmetry.kinds import SCALAR, Kind, Untouched
@@ -35,7 +36,9 @@ class TensorProduct(Kind):
         moved = [factor for factor in self.factors if factor.translates]
         still = [factor for factor in self.factors if _is_still(factor)]
         if (moved and len(moved) + len(still) < len(self.factors)) or len(moved) > 1:
-            raise RepError(f"kind '{self.name}': points are multiplied by permN, sameN and 0e only; use vectors, 1o.")
+            raise RepError(
+                f"kind {quoted(self.name)}: points are multiplied by permN, sameN and 0e only; use vectors, 1o."
+            )
 
     @property
     def name(self) -> str:  # type: ignore[override]

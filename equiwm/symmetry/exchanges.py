@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from equiwm.errors import GroupError, RepError
+from equiwm.printable import quoted
 from equiwm.symmetry.elements import Elements
 from equiwm.symmetry.kinds import Kind
 
@@ -37,7 +38,7 @@ class Items(Kind):
 
     def _places(self, g: Elements) -> Tensor:
         if g.items not in (0, self.count):
-            raise GroupError(f"kind '{self.name}' has {self.count} items; the elements permute {g.items}.")
+            raise GroupError(f"kind {quoted(self.name)} has {self.count} items; the elements permute {g.items}.")
         if g.permutation is None:
             return torch.arange(self.count).expand(*g.shape, -1)
         return g.permutation
@@ -72,13 +73,13 @@ class SignedPermutation(Kind):
     def __init__(self, images: Sequence[int]) -> None:
         object.__setattr__(self, "images", tuple(int(image) for image in images))
         if sorted(abs(image) for image in self.images) != list(range(1, len(self.images) + 1)) or not self.images:
-            raise RepError(f"kind '{self.name}': expected each of the channels 1 to {len(self.images)} once.")
+            raise RepError(f"kind {quoted(self.name)}: expected each of the channels 1 to {len(self.images)} once.")
         for k, image in enumerate(self.images):
             back = self.images[abs(image) - 1]
             if abs(back) != k + 1 or back * image < 0:
                 raise RepError(
-                    f"kind '{self.name}' is no mirror: done twice it changes channel {k + 1}, and a mirror done twice "
-                    "changes nothing."
+                    f"kind {quoted(self.name)} is no mirror: done twice it changes channel {k + 1}, and a mirror done "
+                    "twice changes nothing."
                 )
 
     @property

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from equiwm.errors import GroupError, RepError
 from equiwm.foreign import called, is_ours, label
+from equiwm.printable import check_component, quoted
 from equiwm.symmetry.elements import Elements
 from equiwm.symmetry.group import TOLERANCE, Group
 from equiwm.symmetry.kinds import Kind
@@ -30,6 +31,8 @@ def check_group(group: Group, *, seed: int = 0) -> Group:
     name, d = getattr(group, "name", None), getattr(group, "d", None)
     if not isinstance(group, Group) or not isinstance(name, str) or not isinstance(d, int):
         raise GroupError(f"{type(group).__name__} is no group: expected a subclass of Group that sets `name` and `d`.")
+    if (wrong := check_component(name)) is not None:  # figures and results are called by it
+        raise GroupError(f"group {quoted(name)}: its name has to be that of a file, {wrong}.")
     drawn = _asked(group, "sample", _DRAWS, seed)
     if not isinstance(drawn, Elements):
         raise GroupError(f"group '{name}': sample has to give Elements; got {type(drawn).__name__}.")

@@ -7,6 +7,7 @@ from functools import cache
 
 from equiwm.errors import GroupError, nearest
 from equiwm.locate import is_foreign, locate
+from equiwm.printable import quoted
 from equiwm.symmetry.about import AXES, about
 from equiwm.symmetry.finite import cyclic, dihedral, inversion, mirror, octahedral
 from equiwm.symmetry.group import Group
@@ -28,6 +29,9 @@ _POLYGON = re.compile(r"([cd])(\d{1,9})([xyz]?)")
 _SYMMETRIC = re.compile(r"s(\d{1,9})")
 _EXAMPLES = tuple(f"{family}{n}{axis}" for family in "cd" for n in (2, 3, 4, 5, 6, 8) for axis in ("", *AXES))
 
+MOST_NAME = 200
+"""Characters of a group's name."""
+
 
 @cache
 def parse_group(name: str) -> Group:
@@ -48,6 +52,8 @@ def parse_group(name: str) -> Group:
         GroupError: no such group, or one of the user's that breaks the laws of a group.
         ConfigError: a module that is not found.
     """
+    if len(name) > MOST_NAME:
+        raise GroupError(f"unknown group {quoted(name)}: expected a name of at most {MOST_NAME} characters.")
     if is_foreign(name):
         return check_group(locate("group", name))
     key = re.sub(r"[()\s]", "", name.lower())
@@ -64,4 +70,4 @@ def parse_group(name: str) -> Group:
         return about(group, polygon[3]) if polygon[3] else group
     if symmetric:
         return SymmetricGroup(int(symmetric[1]))
-    raise GroupError(f"unknown group '{name}': {nearest(key, [*_CONSTANTS, *_EXAMPLES, 's5', 'so3*s5'])}")
+    raise GroupError(f"unknown group {quoted(name)}: {nearest(key, [*_CONSTANTS, *_EXAMPLES, 's5', 'so3*s5'])}")

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import accumulate
 
 from equiwm.errors import RepError, nearest
+from equiwm.printable import quoted
 from equiwm.symmetry.composites import DirectSum, TensorProduct
 from equiwm.symmetry.exchanges import Items, SignedPermutation
 from equiwm.symmetry.kinds import (
@@ -40,6 +42,12 @@ _TERM = re.compile(r"(?:(\d{1,9})x)?(.+)", re.DOTALL)
 _FAMILY = re.compile(
     r"(\d{1,3})([eo])|m([1-9]\d{0,3})|perm([1-9]\d{0,5})|same([1-9]\d{0,5})|signed\[(-?\d+(?:,-?\d+)*)\]"
 )
+MOST_TEXT = 4096
+"""Characters of a rep's text."""
+MOST_NESTED = 16
+"""Brackets within each other."""
+MOST_DEGREE = 32
+"""Largest degree in space: the matrix of one needs those of all below, and the work grows with its fifth power."""
 _EXAMPLES = ("2e", "2o", "3o", "m1", "m2", "perm5", "same5", "signed[2,1]")
 _RESERVED = re.compile(r"[\s+*()\[\]]|^\d|^$")
 
@@ -54,7 +62,7 @@ def named_kinds(kinds: Iterable[Kind]) -> dict[str, Kind]:
     for kind in kinds:
         name = getattr(kind, "name", None)
         if not isinstance(kind, Kind) or not isinstance(name, str):
-            raise RepError(f"{kind!r} is no kind: expected an object of a subclass of Kind with a name.")
+            raise RepError(f"{quoted(kind)} is no kind: expected an object of a subclass of Kind with a name.")
         if _RESERVED.search(name) or name in KINDS or name in _SHORT or _FAMILY.fullmatch(name):
             raise RepError(
                 f"kind '{name}' cannot have this name: it is taken, begins with a digit, or holds + * ( ) [ ]."
@@ -73,7 +81,13 @@ def parse_terms(text: str, own: dict[str, Kind]) -> Terms:
     Raises:
         RepError: a text that is none.
     """
+    if not isinstance(text, str):
+        raise RepError(f"cannot read rep {quoted(text)}: expected text such as 8x0e+16x1o.")
+    if len(text) > MOST_TEXT:
+        raise RepError(f"cannot read rep {quoted(text)}: expected at most {MOST_TEXT} characters.")
     text = "".join(text.split())
+    if max(accumulate((letter in "([") - (letter in ")]") for letter in text), default=0) > MOST_NESTED:
+        raise RepError(f"cannot read rep {quoted(text)}: expected at most {MOST_NESTED} brackets within each other.")
     terms = []
     for part in _split(text, "+") if text else ():
         match = _TERM.fullmatch(part)
@@ -82,7 +96,7 @@ def parse_terms(text: str, own: dict[str, Kind]) -> Terms:
                 raise RepError("it is empty")
             terms.append((int(match[1] or 1), parse_kind(match[2], own)))
         except RepError as error:
-            raise RepError(f"cannot read rep '{text}': '{part}' is not MxKIND: {error}") from None
+            raise RepError(f"cannot read rep {quoted(text)}: {quoted(part)} is not MxKIND: {error}") from None
     return tuple(terms)
 
 
@@ -104,7 +118,7 @@ def _factor(text: str, own: dict[str, Kind]) -> Kind:
         return known[text]
     family = _FAMILY.fullmatch(text)
     if family is None:
-        raise RepError(f"no kind '{text}', {nearest(text, [*known, *_EXAMPLES])}")
+        raise RepError(f"no kind {quoted(text)}, {nearest(text, [*known, *_EXAMPLES])}")
     degree, parity, frequency, items, width, images = family.groups()
     if images:
         return SignedPermutation([int(image) for image in images.split(",")])
@@ -112,6 +126,8 @@ def _factor(text: str, own: dict[str, Kind]) -> Kind:
         return Frequency(int(frequency)) if frequency else Items(int(items)) if items else Untouched(int(width))
     if int(degree) < 2 or str(int(degree)) != degree:
         raise RepError(f"no kind '{text}', {nearest(text, known)}")
+    if int(degree) > MOST_DEGREE:
+        raise RepError(f"no kind '{text}': expected a degree of at most {MOST_DEGREE}")
     return Irreducible(int(degree), parity == "o")
 
 

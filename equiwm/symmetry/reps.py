@@ -8,14 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import prod
 
 from torch import Tensor
 
 from equiwm.errors import GroupError, RepError
+from equiwm.printable import MOST_QUOTED, cut, quoted
 from equiwm.symmetry.composites import DirectSum
 from equiwm.symmetry.elements import Elements
 from equiwm.symmetry.kinds import VECTOR, Kind
 from equiwm.symmetry.notation import Terms, named_kinds, parse_kind, parse_terms
+
+MOST_DIMENSIONS = 64
+"""Of the space that a rep lives in."""
+MOST_WIDTH = 2**20
+"""Entries of a rep: what a tensor of it has for each sample."""
+MOST_ENTRIES = 2**27
+"""Entries of the matrices of some elements: 1 GB of float64."""
 
 
 @dataclass(frozen=True, init=False)
@@ -31,22 +40,28 @@ class Rep:
         d: dimension of the space.
 
     Raises:
-        RepError: a multiplicity below 1, or a kind that does not exist in d dimensions.
+        RepError: d or a multiplicity that is no whole number above 0, a kind that does not exist in d dimensions, or
+            more than 2^20 entries.
     """
 
     terms: Terms
     d: int
 
     def __init__(self, terms: Iterable[tuple[int, Kind | str]], d: int) -> None:
+        if type(d) is not int or not 1 <= d <= MOST_DIMENSIONS:
+            raise RepError(f"d: got {quoted(d)}, expected the dimension of the space, 1 to {MOST_DIMENSIONS}.")
         merged: list[tuple[int, Kind]] = []
+        width = 0
         for count, given in terms:
             try:
                 kind = parse_kind(given, {}) if isinstance(given, str) else given
-                if not isinstance(kind, Kind) or count < 1:
+                if not isinstance(kind, Kind) or type(count) is not int or count < 1:
                     raise RepError("expected MxKIND with M >= 1 and KIND a Kind or its name.")
-                kind.dim(d)
+                width += count * kind.dim(d)
+                if width > MOST_WIDTH:
+                    raise RepError(f"a rep has at most {MOST_WIDTH:,} entries.")
             except RepError as error:
-                raise RepError(f"not a term of a rep: {count}x{given}; {error}") from None
+                raise RepError(f"not a term of a rep: {cut(f'{count}x{given}', MOST_QUOTED)}; {error}") from None
             if merged and merged[-1][1] == kind:
                 merged[-1] = (merged[-1][0] + count, kind)
             else:
@@ -115,8 +130,15 @@ class Rep:
         """rho(g), the linear part: block diagonal and orthogonal, shape (*g.shape, dim, dim), float64.
 
         Raises:
+            RepError: it would take more than 1 GB; `transform` needs no matrix.
             GroupError: `g` acts on another dimension, or in a way that a kind does not know.
         """
+        entries = prod(g.shape) * self.dim**2
+        if entries > MOST_ENTRIES:
+            raise RepError(
+                f"rep {cut(str(self), MOST_QUOTED)} is {self.dim} wide: the matrices of {prod(g.shape)} elements have "
+                f"{entries:,} entries, expected at most {MOST_ENTRIES:,}; use transform, or fewer elements."
+            )
         return self._sum.matrix(self._fitting(g))
 
     def transform(self, x: Tensor, g: Elements) -> Tensor:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from equiwm.printable import printable
+
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
@@ -30,6 +32,13 @@ class Table:
     columns: tuple[str, ...]
     rows: Sequence[tuple[str, ...]]
     notes: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        """Make every text printable, once for all that it is rendered as: labels and names may be a stranger's."""
+        object.__setattr__(self, "title", printable(self.title))
+        object.__setattr__(self, "columns", tuple(map(printable, self.columns)))
+        object.__setattr__(self, "rows", [tuple(map(printable, row)) for row in self.rows])
+        object.__setattr__(self, "notes", tuple(map(printable, self.notes)))
 
     @property
     def left_aligned(self) -> list[bool]:

@@ -14,9 +14,10 @@ from equiwm.claims.ablation.kind import AblationKind, Scope, StudyRows
 from equiwm.claims.ablation.rows import column, largest_off_one, mlp_apart, of_each_seed, select
 from equiwm.claims.statement import FLAT, NOT_FLAT, Statement, at_least, at_most
 from equiwm.config import Config, parse
-from equiwm.errors import TrainingError
+from equiwm.errors import TrainingError, nearest
 from equiwm.figures.panels import QUANTITIES, draw_panels, frame_of, label_tables
 from equiwm.grid import Cell
+from equiwm.printable import quoted
 from equiwm.results.ablation import AblationRow
 
 if TYPE_CHECKING:
@@ -42,6 +43,11 @@ class AugmentationRow(AblationRow):
 
     coverage: float | None
     updates: int | None = None
+
+    @property
+    def misfit(self) -> str | None:
+        """A network that the kind does not have."""
+        return None if self.arm in NETWORKS else f"got the arm {quoted(self.arm)}, {nearest(self.arm, NETWORKS)}"
 
     @property
     def network(self) -> str:

@@ -14,6 +14,7 @@ from equiwm.claims.closed_loop.result import ClosedLoopResult, Recording
 from equiwm.disk.inside import read_inside
 from equiwm.errors import RunError
 from equiwm.figures.canvas import COLOURS, MARKERS, canvas, legend_below, mark_level, save
+from equiwm.printable import cut
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -129,16 +130,30 @@ def paths_frame(recordings: Mapping[str, Recording], labels: list[str]) -> pd.Da
 
 
 def read_paths(figures: Path, name: str) -> pd.DataFrame | None:
-    """What `paths_frame` gave, from the CSV that the command left; None where no plain file of a likely size is there.
+    """What `paths_frame` gave, from the CSV that the command left; None where there is none.
 
     Args:
         figures: the run's `figures/`; it may be somebody else's, and no link in it is followed.
         name: of the CSV.
+
+    Raises:
+        RunError: the file cannot be read, or is not what `paths_frame` gave.
     """
+    text = {"model": str, "orientation": str, "part": str}
+    numbers = {"step": np.int64, "point": np.int64, "back_x": float, "back_y": float}
+    unknown = {column: [""] for column in ("back_x", "back_y")}
+    file = figures / name
     try:
-        return pd.read_csv(io.BytesIO(read_inside(figures.parent, figures.name, name, limit=MAX_PATHS)))
-    except (FileNotFoundError, RunError):
+        content = io.BytesIO(read_inside(figures.parent, figures.name, name, limit=MAX_PATHS))
+        frame = pd.read_csv(content, dtype={**text, **numbers}, keep_default_na=False, na_values=unknown)
+    except FileNotFoundError:
         return None
+    except (ValueError, OverflowError) as error:  # what pandas says of text that is no table of these types
+        raise RunError(f"{file} is damaged ({cut(str(error), 100)}); measure the run again.") from None
+    missing = [column for column in (*text, *numbers, "task") if column not in frame]
+    if missing or frame.empty:
+        raise RunError(f"{file} is damaged (it has no {', '.join(missing) or 'rows'}); measure the run again.")
+    return frame
 
 
 def paths_figure(frame: pd.DataFrame, folder: Path, file: str) -> Path:

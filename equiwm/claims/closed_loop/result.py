@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from equiwm.results.result import UNKNOWN, Real, Result
+from equiwm.results.result import UNKNOWN, FileName, Real, Result
 
 Points = list[list[list[float]]]
 """Of several episodes, or of several steps of one: M x K x d."""
@@ -222,11 +223,11 @@ class ClosedLoopResult(Result):
         seed: of tasks, planner and orbit.
     """
 
-    planner: str
-    method: str
-    goal: str
+    planner: FileName
+    method: FileName
+    goal: FileName
     group: str
-    dtype: str
+    dtype: FileName
     device: str
     tasks: int
     orbit: list[str]
@@ -265,3 +266,26 @@ class ClosedLoopResult(Result):
         """Key among the section's variants: `equivariant/pose`; what differs from float64 and cem is named as well."""
         rest = [part for part, usual in ((self.dtype, "float64"), (self.method, "cem")) if part != usual]
         return "/".join([self.planner, self.goal, *rest])
+
+    @property
+    def misfit(self) -> str | None:
+        """A list that has not one entry a task, and within one an orientation."""
+        if self.tasks < 1 or not self.orbit or len(set(self.orbit)) < len(self.orbit):
+            return "it has no task, no orbit, or two elements of one label"
+        if len(self.initial_error_deg) != self.tasks:
+            return f"initial_error_deg has {len(self.initial_error_deg)} entries, expected {self.tasks}"
+        tables: dict[str, Sequence[Sequence[float]]] = {
+            "error_deg": self.error_deg,
+            "position_error": self.position_error,
+            "solved.any": self.solved.any,
+            "solved.final": self.solved.final,
+        }
+        for name, rows in tables.items():
+            if len(rows) != self.tasks or any(len(row) != 1 + len(self.orbit) for row in rows):
+                return f"{name} is not {self.tasks} tasks x {1 + len(self.orbit)} orientations"
+        rates = (self.success_rate.any.each, self.success_rate.final.each)
+        if any(len(each) != len(self.orbit) for each in rates):
+            return (
+                f"success_rate has {[len(each) for each in rates]} entries, expected {len(self.orbit)}, one an element"
+            )
+        return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from equiwm.results.result import Real, Result
+from equiwm.results.result import FileName, Real, Result
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class RolloutResult(Result):
         seed: seed of the sequences and the elements.
     """
 
-    group: str
-    dtype: str
+    group: FileName
+    dtype: FileName
     device: str
     space: str
     elements: int
@@ -57,3 +57,14 @@ class RolloutResult(Result):
     def variant(self) -> str:
         """Key among the section's variants: `so3/float64`."""
         return f"{self.group}/{self.dtype}"
+
+    @property
+    def misfit(self) -> str | None:
+        """A list that has not one entry a horizon."""
+        if not self.horizons:
+            return "it has no horizon"
+        lists = ("sequences", "excluded", "seen_relmse", "ood_relmse", "ood_factor", "relative_residual", "max_abs")
+        for name in (*lists, "relmse_state", "ood_relmse_state"):
+            if len(getattr(self, name)) != len(self.horizons):
+                return f"{name} has {len(getattr(self, name))} entries, expected {len(self.horizons)}, one a horizon"
+        return None

@@ -7,7 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from equiwm.results.result import Real, Result
+from equiwm.printable import quoted
+from equiwm.results.result import FileName, Real, Result
 
 Overlap = Literal["full", "partial", "none"]
 """How much of a turned set training has seen."""
@@ -105,8 +106,8 @@ class SweepResult(Result):
         seed: seed of the held-out transitions.
     """
 
-    group: str
-    dtype: str
+    group: FileName
+    dtype: FileName
     device: str
     transitions: int
     excluded: dict[str, int]
@@ -125,6 +126,17 @@ class SweepResult(Result):
     def variant(self) -> str:
         """Key among the section's variants: `so3/float64`."""
         return f"{self.group}/{self.dtype}"
+
+    @property
+    def misfit(self) -> str | None:
+        """No bin, or bins that do not hold the same quantities."""
+        if not self.bins:
+            return "it has no bin"
+        first = self.bins[0]
+        for one in self.bins:
+            if one.components.keys() != first.components.keys() or one.readout.keys() != first.readout.keys():
+                return f"bin {quoted(one.label)} does not hold the quantities of the first bin"
+        return None
 
     @classmethod
     def upgraded(cls, data: Mapping[str, Any]) -> Mapping[str, Any]:
