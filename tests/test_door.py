@@ -93,8 +93,8 @@ def test_a_result_that_is_not_what_it_declares_is_not_written():
         ({"pair": [1.0]}, "Expected array of length 2, got 1 - at $.pair"),
         ({"schema": door.SCHEMA + 1}, f"schema {door.SCHEMA + 1}, expected at most {door.SCHEMA}; install a later"),
         ({"schema": "x"}, f"schema 'x', expected at most {door.SCHEMA}"),
-        ({"schema": -3}, f"schema -3, expected at most {door.SCHEMA}; it is damaged"),
-        ({"schema": True}, f"schema True, expected at most {door.SCHEMA}; it is damaged"),
+        ({"schema": -3}, f"schema -3, expected at most {door.SCHEMA}"),
+        ({"schema": True}, f"schema True, expected at most {door.SCHEMA}"),
     ],
 )
 def test_what_cannot_be_read_is_named(change, said):
