@@ -13,8 +13,8 @@ pytestmark = pytest.mark.benchmark
 
 TARGETS = {"sweep-group": 25, "train": 30, "closed-loop": 40}
 """Files entered, as it was hoped for; a way through that no one has found."""
-LIMITS = {"sweep-group": 58, "train": 54, "closed-loop": 71}
-"""Files entered at most: no more than there are today."""
+LIMITS = {"sweep-group": 65, "train": 61, "closed-loop": 78}
+"""Files entered at most: no more than there are today. Seven are for what binds a run together, one a file of it."""
 
 TRACER = """
 import json, sys, threading
