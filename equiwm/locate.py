@@ -80,6 +80,9 @@ BUILT_IN: dict[Extension, dict[str, str]] = {
 }
 """What is extended -> short name -> `module:name` of what this package has itself."""
 
+DEFAULT_WORLD = "pusht"
+"""The world of a configuration that names none."""
+
 RAISED = (Exception, SystemExit)
 """What somebody else's code may raise. A `sys.exit()` in it must not end the command as if all were well."""
 

@@ -23,10 +23,10 @@ SEEDS, QUICK_SEEDS = 5, 2
 def resolve_scope(
     kind: AblationKind[Any],
     *,
-    world: str | None,
-    dim: int | None,
-    seeds: int | None,
-    quick: bool,
+    world: str | None = None,
+    dim: int | None = None,
+    seeds: int | None = None,
+    quick: bool = False,
     preset: str | None = None,
 ) -> Scope:
     """What is asked for, defaults filled in.
@@ -47,18 +47,24 @@ def resolve_scope(
         raise ConfigError(f"--seeds: got {count}, expected how many seeds, at least 1.")
     if preset is not None:
         return _scope_of_preset(kind, preset, world, dim, tuple(range(count)), quick)
-    known = {str(name): name for name in kind.worlds}
-    chosen = kind.worlds[0] if world is None else known.get(world)
-    if chosen is None:
-        expected = f"the only world it runs on is {kind.worlds[0]}." if len(known) == 1 else nearest(str(world), known)
-        raise ConfigError(f"--world: `ablate {kind.name}` cannot run on '{world}'; {expected}")
-    if chosen not in kind.dimensions:
-        raise ConfigError(f"ablation '{kind.name}': its field dimensions lacks the world '{chosen}'.")
-    dims = kind.dimensions[chosen] if dim is None else (dim,)
-    if not set(dims) <= set(kind.dimensions[chosen]):
-        has = " and ".join(map(str, kind.dimensions[chosen]))
-        raise ConfigError(f"--dim: got {dim}, expected {has}: the world {chosen} has no other dimension.")
-    return Scope(dims=dims, seeds=tuple(range(count)), quick=quick, world=chosen)
+    known = kind.runs_on()
+    if not known:
+        raise ConfigError(f"ablation '{kind.name}': it has no presets and no worlds to run on.")
+    chosen = next(iter(known)) if world is None else world
+    if chosen not in known:
+        expected = f"the only world it runs on is {next(iter(known))}." if len(known) == 1 else nearest(chosen, known)
+        raise ConfigError(f"--world: `ablate {kind.name}` cannot run on '{chosen}'; {expected}")
+    has = kind.dimensions_on(chosen)
+    if dim is not None and dim not in has:
+        expected = " and ".join(map(str, has))
+        raise ConfigError(f"--dim: got {dim}, expected {expected}: the world {chosen} has no other dimension.")
+    return Scope(
+        dims=has if dim is None else (dim,),
+        seeds=tuple(range(count)),
+        quick=quick,
+        world=chosen,
+        presets=known[chosen],
+    )
 
 
 def _scope_of_preset(
@@ -80,8 +86,8 @@ def study_name(kind: AblationKind[Any], scope: Scope) -> str:
     parts = ["ablate", kind.name]
     if scope.preset is not None:
         return "-".join([*parts, Path(scope.preset).stem, *["quick"] * scope.quick])
-    parts += [scope.world] * (scope.world != kind.worlds[0])
-    parts += [f"{scope.dims[0]}d"] * (scope.dims != kind.dimensions[scope.world])
+    parts += [scope.world] * (scope.world != next(iter(kind.runs_on())))
+    parts += [f"{scope.dims[0]}d"] * (scope.dims != kind.dimensions_on(scope.world))
     return "-".join([*parts, *["quick"] * scope.quick])
 
 
