@@ -47,8 +47,8 @@ def write_summary(
     console.print(
         f"equiwm run [bold]{run.name}[/bold]" + (f": {data['description']}" if data.get("description") else "")
     )
-    for table in run_tables(run, claims, metrics):
-        console.print(table.rich())
+    for table in (part for whole in run_tables(run, claims, metrics) for part in whole.fitted(_WIDTH)):
+        console.print(table.rich(_WIDTH), crop=False)
     lines = [line.rstrip() for line in console.export_text(clear=False).splitlines()]
     write_atomic(run.summary, "\n".join(lines) + "\n")
     write_atomic(run.summary_svg, console.export_svg(title=f"equiwm: {run.name}", unique_id="equiwm"))
