@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from equiwm.claims.claim import AnyClaim
 from equiwm.claims.view import Drawing, Shown
 from equiwm.report.collect import CollectedRun
 from equiwm.report.document import STUDIES, Report
@@ -21,11 +23,25 @@ def _no_progress(done: int, total: int) -> None:
 
 
 def drawings_of(run: CollectedRun) -> Iterator[tuple[str, Drawing]]:
-    """Section and figure, in the order of the run's metrics."""
+    """Section and figure, in the order of the run's metrics.
+
+    Raises:
+        ResultError: a drawing function of a user's claim raised something; so do the figures when they are drawn.
+    """
     for each in run.results:
         shown = Shown(each.measured, run.name, run.path / "figures")
-        for drawing in each.claim.shown.drawings_of(shown):
-            yield each.claim.name, drawing
+        with each.claim.guard("figure"):
+            drawings = each.claim.shown.drawings_of(shown)
+        for drawing in drawings:
+            yield each.claim.name, Drawing(drawing.name, partial(_drawn, each.claim, drawing))
+
+
+def _drawn(claim: AnyClaim, drawing: Drawing, folder: Path) -> Path:
+    with claim.guard("figure"):
+        path: object = drawing.draw(folder)
+        if not isinstance(path, Path):
+            raise TypeError(f"expected the path of the PNG, got {path!r}")
+        return path
 
 
 def redraw(report: Report, folder: Path, progress: Progress = _no_progress) -> list[Path]:
