@@ -181,7 +181,8 @@ def _load(point: metadata.EntryPoint, where: str) -> Any:
     try:
         return point.load()
     except RAISED as error:  # somebody's package, which may do anything while it is imported
-        raise ConfigError(f"{where}: the entry point {point.value} raised {reason_of(error)}") from None
+        by = "" if point.dist is None else f" of the package {point.dist.name}"
+        raise ConfigError(f"{where}: the entry point {point.value}{by} raised {reason_of(error)}") from None
 
 
 def _resolve(text: str, where: str) -> Any:

@@ -295,11 +295,12 @@ WRONG = {
         '"c1"',
         "broken:Broken.group 'c1' changes neither observations (2x1o) nor actions (1x1o)",
     ),
-    "a world that never moves": (
+    "a group that only permutes": (SCENE, '"so2"', '"s3"', "broken:Broken: group 's3' only permutes items"),
+    "observations that are permuted": (
         SCENE,
-        STEP,
-        "return observation.clone()",
-        "the world 'broken:Broken' never moves: all 256 transitions of its data end where they begin",
+        '"so2", "2x1o"',
+        '"so2*s2", "perm2*1o"',
+        "hold more than vectors and points",
     ),
     "a group that is text": (DUCK, '"duck", SO2', '"duck", "so2"', "broken:Duck.group is 'so2'; expected a Group"),
 }
@@ -450,6 +451,17 @@ def test_a_channel_that_never_moves_is_named_and_leaves_no_run(home, capsys):
     assert list(home.glob("runs/*")) == []
 
 
+@pytest.mark.parametrize("objective", ["forward", "jepa"])
+def test_a_world_that_never_moves_is_named_and_leaves_no_run(home, capsys, objective):
+    (home / "still.py").write_text(SCENE.replace(STEP, "return observation.clone()"))
+    encoder = {"forward": "identity", "jepa": "mlp"}[objective]
+    changes = ("world.name=still:Broken", f"training.objective={objective}", f"model.encoder={encoder}")
+    settings = [part for change in changes for part in ("--set", change)]
+    assert equiwm("train", "--preset", "spring.yaml", *settings, "--quiet") == 2
+    assert "the world 'still:Broken' never moves: all 256 transitions" in capsys.readouterr().err
+    assert list(home.glob("runs/*")) == []
+
+
 def test_a_world_in_which_nothing_happens_is_measured_by_no_claim(home, capsys, snapshot):
     """It moved while the model was trained."""
     step = 'import os; return observation + (0.1 * action.mean() if "STILL" not in os.environ else 0.0)'
@@ -591,6 +603,77 @@ def test_a_claim_from_outside_has_a_command_tables_and_a_figure(home, capsys):
     assert equiwm("report", path, "--claim", "outside_claim:CLAIM") == 0
     assert "worst drift" in shown
     assert "| vn-2d | mean | 1 |" in capsys.readouterr().out
+
+
+PARTS = """
+import torch
+from equiwm.nn.layer import Layer
+from equiwm.symmetry.reps import Rep, vectors
+
+class Wide(torch.nn.Module):
+    def __init__(self, config, first, second):
+        super().__init__()
+        self.map = torch.nn.Linear(first.dim, second.dim + 1)
+    def forward(self, x):
+        return self.map(x.flatten(1))
+
+def layer(takes, gives):
+    class Named(Layer):
+        def forward(self, x):
+            return x
+    return Named(takes, gives, "flat")
+
+def takes_other(config, first, second): return layer(vectors(3, 2), second)
+def in_space(config, first, second): return layer(first, vectors(4, 3))
+def unreadable(config, first, second): return layer(first, Rep.parse("4x7q", 2))
+def nothing(*_): return None
+
+class Whole(torch.nn.Module):
+    def __init__(self, *_): super().__init__()
+    def encode(self, x): return x.flatten(1)
+    def predict(self, z, a): return z
+class Unreadable(Whole): latent_rep = "4x7q"
+class InSpace(Whole): latent_rep = vectors(4, 3)
+class Still(Whole): latent_rep = "10x1o"
+"""
+REFUSED_PARTS = [
+    ("model.encoder=parts:Wide", "model.encoder 'parts:Wide': Wide gave (2, 9) for 2 rows"),
+    ("model.encoder=parts:takes_other", "'parts:takes_other': Named takes 3x1o in 2D; expected 5xp+5x1o in 2D"),
+    ("model.encoder=parts:in_space", "model.encoder 'parts:in_space': Named gives 4x1o in 3D; expected 4x1o in 2D"),
+    ("model.encoder=parts:unreadable", "model.encoder 'parts:unreadable': cannot read rep '4x7q'"),
+    ("model.encoder=parts:nothing", "model.encoder 'parts:nothing' gave NoneType; expected a torch module"),
+    ("model.module=parts:nothing", "model.module 'parts:nothing': a model is a torch module; got NoneType"),
+    ("model.module=parts:Unreadable", "model.module 'parts:Unreadable': cannot read rep '4x7q'"),
+    ("model.module=parts:InSpace", "'parts:InSpace': InSpace.latent_rep 4x1o lives in 3D; the observations in 2D"),
+    ("model.module=parts:Still", "the model has no parameters that a training could change"),
+    ("world.name=parts:nothing", "world 'parts:nothing'(config) returns nothing; expected a world"),
+]
+
+
+@pytest.mark.parametrize(("assignment", "words"), REFUSED_PARTS)
+def test_a_part_of_a_user_s_that_does_not_fit_is_named(home, capsys, assignment, words):
+    (home / "parts.py").write_text(PARTS)
+    jepa = ("--set", "training.objective=jepa", "--set", "model.latent=8", "--set", "model.encoder=vn_cloud")
+    assert equiwm("train", "--preset", "spring.yaml", *jepa, "--set", assignment, "--quiet") == 2
+    err = capsys.readouterr().err
+    assert words in err
+    assert len(err.splitlines()) <= 2
+    assert list(home.glob("runs/*")) == []
+
+
+def test_complex_weights_are_of_the_plane(home, capsys):
+    assert equiwm("train", "--preset", "vn-3d", "--set", "model.weights=complex", "--quiet") == 2
+    assert "complex weights need a world with d = 2; this one has d = 3" in capsys.readouterr().err
+
+
+def test_a_study_none_of_whose_cells_can_be_computed_is_refused(home, capsys):
+    (home / "still.py").write_text(SCENE.replace("0.1 * action", "0.0 * action"))
+    text = (home / "spring.yaml").read_text().replace('"spring:Spring", stiffness: 4.0', '"still:Broken"')
+    (home / "still.yaml").write_text(text)
+    assert equiwm("ablate", "data", "--preset", "still.yaml", "--seeds", 1, "--quick", "--jobs", 1, "--quiet") == 2
+    err = capsys.readouterr().err
+    assert "error: none of the 6 cells can be computed: the world 'still:Broken' never moves" in err
+    assert not list(home.glob("runs/*/metrics.json"))
 
 
 FAULTS = {

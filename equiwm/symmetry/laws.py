@@ -62,6 +62,20 @@ def check_group(group: Group, *, seed: int = 0) -> Group:
     return group
 
 
+def check_space(group: Group) -> Group:
+    """The group itself, if it acts on a space, as that of a world does: its observations are vectors and points.
+
+    Raises:
+        GroupError: a group that only permutes.
+    """
+    if group.d == 0:
+        raise GroupError(
+            f"group '{group}' only permutes items; the group of a world acts on the plane or on space, as so2*{group} "
+            f"or so3*{group} do."
+        )
+    return group
+
+
 def changes(group: Group, rep: Rep, *, seed: int = 0) -> bool:
     """Whether some element of the group changes something that transforms as `rep`, tried on 32 drawn elements.
 

@@ -49,7 +49,11 @@ def parse_group(name: str) -> Group:
         ConfigError: a module that is not found.
     """
     if is_foreign(name):
-        return check_group(locate("group", name))
+        found = locate("group", name)
+        try:
+            return check_group(found)
+        except GroupError as error:
+            raise GroupError(f"group '{name}': {error}") from None
     key = re.sub(r"[()\s]", "", name.lower())
     if "*" in key:
         first, *others = (parse_group(part) for part in key.split("*"))
