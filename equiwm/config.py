@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from equiwm.disk.safe_yaml import read_yaml
 from equiwm.errors import ConfigError, nearest
-from equiwm.locate import BUILT_IN, check_name, is_foreign, locate, search
+from equiwm.locate import BUILT_IN, DEFAULT_WORLD, check_name, is_foreign, locate, search
 from equiwm.printable import quoted
 from equiwm.schema import build, coerce, plain, read_assignment, section_of, setting, settings_of
 
@@ -32,14 +32,31 @@ class WorldConfig:
             of configurations imports no simulator); empty where it is located by its class.
         title: what a report calls the world; empty where that is its name.
         defaults: section -> key -> value: defaults of other sections in this world.
+        dimensions: of the space, those that the world can have; empty where only the world itself knows.
+        turns_scenes: whether the world can turn its scenes anew at will within its coverage (`World.augmented`), so
+            that augmentation is a setting of its data, and not a turn of transitions that were collected.
         name: as `world.name` names it: a short name, or `module:name`.
     """
 
     world: ClassVar[str] = ""
     title: ClassVar[str] = ""
     defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    dimensions: ClassVar[tuple[int, ...]] = ()
+    turns_scenes: ClassVar[bool] = False
 
     name: str = setting("", "which world")
+
+    @property
+    def space_dimension(self) -> int | None:
+        """d of this world's space; None where only the world itself knows."""
+        return self.dimensions[0] if len(self.dimensions) == 1 else None
+
+    def on_wedge(self) -> Self:
+        """This world with training data from the wedge alone, as studies of what lies outside of it have it.
+
+        The world as it is, unless its default is another.
+        """
+        return self
 
 
 def check_wedge(wedge: tuple[float, float]) -> None:
@@ -207,12 +224,21 @@ class Config:
 
 
 def world_config(values: Mapping[str, Any]) -> WorldConfig:
-    """Section `world`: the fields of the world that `name` says, PushT where it says none.
+    """Section `world`: the fields of the world that `name` says, of `DEFAULT_WORLD` where it says none.
 
     Raises:
         ConfigError: a world that is not found, or values that are none of its configuration's.
     """
-    name = coerce(values.get("name", "pusht"), str, "world.name")
+    name = coerce(values.get("name", DEFAULT_WORLD), str, "world.name")
+    return build(world_settings(name), {**values, "name": name}, "world")
+
+
+def world_settings(name: str) -> type[WorldConfig]:
+    """The configuration class of a world.
+
+    Raises:
+        ConfigError: a world that is not found, or whose `Config` is none.
+    """
     found = locate("world", name)
     kind = found if isinstance(found, type) and issubclass(found, WorldConfig) else getattr(found, "Config", None)
     if kind is None:
@@ -221,7 +247,7 @@ def world_config(values: Mapping[str, Any]) -> WorldConfig:
         raise ConfigError(
             f"world '{name}': its Config is {kind!r}; expected a frozen dataclass that extends equiwm.WorldConfig."
         )
-    return build(kind, {**values, "name": name}, "world")
+    return kind
 
 
 def parse(data: Mapping[str, Any]) -> Config:
@@ -301,7 +327,7 @@ def readable(data: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ConfigError: an unknown key or a wrong value.
     """
-    world = coerce(section_of("world", data.get("world")).get("name", "pusht"), str, "world.name")
+    world = coerce(section_of("world", data.get("world")).get("name", DEFAULT_WORLD), str, "world.name")
     if foreign_names(data) or world not in BUILT_IN["world"]:
         return {**plain(data), "world": {"name": world, **plain(section_of("world", data.get("world")))}}
     return parse(data).as_dict()

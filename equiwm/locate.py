@@ -81,6 +81,9 @@ BUILT_IN: dict[Extension, dict[str, str]] = {
 }
 """What is extended -> short name -> `module:name` of what this package has itself."""
 
+DEFAULT_WORLD = "pusht"
+"""The world of a configuration that names none."""
+
 RAISED = (Exception, SystemExit)
 """What somebody else's code may raise. A `sys.exit()` in it must not end the command as if all were well."""
 
@@ -179,7 +182,8 @@ def _load(point: metadata.EntryPoint, where: str) -> Any:
     try:
         return point.load()
     except RAISED as error:  # somebody's package, which may do anything while it is imported
-        raise ConfigError(f"{where}: the entry point {point.value} raised {reason_of(error)}") from None
+        by = "" if point.dist is None else f" of the package {point.dist.name}"
+        raise ConfigError(f"{where}: the entry point {point.value}{by} raised {reason_of(error)}") from None
 
 
 def _resolve(text: str, where: str) -> Any:

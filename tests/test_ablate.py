@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import os
 import signal
@@ -91,7 +92,7 @@ def test_kinds_are_complete():
         kind = load_kind(name)
         assert kind.name == name
         assert kind.question.endswith("?")
-        for world in kind.worlds:
+        for world in kind.runs_on():
             for quick in (False, True):
                 scope = scope_of(kind, world=world, quick=quick)
                 cells = kind.cells(scope)
@@ -101,6 +102,78 @@ def test_kinds_are_complete():
                 stated = kind.statements(scope)
                 assert len({(each.setting, each.quantity) for each in stated}) == len(stated) > 0
                 assert all(each.decide([], seeds=0, whole=True).holds is False for each in stated)
+
+
+# Of every study that a kind can be asked for: its name, and a digest of its cells' keys and parameters, as version 0.2
+# began with. Another digest means that a study on somebody's disk no longer resumes.
+STUDIES = [
+    ("augmentation", "field", False, "ablate-augmentation", "a5cc634e59c48271"),
+    ("augmentation", "field", True, "ablate-augmentation-quick", "77f7b104b6dfe5a9"),
+    ("augmentation", "cloud", False, "ablate-augmentation-cloud", "128b5a1c068d3930"),
+    ("augmentation", "cloud", True, "ablate-augmentation-cloud-quick", "9a4995bd9316b632"),
+    ("augmentation", "pusht", False, "ablate-augmentation-pusht", "c769ceb6f38bb30c"),
+    ("augmentation", "pusht", True, "ablate-augmentation-pusht-quick", "c8c47536f7f43113"),
+    ("scale", "field", False, "ablate-scale", "e92bfa9bb6b3b98c"),
+    ("scale", "field", True, "ablate-scale-quick", "447e6bcb3fc147ba"),
+    ("soft", "field", False, "ablate-soft", "610cce6396f5f03a"),
+    ("soft", "field", True, "ablate-soft-quick", "3fe451b9ffcbb90b"),
+    ("optimizer", "paper", False, "ablate-optimizer", "fdeb79eb6bf96f84"),
+    ("optimizer", "paper", True, "ablate-optimizer-quick", "b1d8e90192a0fd4d"),
+    ("data", "cloud", False, "ablate-data", "f64f16de12c58228"),
+    ("data", "cloud", True, "ablate-data-quick", "bcefa47985f5dff1"),
+    ("data", "pusht", False, "ablate-data-pusht", "d65551b089ae690c"),
+    ("data", "pusht", True, "ablate-data-pusht-quick", "6c97883e20a3b4cc"),
+    ("data", "field", False, "ablate-data-field", "36c1390142dd91af"),
+    ("data", "field", True, "ablate-data-field-quick", "4bcb9432d0dd7be7"),
+    ("breaking", "cloud", False, "ablate-breaking", "2b59f3e67bbec34e"),
+    ("breaking", "cloud", True, "ablate-breaking-quick", "4aa99982a63a0c60"),
+]
+
+
+@pytest.mark.parametrize(("name", "world", "quick", "study", "digest"), STUDIES)
+def test_cells_and_names_of_studies_are_what_they_were(name, world, quick, study, digest):
+    kind = load_kind(name)
+    scope = scope_of(kind, world=world, quick=quick)
+    text = json.dumps([[cell.key, cell.params] for cell in kind.cells(scope)])
+    assert (study_name(kind, scope), hashlib.sha256(text.encode()).hexdigest()[:16]) == (study, digest)
+
+
+def test_every_study_is_held():
+    asked = {(name, world) for name in known_names("ablation") for world in load_kind(name).runs_on()}
+    assert {(name, world) for name, world, *_ in STUDIES} == asked
+
+
+@pytest.mark.parametrize("name", ["augmentation", "scale", "soft"])
+def test_the_study_sections_of_the_reference_are_today_s(name):
+    stored = HERE.parent / "runs" / "reference" / "runs" / f"ablate-{name}" / "config.yaml"
+    if not stored.exists():
+        pytest.skip("needs a checkout, which has the reference runs")
+    section, kind = yaml.safe_load(stored.read_text())["study"], load_kind(name)
+    scope = scope_of(kind)
+    assert (section["world"], tuple(section["dims"])) == (scope.world, scope.dims)
+    assert section["settings"] == kind.settings(scope)
+
+
+def test_a_kind_of_a_user_s_names_presets_or_worlds():
+    """Presets in files too, whose world says its own dimension; worlds that no configuration knows with theirs."""
+    spring = str(HERE / "outside" / "spring.yaml")
+    of_presets = replace(toy(), worlds=(), presets=(spring, "vn-3d"))
+    (own, presets), (cloud, _) = of_presets.runs_on().items()
+    assert presets == {2: spring}
+    assert scope_of(of_presets) == Scope((2,), (0, 1, 2, 3, 4), False, own, presets={2: spring})
+    assert scope_of(of_presets, world=cloud).dims == (3,)
+    of_worlds = replace(toy(), worlds=("moon",), dimensions={"moon": (2, 3)})
+    assert scope_of(of_worlds).dims == (2, 3)
+    with pytest.raises(ConfigError, match="no presets and no worlds"):
+        scope_of(replace(toy(), worlds=()))
+
+
+def test_the_help_names_the_kinds_and_their_worlds(ablate):
+    status, out, _ = ablate("--help")
+    told = " ".join(out.replace("│", " ").split())
+    assert status == 0
+    assert "augmentation, scale, soft, optimizer, data or breaking" in told
+    assert "field, cloud, pusht or paper [the kind's own]" in told
 
 
 def test_showing_a_kind_needs_no_torch():
@@ -302,6 +375,7 @@ def test_an_answer_of_an_older_version_is_shown_as_it_was_stored(tiny_soft):
         (["soft", "--dim", 4], "--dim"),
         (["augmentation", "--world", "pusht", "--dim", 3], "--dim"),
         (["soft", "--seeds", 0], "--seeds"),
+        (["soft", "--seeds", 5_000_000_000], "--seeds: got 5000000000, expected how many seeds, 1 to 10,000"),
         (["soft", "--jobs", 0], "--jobs"),
         (["soft", "--jobs", 2, "--scheduler", "tcp://127.0.0.1:1"], "not both"),
         (["soft", "--name", "a/b"], "--name"),

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from equiwm.claims.ablation.breaking import KIND, BreakingRow, plane
-from equiwm.claims.ablation.kind import Scope, StudyRows
-from equiwm.claims.ablation.study import decided
+from equiwm.claims.ablation.kind import StudyRows
+from equiwm.claims.ablation.study import decided, resolve_scope
 from equiwm.claims.probe import held_out
 from equiwm.claims.sweep.measure import relmse, sweep
 from equiwm.config import load
@@ -95,7 +95,7 @@ def test_winners_are_paired_by_seed():
 def rows():
     """A seed of the weakest and the strongest breaking, on the fewest transitions."""
     found = []
-    for cell in KIND.cells(Scope(dims=(3,), seeds=(0,), quick=True, world="cloud")):
+    for cell in KIND.cells(resolve_scope(KIND, seeds=1, quick=True)):
         params = plain(dict(cell.params))
         config = params["config"]
         if config["training"]["transitions"] == 32 and config["world"]["breaking"] in (0.0, 0.8):
@@ -119,7 +119,7 @@ def test_an_equivariant_model_is_exact_in_any_world_and_flat_in_the_exact_one(ro
 def test_the_statements_count_the_plane(rows):
     def won(vn, mlp):
         made = [replace(row, ood_relmse=mlp if row.arm == "mlp" else vn) for row in rows]
-        scope = Scope(dims=(3,), seeds=(0,), quick=True, world="cloud")
+        scope = resolve_scope(KIND, seeds=1, quick=True)
         found = {(each.setting, each.quantity): each for each in decided(KIND, scope, made, whole=True)}
         return found["VN, 3D", "share of conditions won against the MLP, across the group"]
 

@@ -8,7 +8,7 @@ import torch
 from equiwm.claims.ablation.arms import arm_config, sized
 from equiwm.claims.ablation.claim import CLAIM
 from equiwm.claims.ablation.data import KIND
-from equiwm.claims.ablation.kind import DIMENSIONS, Scope, StudyRows
+from equiwm.claims.ablation.kind import StudyRows
 from equiwm.claims.ablation.registry import load_kind
 from equiwm.claims.ablation.study import ablation_study, decided, resolve_scope, study_name
 from equiwm.claims.ablation.world_models import model_columns, train_model
@@ -26,12 +26,13 @@ from equiwm.symmetry.coverage import Arc
 from equiwm.training.objective import Forward
 from equiwm.worlds.factory import build_world
 
-WORLDS = [(world, dim) for world in ("cloud", "pusht", "field") for dim in DIMENSIONS[world]]
+PRESETS = {(world, dim): preset for world, own in KIND.runs_on().items() for dim, preset in own.items()}
+WORLDS = list(PRESETS)
 
 
 @pytest.mark.parametrize(("world", "dim"), WORLDS)
 def test_the_arms_differ_in_the_model_alone(world, dim):
-    vn, mlp = (arm_config(world, dim, arm) for arm in ("vn", "mlp"))
+    vn, mlp = (arm_config(PRESETS[world, dim], arm) for arm in ("vn", "mlp"))
     assert vn.world == mlp.world
     assert vn.world.name == world
     assert build_world(vn.world).coverage == Arc(0.0, 90.0, dim)
@@ -42,7 +43,7 @@ def test_the_arms_differ_in_the_model_alone(world, dim):
 
 def test_settings_of_the_world_reach_both_arms():
     for arm in ("vn", "mlp"):
-        config = arm_config("cloud", 3, arm, ["world.breaking=0.2", "training.ema=0.5"])
+        config = arm_config("vn-3d", arm, ["world.breaking=0.2", "training.ema=0.5"])
         assert (config.world.breaking, config.training.ema) == (0.2, 0.5)
 
 
@@ -73,7 +74,7 @@ def test_training_takes_the_steps_it_is_said_to():
 
 @pytest.mark.parametrize(("world", "dim"), WORLDS)
 def test_the_test_sets_are_one_but_for_their_orientation(world, dim):
-    config = arm_config(world, dim, "vn")
+    config = arm_config(PRESETS[world, dim], "vn")
     built = build_world(config.world)
     seen, unseen = held_out_pair(built, 40, 1000)
     for name in ("observation", "next_observation"):
@@ -87,7 +88,7 @@ def test_the_test_sets_are_one_but_for_their_orientation(world, dim):
 
 @pytest.mark.parametrize(("world", "dim"), WORLDS)
 def test_columns_of_an_equivariant_model_at_any_weights(world, dim):
-    config = arm_config(world, dim, "vn")
+    config = arm_config(PRESETS[world, dim], "vn")
     built = build_world(config.world)
     model = build_model(config.model, built.observation_rep, built.action_rep, seed=0).eval()
     columns = model_columns(model, built, built.transitions(60, seed=0), transitions=60, elements=4)
@@ -101,7 +102,7 @@ def test_columns_of_an_equivariant_model_at_any_weights(world, dim):
 
 def small(world, dim, **changes):
     """Cells of a tiny study of one seed: two sizes, both arms."""
-    cells = KIND.cells(Scope(dims=(dim,), seeds=(0,), quick=True, world=world))
+    cells = KIND.cells(resolve_scope(KIND, world=world, dim=dim, seeds=1, quick=True))
     shorter = {"updates": 4, "epochs": 3, **changes}
     return [{**plain(dict(cell.params)), **shorter} for cell in cells if cell.params["transitions"] <= 128]
 
@@ -146,7 +147,7 @@ def test_the_statements_follow_the_numbers(rows):
             )
             for row in rows
         ]
-        scope = Scope(dims=(3,), seeds=(0,), quick=True, world="cloud")
+        scope = resolve_scope(KIND, seeds=1, quick=True)
         return {each.quantity: each.holds for each in decided(KIND, scope, made, whole=True)}
 
     reach = "OOD error, best size / the VN's from the fewest"

@@ -16,7 +16,7 @@ from equiwm.claims.ablation.kind import AblationKind, Scope
 from equiwm.claims.ablation.optimizer import OptimizerAblationRow
 from equiwm.claims.ablation.scale import ScaleRow
 from equiwm.claims.ablation.soft import SoftRow
-from equiwm.claims.ablation.study import decided
+from equiwm.claims.ablation.study import decided, resolve_scope
 from equiwm.claims.ablation.turned_worlds import turned
 from equiwm.claims.statement import answer
 from equiwm.grid import Cell
@@ -25,7 +25,7 @@ from equiwm.results.ablation import AblationRow, read_rows
 from equiwm.worlds.cloud.world import Cloud
 from equiwm.worlds.pusht.world import PushT
 
-FIELD = Scope(dims=(2,), seeds=(0,), quick=True, world="field")
+FIELD = resolve_scope(scale.KIND, dim=2, seeds=1, quick=True)
 
 
 def measured(kind: AblationKind, cell: Cell, *, steps: int, test: int = 400, seed: int = 0, **changes) -> AblationRow:
@@ -131,7 +131,7 @@ def test_turned_transitions_are_true(world):
 
 
 def test_a_simulators_cell_gives_a_row():
-    scope = Scope(dims=(2,), seeds=(0,), quick=True, world="pusht")
+    scope = resolve_scope(augmentation.KIND, world="pusht", seeds=1, quick=True)
     cells = augmentation.KIND.cells(scope)
     assert cells[0].key == "dim=2,vn,coverage=none,seed=0"
     params = json.loads(json.dumps(dict(cells[-1].params)))
@@ -143,7 +143,7 @@ def test_a_simulators_cell_gives_a_row():
 
 
 def test_rows_keep_their_order_and_cells_are_one_network_each():
-    cells = scale.KIND.cells(Scope(dims=(2,), seeds=(0, 1, 2), quick=False, world="field"))
+    cells = scale.KIND.cells(resolve_scope(scale.KIND, dim=2, seeds=3))
     assert [cell.params["seed"] for cell in cells[:6]] == [0, 1, 2, 0, 1, 2]
     assert [cell.params["width"] for cell in cells if cell.params["seed"] == 0] == [None] * 3 + [
         width for width in (64, 256, 1024) for _ in range(3)

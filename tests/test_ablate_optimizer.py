@@ -7,9 +7,9 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from equiwm.claims.ablation.commutant import off_commutant, project_on_commutant, train_layer
-from equiwm.claims.ablation.kind import Scope, StudyRows
+from equiwm.claims.ablation.kind import StudyRows
 from equiwm.claims.ablation.optimizer import KIND
-from equiwm.claims.ablation.study import decided
+from equiwm.claims.ablation.study import decided, resolve_scope
 from equiwm.disk.strict_json import plain
 from equiwm.locate import BUILT_IN
 from equiwm.results.ablation import read_rows
@@ -54,7 +54,7 @@ def test_the_layers_learn_the_target():
 def rows():
     """One seed of every layer, and the two world models of space under Adam, on a tiny training."""
     found = []
-    for cell in KIND.cells(Scope(dims=(3,), seeds=(0,), quick=True, world="paper")):
+    for cell in KIND.cells(resolve_scope(KIND, dim=3, seeds=1, quick=True)):
         params = plain(dict(cell.params))
         if "config" in params:
             if params["optimizer"] != "adam":
@@ -80,7 +80,7 @@ def test_rows_hold_residuals_before_and_after(rows):
 
 def test_verdicts_that_do_not_hold_are_counted(rows):
     def share(made):
-        scope = Scope(dims=(3,), seeds=(0,), quick=True, world="paper")
+        scope = resolve_scope(KIND, dim=3, seeds=1, quick=True)
         (found,) = (each for each in decided(KIND, scope, made, whole=True) if "verdicts" in each.quantity)
         return found.median, found.holds
 

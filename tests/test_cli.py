@@ -117,6 +117,14 @@ def test_help_loses_no_words_in_brackets(equiwm, command, monkeypatch):
         assert " ".join(words.replace("\\[", "[").split()) in shown
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_on_80_columns_cuts_nothing(equiwm, command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = equiwm(command, "--help").out
+    assert "…" not in shown
+    assert all(len(line) <= 80 for line in shown.splitlines())
+
+
 def test_help_lists_the_commands(equiwm):
     outcome = equiwm("--help")
     assert outcome.status == 0

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import equiwm
+from equiwm.locate import BUILT_IN
 
 ROOT = Path(equiwm.__file__).parent
 LEVELS = {
@@ -171,6 +172,25 @@ def test_siblings_go_by_module():
         f"{entry.module}:{entry.line} imports {entry.target}"
         for entry in every_import()
         if entry.target not in MODULES or file_of(entry.target).name == "__init__.py"
+    ]
+    assert wrong == []
+
+
+def test_worlds_are_named_by_themselves_alone():
+    """Another module asks a world's configuration, or names a preset; it knows no world by its name or class."""
+    classes = {entry for name in BUILT_IN["world"] for entry in (name, BUILT_IN["world"][name].partition(":")[2])}
+    wrong = [
+        f"{module}:{node.lineno} says {node.value!r}"
+        for module in MODULES
+        if room(module) not in ("worlds", "locate")
+        for node in ast.walk(ast.parse(file_of(module).read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and node.value in classes
+    ]
+    folders = tuple(f"equiwm.worlds.{name}." for name in BUILT_IN["world"])
+    wrong += [
+        f"{entry.module}:{entry.line} imports {entry.target}"
+        for entry in every_import()
+        if room(entry.module) != "worlds" and entry.target.startswith(folders)
     ]
     assert wrong == []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib import metadata
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -78,12 +79,15 @@ def test_an_entry_point_is_as_good_as_a_short_name(module, monkeypatch):
     name = module("somebodys_encoders", "def small(config, observation_rep, latent_rep):\n    return 'made'\n")
     point = metadata.EntryPoint("tiny", f"{name}:small", "equiwm.encoders")
     failing = metadata.EntryPoint("failing", f"{name}:absent", "equiwm.encoders")
+    failing = failing._for(SimpleNamespace(name="somebodys-package"))  # type: ignore[attr-defined]
     mine = metadata.EntryPoint("vn", f"{name}:small", "equiwm.encoders")
     found = metadata.EntryPoints([point, failing, mine])
     monkeypatch.setattr(locating.metadata, "entry_points", lambda group: found.select(group=group))
     assert locate("encoder", "tiny")(None, None, None) == "made"
     assert locate("encoder", "vn") is not locate("encoder", "tiny")  # ours stays ours
-    with pytest.raises(ConfigError, match=r"model.encoder 'failing': the entry point .*absent raised AttributeError"):
+    with pytest.raises(
+        ConfigError, match=r"'failing': the entry point .*absent of the package somebodys-package raised AttributeError"
+    ):
         locate("encoder", "failing")
 
 

@@ -289,6 +289,19 @@ WRONG = {
     ),
     "a group that is not orthogonal": (SCENE, *LONG, "group 'long': a sampled element is not orthogonal"),
     "a group that raises": (SCENE, LONG[0], LONG[1].replace("1.1 *", "[][1] *"), "Long.sample raised IndexError"),
+    "a group of one element": (
+        SCENE,
+        '"so2"',
+        '"c1"',
+        "broken:Broken.group 'c1' changes neither observations (2x1o) nor actions (1x1o)",
+    ),
+    "a group that only permutes": (SCENE, '"so2"', '"s3"', "broken:Broken: group 's3' only permutes items"),
+    "observations that are permuted": (
+        SCENE,
+        '"so2", "2x1o"',
+        '"so2*s2", "perm2*1o"',
+        "hold more than vectors and points",
+    ),
     "a group that is text": (DUCK, '"duck", SO2', '"duck", "so2"', "broken:Duck.group is 'so2'; expected a Group"),
 }
 
@@ -438,10 +451,22 @@ def test_a_channel_that_never_moves_is_named_and_leaves_no_run(home, capsys):
     assert list(home.glob("runs/*")) == []
 
 
-def test_a_world_in_which_nothing_happens_is_shown_without_a_number_and_without_a_warning(home, capsys, recwarn):
-    """No relative error, no share of a gap: dashes, and a loop that does nothing proves nothing."""
-    still = SCENE.replace("observation + 0.1 * action[:, None]", "observation.clone()").replace('"2x1o"', '"3xp"')
-    (home / "still.py").write_text(still.replace("(2, 2)", "(3, 2)").replace('"so2"', '"se2"'))
+@pytest.mark.parametrize("objective", ["forward", "jepa"])
+def test_a_world_that_never_moves_is_named_and_leaves_no_run(home, capsys, objective):
+    (home / "still.py").write_text(SCENE.replace(STEP, "return observation.clone()"))
+    encoder = {"forward": "identity", "jepa": "mlp"}[objective]
+    changes = ("world.name=still:Broken", f"training.objective={objective}", f"model.encoder={encoder}")
+    settings = [part for change in changes for part in ("--set", change)]
+    assert equiwm("train", "--preset", "spring.yaml", *settings, "--quiet") == 2
+    assert "the world 'still:Broken' never moves: all 256 transitions" in capsys.readouterr().err
+    assert list(home.glob("runs/*")) == []
+
+
+def test_a_world_in_which_nothing_happens_is_measured_by_no_claim(home, capsys, snapshot):
+    """It moved while the model was trained."""
+    step = 'import os; return observation + (0.1 * action.mean() if "STILL" not in os.environ else 0.0)'
+    text = SCENE.replace("return observation + 0.1 * action[:, None]", step).replace('"2x1o"', '"3xp"')
+    (home / "still.py").write_text(text.replace("(2, 2)", "(3, 2)").replace('"so2"', '"se2"'))
     (home / "still.yaml").write_text(
         """
         world: {name: "still:Broken"}
@@ -452,13 +477,29 @@ def test_a_world_in_which_nothing_happens_is_shown_without_a_number_and_without_
     )
     assert equiwm("train", "--preset", "still.yaml", "--quiet") == 0
     path = home / "runs" / "still"
-    assert equiwm("sweep-group", path, "--bins", 4, "--transitions", 20, "--quiet") == 0
-    assert equiwm("closed-loop", path, "--tasks", 2, "--orbit", "90", "--quiet", "--jobs", 1, "--references") == 0
-    out = capsys.readouterr().out
-    assert "| OOD factor | – |" in out
-    assert "| verdict | inconclusive |" in out
-    assert "nan" not in out
-    assert [str(each.message) for each in recwarn if "equiwm" in each.filename] == []
+    before = snapshot(path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STILL", "1")
+        for command in ("verify-equivariance", "sweep-group", "rollout", "closed-loop"):
+            capsys.readouterr()
+            assert equiwm(command, path, "--quiet") == 2
+            assert "never moves" in capsys.readouterr().err
+    assert snapshot(path) == before
+
+
+def test_a_group_that_changes_nothing_is_no_question(home, capsys, snapshot):
+    """Every model is exact under it: no command says so."""
+    assert equiwm("train", "--preset", "spring.yaml", "--set", "training.epochs=1", "--quiet") == 0
+    path = home / "runs" / "spring"
+    before = snapshot(path)
+    for command in ("verify-equivariance", "sweep-group"):
+        for group in ("c1", "c1*c1"):
+            capsys.readouterr()
+            assert equiwm(command, path, "--group", group, "--quiet") == 2
+            err = capsys.readouterr().err
+            assert "changes neither the observations (5xp+5x1o) nor the actions (2x1o)" in err
+            assert "pass --group se2" in err
+    assert snapshot(path) == before
 
 
 def test_a_fault_of_ours_stays_one(home, monkeypatch):
@@ -562,6 +603,114 @@ def test_a_claim_from_outside_has_a_command_tables_and_a_figure(home, capsys):
     assert equiwm("report", path, "--claim", "outside_claim:CLAIM") == 0
     assert "worst drift" in shown
     assert "| vn-2d | mean | 1 |" in capsys.readouterr().out
+
+
+PARTS = """
+import torch
+from equiwm.nn.layer import Layer
+from equiwm.symmetry.reps import Rep, vectors
+
+class Wide(torch.nn.Module):
+    def __init__(self, config, first, second):
+        super().__init__()
+        self.map = torch.nn.Linear(first.dim, second.dim + 1)
+    def forward(self, x):
+        return self.map(x.flatten(1))
+
+def layer(takes, gives):
+    class Named(Layer):
+        def forward(self, x):
+            return x
+    return Named(takes, gives, "flat")
+
+def takes_other(config, first, second): return layer(vectors(3, 2), second)
+def in_space(config, first, second): return layer(first, vectors(4, 3))
+def unreadable(config, first, second): return layer(first, Rep.parse("4x7q", 2))
+def nothing(*_): return None
+
+class Whole(torch.nn.Module):
+    def __init__(self, *_): super().__init__()
+    def encode(self, x): return x.flatten(1)
+    def predict(self, z, a): return z
+class Unreadable(Whole): latent_rep = "4x7q"
+class InSpace(Whole): latent_rep = vectors(4, 3)
+class Still(Whole): latent_rep = "10x1o"
+"""
+REFUSED_PARTS = [
+    ("model.encoder=parts:Wide", "model.encoder 'parts:Wide': Wide gave (2, 9) for 2 rows"),
+    ("model.encoder=parts:takes_other", "'parts:takes_other': Named takes 3x1o in 2D; expected 5xp+5x1o in 2D"),
+    ("model.encoder=parts:in_space", "model.encoder 'parts:in_space': Named gives 4x1o in 3D; expected 4x1o in 2D"),
+    ("model.encoder=parts:unreadable", "model.encoder 'parts:unreadable': cannot read rep '4x7q'"),
+    ("model.encoder=parts:nothing", "model.encoder 'parts:nothing' gave NoneType; expected a torch module"),
+    ("model.module=parts:nothing", "model.module 'parts:nothing': a model is a torch module; got NoneType"),
+    ("model.module=parts:Unreadable", "model.module 'parts:Unreadable': cannot read rep '4x7q'"),
+    ("model.module=parts:InSpace", "'parts:InSpace': InSpace.latent_rep 4x1o lives in 3D; the observations in 2D"),
+    ("model.module=parts:Still", "the model has no parameters that a training could change"),
+    ("world.name=parts:nothing", "world 'parts:nothing'(config) returns nothing; expected a world"),
+]
+
+
+@pytest.mark.parametrize(("assignment", "words"), REFUSED_PARTS)
+def test_a_part_of_a_user_s_that_does_not_fit_is_named(home, capsys, assignment, words):
+    (home / "parts.py").write_text(PARTS)
+    jepa = ("--set", "training.objective=jepa", "--set", "model.latent=8", "--set", "model.encoder=vn_cloud")
+    assert equiwm("train", "--preset", "spring.yaml", *jepa, "--set", assignment, "--quiet") == 2
+    err = capsys.readouterr().err
+    assert words in err
+    assert len(err.splitlines()) <= 2
+    assert list(home.glob("runs/*")) == []
+
+
+def test_complex_weights_are_of_the_plane(home, capsys):
+    assert equiwm("train", "--preset", "vn-3d", "--set", "model.weights=complex", "--quiet") == 2
+    assert "complex weights need a world with d = 2; this one has d = 3" in capsys.readouterr().err
+
+
+def test_a_study_none_of_whose_cells_can_be_computed_is_refused(home, capsys):
+    (home / "still.py").write_text(SCENE.replace("0.1 * action", "0.0 * action"))
+    text = (home / "spring.yaml").read_text().replace('"spring:Spring", stiffness: 4.0', '"still:Broken"')
+    (home / "still.yaml").write_text(text)
+    assert equiwm("ablate", "data", "--preset", "still.yaml", "--seeds", 1, "--quick", "--jobs", 1, "--quiet") == 2
+    err = capsys.readouterr().err
+    assert "error: none of the 6 cells can be computed: the world 'still:Broken' never moves" in err
+    assert not list(home.glob("runs/*/metrics.json"))
+
+
+FAULTS = {
+    "drawings": ("    def draw(folder", "    [][1]\n\n    def draw(folder", "its figure raised IndexError"),
+    "draw": ("        import pandas as pd", "        raise KeyError('mine')", "its figure raised KeyError: 'mine'"),
+    "no path": ('return save(figure, frame, folder, "drift")', "return None", "expected the path of the PNG, got None"),
+    "no drawing": ('yield Drawing("drift", draw)', 'yield "drift"', "expected an iterable of Drawing"),
+}
+
+
+def test_a_factor_of_a_user_s_claim_that_fails_in_a_report_is_named(home, capsys, copy_run):
+    """The figure of a whole report asks every claim for it."""
+    path, text = copy_run(), (Path(__file__).parent / "outside_claim.py").read_text()
+    assert 'lambda result: "a step"' in text
+    (home / "bad_factor.py").write_text(text.replace('lambda result: "a step"', "lambda result: [][1]"))
+    assert equiwm("measure", "bad_factor:CLAIM", path, "--baseline", copy_run("mlp-2d"), "--quiet") == 0
+    assert equiwm("report", path, "--claim", "bad_factor:CLAIM", "--figures", "drawn") == 2
+    assert "claim 'bad_factor:CLAIM': its factor raised IndexError" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("form", [("--figures", "drawn"), ("--format", "html")])
+def test_a_figure_of_a_user_s_claim_that_fails_in_a_report_is_named(home, capsys, fault, form, copy_run):
+    """Measured when all was well, as the figure was drawn; the report draws it anew."""
+    path, old, new, words = copy_run(), *FAULTS[fault]
+    text = (Path(__file__).parent / "outside_claim.py").read_text()
+    assert old in text
+    (home / "well.py").write_text(text)
+    assert equiwm("measure", "well:CLAIM", path, "--quiet") == 0
+    shutil.rmtree(path / "figures")
+    name = f"bad_{fault.replace(' ', '_')}"
+    (home / f"{name}.py").write_text(text.replace(old, new))
+    capsys.readouterr()
+    assert equiwm("report", path, "--claim", f"{name}:CLAIM", *form) == 2
+    err = capsys.readouterr().err
+    assert f"error: claim '{name}:CLAIM': its figure raised" in err
+    assert words in err
 
 
 def test_a_stress_test_from_outside_is_one_module(home, capsys):

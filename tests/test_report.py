@@ -38,6 +38,7 @@ from equiwm.claims.rollout.result import RolloutResult
 from equiwm.claims.sweep.figure import sweep_figure
 from equiwm.claims.sweep.result import Bin, ReadoutResult, SweepResult, SymmetryExcess
 from equiwm.cli.main import run as command
+from equiwm.cli.output import print_tables
 from equiwm.config import load
 from equiwm.report.document import make_report, markdown
 from equiwm.report.latex import escaped, latex
@@ -544,9 +545,62 @@ def test_a_terminal_never_loses_a_figure(width):
     row = ("a name", "0.0374 [0.0366, 0.0375]", "1.79e-07")
     table = Table("title", ("model", "a long heading of many words", "after"), [row])
     console = Console(file=io.StringIO(), width=width)
-    console.print(table.rich(), crop=False)
+    for part in table.fitted(width):
+        console.print(part.rich(width), crop=False)
     printed = console.file.getvalue()
     assert all(word in printed for cell in row for word in cell.split())
+    assert all(len(line) <= width for line in printed.splitlines())
+
+
+REFERENCE = Path(__file__).resolve().parents[1] / "runs" / "reference"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_a_wide_table_is_several_on_a_narrow_terminal(width, monkeypatch):
+    """No line is wider than the terminal, no word is cut, and every part says which row a figure is of."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    names = [f"model-{k}" for k in range(3)]
+    headings = ("model", *(f"quantity number {k}" for k in range(12)))
+    rows = [(name, *(f"{k}.{j}234e-07 [1.1, 9.9]" for j in range(12))) for k, name in enumerate(names)]
+    table = Table("a wide table", headings, rows, ("a note of the table",))
+    stream = Terminal()
+    print_tables([table], stream)
+    printed = re.sub(r"\x1b\[[0-9;]*m", "", stream.getvalue())
+    assert all(len(line) <= width for line in printed.splitlines())
+    words = printed.split()
+    parts = printed.count("a wide table")
+    assert parts == printed.count("(continued)") + 1 == len(table.fitted(width)) > 1
+    assert [words.count(name) for name in names] == [parts] * 3
+    assert {row[j].split()[0] for row in rows for j in range(1, 13)} <= set(words)
+    assert printed.count("quantity") == 12
+    assert printed.count("a note of the table") == 1
+
+
+def test_a_table_that_fits_is_one_and_a_name_that_never_fits_is_whole():
+    table = Table("title", ("model", "error"), [("a" * 90, "1.5")])
+    assert table.fitted(80) == [table]
+    assert Table("title", ("model",), []).fitted(80)[0].columns == ("model",)
+    stream = Terminal()
+    print_tables([table], stream)
+    assert "a" * 90 in stream.getvalue()
+
+
+def test_every_table_of_the_reference_fits_on_80_columns(monkeypatch):
+    if not REFERENCE.is_dir():
+        pytest.skip("needs a checkout, which has the reference runs")
+    monkeypatch.setenv("COLUMNS", "80")
+    stream = Terminal()
+    tables = [table for chapter in make_report([REFERENCE]).chapters for table in chapter.tables]
+    print_tables(tables, stream)
+    printed = re.sub(r"\x1b\[[0-9;]*m", "", stream.getvalue())
+    assert all(len(line) <= 80 for line in printed.splitlines())
+    pieces = set(printed.split())
+    assert all(word in pieces for table in tables for row in table.rows for cell in row for word in cell.split())
 
 
 # Figures

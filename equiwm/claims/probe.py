@@ -10,7 +10,8 @@ import torch
 from equiwm.errors import DataError, GroupError
 from equiwm.subject import Subject
 from equiwm.symmetry.groups import Group
-from equiwm.worlds.world import Orientations, Progress, Sequences, SequenceWorld, Transitions, World
+from equiwm.symmetry.laws import changes
+from equiwm.worlds.world import Orientations, Progress, Sequences, SequenceWorld, Transitions, World, moving
 
 _HELD_OUT = 0x7E57
 PROBE_SEED = 1000
@@ -21,7 +22,8 @@ def fitting_group(subject: Subject, name: str | None) -> Group:
     """The group to probe: the world's own unless `name` is given.
 
     Raises:
-        GroupError: an unknown group, one of another dimension, or one whose translations do not act in this world.
+        GroupError: an unknown group, one of another dimension, one whose translations do not act in this world, or
+            one that changes nothing in it.
     """
     world = subject.world
     if name is None:
@@ -37,12 +39,22 @@ def fitting_group(subject: Subject, name: str | None) -> Group:
             f"translations of {group} do not act on the observations of '{world.name}' (group {world.group}: "
             f"turned about a fixed centre); pass --group {world.group.name}."
         )
+    if not any(changes(group, rep) for rep in (world.observation_rep, world.action_rep)):
+        raise GroupError(
+            f"{group} changes neither the observations ({world.observation_rep}) nor the actions "
+            f"({world.action_rep}) of '{world.name}': every model is equivariant under it; pass --group "
+            f"{world.group.name}."
+        )
     return group
 
 
 def held_out(subject: Subject, n: int, seed: int) -> Transitions:
-    """`n` transitions from the training wedge, float64, never those of a training whatever the seeds."""
-    return subject.world.transitions(n, seed=held_out_seed(seed))
+    """`n` transitions from the training wedge, float64, never those of a training whatever the seeds.
+
+    Raises:
+        DataError: a world in which nothing moves.
+    """
+    return moving(subject.world, subject.world.transitions(n, seed=held_out_seed(seed)))
 
 
 def held_out_pair(world: World, n: int, seed: int, unseen: Orientations = "unseen") -> tuple[Transitions, Transitions]:
@@ -57,9 +69,9 @@ def held_out_pair(world: World, n: int, seed: int, unseen: Orientations = "unsee
         unseen: where the second set lies; `all` where training has seen every orientation.
 
     Raises:
-        DataError: no orientation is unseen.
+        DataError: no orientation is unseen, or nothing moves.
     """
-    seen = world.transitions(n, seed=held_out_seed(seed))
+    seen = moving(world, world.transitions(n, seed=held_out_seed(seed)))
     return seen, world.transitions(n, seed=held_out_seed(seed), orientations=unseen)
 
 
@@ -72,7 +84,8 @@ def held_out_pairs(
     at one of its two orientations is dropped at both.
 
     Raises:
-        DataError: a world that gives no sequences, a horizon that none survives, or no orientation that is unseen.
+        DataError: a world that gives no sequences or in which nothing moves, a horizon that none survives, or no
+            orientation that is unseen.
     """
     world, whole = subject.world, 2 * n
     if not isinstance(world, SequenceWorld):
@@ -85,7 +98,7 @@ def held_out_pairs(
 
         return world.sequences(n, horizon, seed=held_out_seed(seed), orientations=orientations, progress=count)
 
-    seen, unseen = draw("seen", 0), draw("unseen", n)
+    seen, unseen = moving(world, draw("seen", 0)), draw("unseen", n)
     pair = (
         seen.select(torch.isin(seen.episode, unseen.episode)),
         unseen.select(torch.isin(unseen.episode, seen.episode)),

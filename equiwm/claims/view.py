@@ -137,8 +137,15 @@ class View(Generic[R]):
         return tables
 
     def drawings_of(self, shown: Shown[R]) -> list[Drawing]:
-        """The figures of an invocation."""
-        return [] if self.drawings is None else list(self.drawings(shown))
+        """The figures of an invocation.
+
+        Raises:
+            TypeError: what the view gives is no figure.
+        """
+        found = [] if self.drawings is None else list(self.drawings(shown))
+        if not all(isinstance(drawing, Drawing) for drawing in found):
+            raise TypeError(f"expected an iterable of Drawing, got {found!r}")
+        return found
 
     def parameters(self, result: R) -> int | None:
         """Trained scalars of the model, where the result says so."""

@@ -4,19 +4,42 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from equiwm.cli.options import JobsOption, JsonOption, QuietOption, seed_count
 from equiwm.errors import ConfigError
+from equiwm.locate import BUILT_IN
 
-HELP = "augmentation, scale, soft, optimizer, data or breaking; or your own, as module:name"
+
+class AblateCommand(TyperCommand):
+    """`equiwm ablate`, whose help names the kinds and their worlds: made when it is read, as the kinds import numpy."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Fill in what the kinds say, then show it as every command's."""
+        from equiwm.claims.ablation.registry import load_kind
+
+        kinds = list(BUILT_IN["ablation"])
+        worlds = dict.fromkeys(name for kind in kinds for name in load_kind(kind).runs_on())
+        filled = {
+            "kind": f"{_either(kinds)}; or your own, as module:name",
+            "world": rf"{_either(list(worlds))} \[the kind's own]",
+        }
+        for parameter in self.params:
+            if parameter.name in filled:
+                parameter.help = filled[parameter.name]  # type: ignore[attr-defined]
+        super().format_help(ctx, formatter)
+
+
+def _either(names: list[str]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
 def ablate(
-    kind: Annotated[str, typer.Argument(metavar="KIND", help=HELP)],
-    world: Annotated[str | None, typer.Option("--world", help=r"field, cloud or pusht \[the kind's own]")] = None,
+    kind: Annotated[str, typer.Argument(metavar="KIND")],
+    world: Annotated[str | None, typer.Option("--world")] = None,
     preset: Annotated[
         str | None,
         typer.Option(

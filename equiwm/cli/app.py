@@ -7,7 +7,7 @@ import typer
 from equiwm.claims.closed_loop.claim import CLAIM as CLOSED_LOOP
 from equiwm.claims.rollout.claim import CLAIM as ROLLOUT
 from equiwm.claims.sweep.claim import CLAIM as SWEEP
-from equiwm.cli.ablate import ablate
+from equiwm.cli.ablate import AblateCommand, ablate
 from equiwm.cli.fsck import fsck
 from equiwm.cli.measure import measure, measuring_command
 from equiwm.cli.presets import presets
@@ -31,7 +31,7 @@ for claim in (SWEEP, ROLLOUT, CLOSED_LOOP):
 app.command(
     "measure", context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 )(measure)
-app.command("ablate")(ablate)
+app.command("ablate", cls=AblateCommand)(ablate)
 app.command("reproduce")(reproduce)
 app.command("report")(report)
 app.command("presets")(presets)

@@ -37,8 +37,8 @@ def print_tables(tables: Sequence[Table], stream: TextIO | None = None) -> None:
 
         console = Console(file=stream)
         with writing(stream):
-            for table in tables:
-                console.print(table.rich(), crop=False)  # nothing is lost on a narrow terminal
+            for table in (part for whole in tables for part in whole.fitted(console.width)):
+                console.print(table.rich(console.width), crop=False)  # nothing is lost where a single name is wider
     else:
         print_text("\n".join(table.markdown() for table in tables), stream)
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from equiwm.config import ModelConfig, TrainingConfig
-from equiwm.errors import ConfigError, EquiwmError
+from equiwm.errors import ConfigError, EquiwmError, RepError
 from equiwm.locate import RAISED, is_foreign, locate, reason_of
 from equiwm.models.foreign import as_layer, as_world_model
 from equiwm.models.world_model import WorldModel
@@ -36,7 +36,9 @@ def _made(name: str, key: str, part: Part, config: ModelConfig, first: Rep, seco
     """Call what a name stands for; an error in somebody else's code is named as one."""
     try:
         return part(config, first, second)
-    except EquiwmError:
+    except EquiwmError as error:
+        if is_foreign(name):
+            raise type(error)(f"{key} '{name}': {error}") from None
         raise
     except RAISED as error:
         if not is_foreign(name):
@@ -47,7 +49,10 @@ def _made(name: str, key: str, part: Part, config: ModelConfig, first: Rep, seco
 def _build(config: ModelConfig, observation_rep: Rep, action_rep: Rep) -> WorldModel:
     if config.module is not None:
         made = _made(config.module, "model.module", locate("model", config.module), config, observation_rep, action_rep)
-        return as_world_model(made, observation_rep, action_rep).train()
+        try:
+            return as_world_model(made, observation_rep, action_rep).train()
+        except RepError as error:
+            raise RepError(f"model.module '{config.module}': {error}") from None
     encoder, predictor = locate("encoder", config.encoder), locate("predictor", config.predictor)
     latent_rep = _latent_rep(config, encoder, observation_rep)
     made = _made(config.encoder, "model.encoder", encoder, config, observation_rep, latent_rep)

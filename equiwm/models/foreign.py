@@ -36,24 +36,28 @@ class ForeignLayer(Layer):
         in_rep: rep of its first argument.
         out_rep: rep of what it gives.
         method: name of the method to call; None calls the module.
+        what: what the user calls it, before its class's name in messages (`model.encoder 'my_nets:Encoder': `).
     """
 
-    def __init__(self, module: nn.Module, in_rep: Rep, out_rep: Rep, *, method: str | None = None) -> None:
+    def __init__(
+        self, module: nn.Module, in_rep: Rep, out_rep: Rep, *, method: str | None = None, what: str = ""
+    ) -> None:
         super().__init__(in_rep, out_rep, "flat")
         self.module = module
         self.ordinary = not bool(getattr(module, "equivariant", False))
         self.latent_is_state = bool(getattr(module, "latent_is_state", False))
         self._method = method
+        self._name = what + type(module).__name__ + ("" if method is None else f".{method}")
 
     def forward(self, *arguments: Tensor) -> Tensor:
         call: Any = self.module if self._method is None else getattr(self.module, self._method)
-        out = _call(call, type(self.module).__name__, *arguments)
+        out = _call(call, self._name, *arguments)
         rows = arguments[0].shape[0]
         if not isinstance(out, Tensor) or out.numel() != rows * self.out_rep.dim:
             got = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
             raise RepError(
-                f"{type(self.module).__name__}{'.' + self._method if self._method else ''} gave {got} for {rows} rows; "
-                f"expected a tensor of rep {self.out_rep}, ({rows}, {self.out_rep.dim})."
+                f"{self._name} gave {got} for {rows} rows; expected a tensor of rep {self.out_rep}, ({rows}, "
+                f"{self.out_rep.dim})."
             )
         return out.reshape(rows, self.out_rep.dim)
 
@@ -87,12 +91,14 @@ def as_layer(part: object, in_rep: Rep, out_rep: Rep, what: str) -> Layer:
         RepError: it is no module, or a layer of other reps.
     """
     if isinstance(part, Layer):
-        if part.out_rep != out_rep:
-            raise RepError(f"{what}: {type(part).__name__} gives rep {part.out_rep}; expected {out_rep}.")
+        for does, given, expected in (("takes", part.in_rep, in_rep), ("gives", part.out_rep, out_rep)):
+            if given != expected:
+                found = f"{given} in {given.d}D" if isinstance(given, Rep) else f"{given!r}, which is no Rep"
+                raise RepError(f"{what}: {type(part).__name__} {does} {found}; expected {expected} in {expected.d}D.")
         return part
     if not isinstance(part, nn.Module):
         raise RepError(f"{what} gave {type(part).__name__}; expected a torch module.")
-    return ForeignLayer(part, in_rep, out_rep)
+    return ForeignLayer(part, in_rep, out_rep, what=f"{what}: ")
 
 
 def as_world_model(model: nn.Module, observation_rep: Rep, action_rep: Rep) -> WorldModel:
@@ -125,6 +131,10 @@ def as_world_model(model: nn.Module, observation_rep: Rep, action_rep: Rep) -> W
         if not isinstance(rep, Rep):
             raise RepError(
                 f"{type(model).__name__} has no latent_rep; set it to the rep of its latents, as '8x0e+16x1o'."
+            )
+        if rep.d != observation_rep.d:
+            raise RepError(
+                f"{type(model).__name__}.latent_rep {rep} lives in {rep.d}D; the observations in {observation_rep.d}D."
             )
         encoder = ForeignLayer(model, observation_rep, rep, method="encode")
         return WorldModel(encoder, ForeignLayer(model, rep, rep, method="predict"), action_rep).eval()

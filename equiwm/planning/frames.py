@@ -95,7 +95,7 @@ class CloudFrames:
             DataError: another shape, or numbers that are not finite.
         """
         rows, points = self.weights.shape
-        x = _rows(clouds, (points, rows + 1), "cloud")
+        x = _rows(clouds, (points, rows + 1), "cloud of points")
         centred = x - x.mean(-2, keepdim=True)
         # A coincident cloud far from the origin keeps the rounding of its centroid: that is no size.
         size = centred.norm(dim=(-2, -1)) * (centred.norm(dim=(-2, -1)) > 1e-12 * x.norm(dim=(-2, -1)))

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from equiwm.claims.claim import AnyClaim
 from equiwm.claims.view import Drawing, Shown
 from equiwm.disk.inside import read_inside
-from equiwm.errors import EquiwmError, RunError
+from equiwm.errors import RunError
 from equiwm.report.collect import CollectedRun
 from equiwm.report.document import STUDIES, Report
 from equiwm.report.ood_figure import ood_figure
@@ -27,15 +29,29 @@ def _no_progress(done: int, total: int) -> None:
 
 
 def drawings_of(run: CollectedRun, left_out: list[str]) -> Iterator[tuple[str, Drawing]]:
-    """Section and figure, in the order of the run's metrics; a line is added to `left_out` for what has none."""
+    """Section and figure, in the order of the run's metrics; a line is added to `left_out` for what has none.
+
+    Raises:
+        ResultError: a drawing function of a user's claim raised something; so do the figures when they are drawn.
+    """
     for each in run.results:
         shown = Shown(each.measured, run.name, run.path / "figures")
         try:
-            drawings = each.claim.shown.drawings_of(shown)
-        except EquiwmError as error:
+            with each.claim.guard("figure"):
+                drawings = each.claim.shown.drawings_of(shown)
+        except RunError as error:  # a file that they are drawn from
             left_out.append(f"figures of {run.path}: {error}")
             continue
-        yield from ((each.claim.name, drawing) for drawing in drawings)
+        for drawing in drawings:
+            yield each.claim.name, Drawing(drawing.name, partial(_guarded, each.claim, drawing))
+
+
+def _guarded(claim: AnyClaim, drawing: Drawing, folder: Path) -> Path:
+    with claim.guard("figure"):
+        path: object = drawing.draw(folder)
+        if not isinstance(path, Path):
+            raise TypeError(f"expected the path of the PNG, got {path!r}")
+        return path
 
 
 def redraw(report: Report, folder: Path, left_out: list[str], progress: Progress = _no_progress) -> list[Path]:

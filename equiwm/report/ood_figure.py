@@ -30,7 +30,8 @@ def factor_rows(report: Report) -> list[dict[str, str | int | float | None]]:
         for model in report.settings:
             baseline = known.get(model.baseline or "")
             if baseline is not None:
-                rows += list(_pair_rows(claim, claim.shown.factor, model, baseline))
+                with claim.guard("factor"):
+                    rows += list(_pair_rows(claim, claim.shown.factor, model, baseline))
     return sorted(rows, key=lambda row: str(row["test"]))
 
 

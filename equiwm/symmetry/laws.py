@@ -65,6 +65,30 @@ def check_group(group: Group, *, seed: int = 0) -> Group:
     return group
 
 
+def check_space(group: Group) -> Group:
+    """The group itself, if it acts on a space, as that of a world does: its observations are vectors and points.
+
+    Raises:
+        GroupError: a group that only permutes.
+    """
+    if group.d == 0:
+        raise GroupError(
+            f"group '{group}' only permutes items; the group of a world acts on the plane or on space, as so2*{group} "
+            f"or so3*{group} do."
+        )
+    return group
+
+
+def changes(group: Group, rep: Rep, *, seed: int = 0) -> bool:
+    """Whether some element of the group changes something that transforms as `rep`, tried on 32 drawn elements.
+
+    Where it changes nothing that a map takes, every map is equivariant under it, and to measure one says nothing.
+    """
+    drawn = group.sample(_DRAWS, seed).acting_on(rep.d, group.items)
+    x = torch.randn(rep.dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).expand(_DRAWS, -1)
+    return bool((rep.difference(rep.transform(x, drawn), x).abs() > TOLERANCE).any())
+
+
 def _asked(value: Group | Kind, method: str, *arguments: Any) -> Any:
     """What a method gives; what a user's own raises becomes one line that names it."""
     function = getattr(value, method)

@@ -55,7 +55,11 @@ def parse_group(name: str) -> Group:
     if len(name) > MOST_NAME:
         raise GroupError(f"unknown group {quoted(name)}: expected a name of at most {MOST_NAME} characters.")
     if is_foreign(name):
-        return check_group(locate("group", name))
+        found = locate("group", name)
+        try:
+            return check_group(found)
+        except GroupError as error:
+            raise GroupError(f"group '{name}': {error}") from None
     key = re.sub(r"[()\s]", "", name.lower())
     if "*" in key:
         first, *others = (parse_group(part) for part in key.split("*"))

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 from equiwm.printable import printable
 
 if TYPE_CHECKING:
-    from rich.table import Table as RichTable
+    from rich.console import RenderableType
 
     from equiwm.stats import MedianRange
 
 
 _FLAT = 0.01
+_EDGES, _BETWEEN = 1, 3
+"""Columns of a terminal that rich's lines and margins take: of a table, and of each of its columns."""
 
 
 @dataclass(frozen=True)
@@ -59,28 +61,80 @@ class Table:
         body = [f"**{self.title}**", "", line(self.columns), rule, *map(line, self.rows)]
         return "\n".join([*body, *(part for note in self.notes for part in ("", note))]) + "\n"
 
-    def rich(self) -> RichTable:
-        """The same for a terminal."""
+    def _cells(self) -> list[list[str]]:
+        """Of each column its heading and cells."""
+        return [[column, *(row[index] for row in self.rows)] for index, column in enumerate(self.columns)]
+
+    def fitted(self, width: int) -> list[Table]:
+        """The same for a terminal of so many columns: one table, or several where the words do not fit side by side.
+
+        Each has the first column, and as many of the others as fit, one at least; the last has the notes.
+        """
+        first, *others = map(_longest_word, self._cells())
+        groups: list[list[int]] = [[0]]
+        room = width - _EDGES - first - _BETWEEN
+        left = room
+        for index, longest in enumerate(others, start=1):
+            if left < longest + _BETWEEN and len(groups[-1]) > 1:
+                groups.append([0])
+                left = room
+            groups[-1].append(index)
+            left -= longest + _BETWEEN
+        if len(groups) == 1:
+            return [self]
+        return [
+            Table(
+                self.title if number == 0 else f"{self.title} (continued)",
+                tuple(self.columns[index] for index in group),
+                [tuple(row[index] for index in group) for row in self.rows],
+                self.notes if group is groups[-1] else (),
+            )
+            for number, group in enumerate(groups)
+        ]
+
+    def rich(self, width: int) -> RenderableType:
+        """The same for a terminal of so many columns: cells and headings wrap between words, which stay in one piece.
+
+        It is wider where not even single words fit side by side (`fitted`).
+        """
         from rich import box
+        from rich.console import Group
         from rich.markup import escape
         from rich.table import Table as RichTable
+        from rich.text import Text
 
-        table = RichTable(
-            title=escape(self.title),
-            title_justify="left",
-            title_style="bold",
-            caption="\n".join(map(escape, self.notes)) or None,
-            caption_justify="left",
-            box=box.SIMPLE_HEAD,
-        )
-        for index, (column, left) in enumerate(zip(self.columns, self.left_aligned, strict=True)):
-            # On a narrow terminal cells and headings wrap between words; figures and names stay in one piece.
-            words = (word for row in self.rows for word in row[index].split())
-            longest = max(map(len, words), default=None)
-            table.add_column(escape(column), justify="left" if left else "right", min_width=longest, overflow="fold")
+        lines = _EDGES + _BETWEEN * len(self.columns)
+        widths = _column_widths(self._cells(), width - lines)
+        table = RichTable(box=box.SIMPLE_HEAD, width=lines + sum(widths))  # else rich cuts words to make it fit
+        for column, left, wide in zip(self.columns, self.left_aligned, widths, strict=True):
+            table.add_column(escape(column), justify="left" if left else "right", width=wide, overflow="fold")
         for row in self.rows:
             table.add_row(*map(escape, row))
-        return table
+        # Beside the table, not in it: a narrow one would break its title into a column of words.
+        notes = [Text("\n".join(self.notes) + "\n", style="table.caption")] if self.notes else []
+        return Group(Text(self.title, style="bold"), table, *notes)
+
+
+def _longest_word(cells: Sequence[str]) -> int:
+    from rich.cells import cell_len
+
+    return max((cell_len(word) for cell in cells for word in cell.split()), default=0)
+
+
+def _column_widths(columns: Sequence[Sequence[str]], room: int) -> list[int]:
+    """The width of each column: its longest line, or where all of them have no room, the widest ones less of it, down
+    to their longest words. (rich narrows columns below their words, and then leaves others wider than they have to be.)
+    """
+    from rich.cells import cell_len
+
+    least = [_longest_word(cells) for cells in columns]
+    whole = [max(cell_len(line) for cell in cells for line in (cell.splitlines() or [" "])) for cells in columns]
+
+    def at_most(limit: int) -> list[int]:
+        return [min(most, max(longest, limit)) for longest, most in zip(least, whole, strict=True)]
+
+    limits = range(max(whole, default=0), 0, -1)
+    return next((widths for widths in map(at_most, limits) if sum(widths) <= room), least)
 
 
 def number(value: float | None, digits: int = 3) -> str:

@@ -6,7 +6,7 @@ import torch
 
 from equiwm.config import TrainingConfig
 from equiwm.errors import DataError
-from equiwm.worlds.world import Progress, Sequences, SequenceWorld, Transitions, World
+from equiwm.worlds.world import Progress, Sequences, SequenceWorld, Transitions, World, moving
 
 
 def training_data(
@@ -15,10 +15,10 @@ def training_data(
     """The data of a training: `config.transitions` transitions, or as many in sequences of `config.horizon` steps.
 
     Raises:
-        DataError: too few sequences of that length stay inside the world's guard.
+        DataError: nothing moves in the world, or too few sequences of that length stay inside its guard.
     """
     if config.horizon == 1:
-        return world.transitions(config.transitions, seed=seed, progress=progress)
+        return moving(world, world.transitions(config.transitions, seed=seed, progress=progress))
     if not isinstance(world, SequenceWorld):
         raise DataError(f"the world '{world.name}' gives no sequences; expected training.horizon=1.")
     n = config.transitions // config.horizon
@@ -28,7 +28,7 @@ def training_data(
             f"training.horizon: only {len(data)} of {n} sequences of {config.horizon} steps stay inside the guard of "
             f"'{world.name}'; expected a smaller one."
         )
-    return data
+    return moving(world, data)
 
 
 def transitions_of(data: Transitions | Sequences) -> Transitions:

@@ -134,7 +134,8 @@ def build_optimizer(
         weight_decay: weight decay; None is the rule's own.
 
     Raises:
-        ConfigError: an unknown name, something else than an optimiser, or a learning rate that nobody gives.
+        ConfigError: an unknown name, something else than an optimiser, a learning rate that nobody gives, or a model
+            without parameters.
     """
     rule = locate("optimizer", name)
     if isinstance(rule, type) and issubclass(rule, Optimizer):
@@ -146,6 +147,8 @@ def build_optimizer(
         raise ConfigError(f"training.optimizer '{name}' has no learning rate of its own; pass --set training.lr=1e-3.")
     decay = rule.weight_decay if weight_decay is None else weight_decay
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if not parameters:
+        raise ConfigError("the model has no parameters that a training could change; expected one at least.")
     with _named(name, "building it"):
         built = list(rule.build(parameters, rate, decay))
     for each in built:

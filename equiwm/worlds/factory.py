@@ -31,14 +31,17 @@ def build_world(config: WorldConfig) -> World:
 
 def _made(found: Any, config: WorldConfig) -> Any:
     """A user's world of its configuration."""
-    what = label(found) if isinstance(found, type) else f"the world '{config.name}'"
+    what = label(found) if isinstance(found, type) else f"world '{config.name}'"
     if not callable(found):
         raise DataError(f"{what} is {found!r}; expected a class that is made of its configuration.")
     lacking = sorted(getattr(found, "__abstractmethods__", ()))
     if lacking:
         raise DataError(f"{what} lacks {', '.join(lacking)}; a world of its base has to have every one of them.")
     try:
-        return called(found, f"{what}(config)", config)
+        made = called(found, f"{what}(config)", config)
     except EquiwmError as error:
         text = str(error)
         raise type(error)(text if text.startswith(what) else f"{what}: {text}") from None
+    if made is None:
+        raise DataError(f"{what}(config) returns nothing; expected a world.")
+    return made

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from equiwm.checks import as_finite
-from equiwm.errors import DataError
+from equiwm.errors import DataError, GroupError
 from equiwm.foreign import Check, guard, is_ours, label
 from equiwm.planning.frames import Frames
 from equiwm.planning.task import ControlTask, Simulation, Tasks
 from equiwm.symmetry.coverage import Coverage
 from equiwm.symmetry.groups import Group
-from equiwm.symmetry.laws import check_group, check_rep
+from equiwm.symmetry.laws import changes, check_group, check_rep, check_space
 from equiwm.symmetry.reps import Rep
 from equiwm.worlds.world import Sequences, SymmetryResidual, Transitions, World, action_shape
 
@@ -40,7 +40,8 @@ def checked_world(world: Any) -> World:
 
     Raises:
         DataError: it lacks a member, or has one of another type or shape; the message names both.
-        GroupError, RepError: its group or one of its reps breaks a law; the message names it and the law.
+        GroupError, RepError: its group or one of its reps breaks a law, or the group changes nothing; the message
+            names it and the law.
     """
     if is_ours(type(world)):
         ours: World = world
@@ -57,6 +58,7 @@ def checked_world(world: Any) -> World:
         if not callable(getattr(world, name)):
             raise DataError(f"{what}.{name} is {getattr(world, name)!r}; expected a method.")
     check_group(world.group)
+    check_space(world.group)
     d, see = world.group.d, world.observation_rep
     for name in ("observation_rep", "action_rep", "coverage"):
         if getattr(world, name).d != d:
@@ -65,7 +67,13 @@ def checked_world(world: Any) -> World:
         check_rep(rep, world.group)
     if not see.structured or not world.action_rep.structured:
         raise DataError(
-            f"{what}: reps {see} and {world.action_rep} hold scalars; observations and actions are vectors."
+            f"{what}: reps {see} and {world.action_rep} hold more than vectors and points; observations (n, C, d) and "
+            "actions are made of these alone."
+        )
+    if not any(changes(world.group, rep) for rep in (see, world.action_rep)):
+        raise GroupError(
+            f"{what}.group '{world.group}' changes neither observations ({see}) nor actions ({world.action_rep}): "
+            "every model is equivariant under it; expected a group that acts on one of them."
         )
     for name, channel in world.components.items():
         if channel not in range(see.multiplicity):

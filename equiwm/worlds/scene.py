@@ -28,6 +28,7 @@ from equiwm.foreign import label
 from equiwm.models.clouds import centred
 from equiwm.symmetry.coverage import Arc
 from equiwm.symmetry.groups import Elements, Group
+from equiwm.symmetry.laws import check_space
 from equiwm.symmetry.reps import Rep
 from equiwm.worlds.draws import Moved, Orientations, generators, orientations_of, place
 from equiwm.worlds.scenes import TaskScenes
@@ -69,6 +70,8 @@ class Scene(TaskScenes):
         self.config: Any = config or self.Config()
         self.name = self.config.name or type(self).__name__.lower()
         self.group = Group.parse(self.group) if isinstance(self.group, str) else self.group
+        if isinstance(self.group, Group):
+            check_space(self.group)
         steps = self.episode_steps
         if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
             raise DataError(f"{label(type(self))}.episode_steps is {steps!r}; expected a whole number, at least 1.")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor
 
+from equiwm.errors import DataError
 from equiwm.planning.task import ControlTask
 from equiwm.symmetry.coverage import Coverage
 from equiwm.symmetry.groups import Elements, Group
@@ -126,6 +127,28 @@ class Sequences:
         return replace(
             self, observations=self.observations[rows], actions=self.actions[rows], episode=self.episode[rows]
         )
+
+
+Data = TypeVar("Data", Transitions, Sequences)
+
+
+def moving(world: World, data: Data) -> Data:
+    """Data of a world, if anything moves in it.
+
+    Raises:
+        DataError: every observation is followed by itself, whatever is done: there is nothing to predict, and a model
+            of it is exact whatever it is.
+    """
+    if isinstance(data, Transitions):
+        before, after = data.observation, data.next_observation
+    else:
+        before, after = data.observations[:, :-1], data.observations[:, 1:]
+    if len(data) and torch.equal(before, after):
+        raise DataError(
+            f"the world '{world.name}' never moves: all {len(before)} transitions of its data end where they begin; a "
+            "claim on it would mean nothing."
+        )
+    return data
 
 
 @dataclass(frozen=True)

@@ -7,36 +7,40 @@ own.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Literal
 
-from equiwm.claims.ablation.kind import WEDGE, Scope
-from equiwm.config import Config, load
+from equiwm.claims.ablation.kind import Scope
+from equiwm.config import Config, load, world_config
+from equiwm.errors import ConfigError
+from equiwm.schema import read_assignment
 
 Arm = Literal["vn", "mlp"]
 ARMS: tuple[Arm, ...] = ("vn", "mlp")
 
 
-def arm_preset(world: str, dim: int, arm: Arm) -> str:
-    """The preset of an arm: `vn-2d` or `vn-3d` and what it is compared with, or the velocity field's."""
-    return f"{arm}-field-{dim}d" if world == "field" else f"{arm}-{dim}d"
-
-
-def arm_config(world: str, dim: int, arm: Arm, assignments: Sequence[str] = ()) -> Config:
-    """The configuration of an arm, on the world of the equivariant preset and under a cosine schedule.
+def arm_config(preset: str, arm: Arm, assignments: Sequence[str] = ()) -> Config:
+    """The configuration of an arm, on the preset's world seen from the wedge, and under a cosine schedule.
 
     Args:
-        world: the world; `paper` is PushT in the plane and clouds in space.
-        dim: its dimension.
-        arm: equivariant, or the baseline.
+        preset: the equivariant preset.
+        arm: that preset itself, or its baseline.
         assignments: `section.key=value` over it.
+
+    Raises:
+        ConfigError: a preset without a baseline, an unknown one, or an assignment that does not fit.
     """
-    settings = [f"world.coverage={WEDGE[dim]}", "world.warmup=0"] if world == "field" else []
-    settings += [assignment for assignment in assignments if assignment.startswith("world.")]
+    equivariant = load(preset)
+    chosen = preset if arm == "vn" else equivariant.baseline
+    if chosen is None:
+        raise ConfigError(f"preset '{preset}' names no baseline, and an ablation compares it with one.")
     others = [assignment for assignment in assignments if not assignment.startswith("world.")]
-    config = load(arm_preset(world, dim, arm), None, ["training.schedule=cosine", *others])
-    # The two presets of PushT observe different axes of the block.
-    return replace(config, world=load(arm_preset(world, dim, "vn"), None, settings).world)
+    # A preset and its baseline may observe different things of one world (axes of a block).
+    world = asdict(equivariant.world.on_wedge())
+    for assignment in assignments:
+        if assignment.startswith("world."):
+            world |= read_assignment(assignment, ["world"])[1]
+    return replace(load(chosen, None, ["training.schedule=cosine", *others]), world=world_config(world))
 
 
 def epochs_for(updates: int, transitions: int, batch: int) -> int:
@@ -62,7 +66,7 @@ def scope_arm(scope: Scope, dim: int, arm: Arm) -> Config:
     The baseline of a preset that names none is an MLP of its widths, with the same objective.
     """
     if scope.preset is None:
-        return arm_config(scope.world, dim, arm)
+        return arm_config(scope.presets[dim], arm)
     schedule = ["training.schedule=cosine"]
     config = load(scope.preset, None, schedule)
     if arm == "vn":
@@ -73,8 +77,8 @@ def scope_arm(scope: Scope, dim: int, arm: Arm) -> Config:
     return replace(config, model=replace(config.model, encoder=encoder, predictor="mlp"))
 
 
-def field_config(
-    dim: int,
+def paper_arm(
+    preset: str,
     arm: Arm,
     assignments: Sequence[str],
     *,
@@ -84,10 +88,10 @@ def field_config(
     batch: int,
     width: int | None = None,
 ) -> Config:
-    """An arm on the velocity field, at the constant rate of the paper.
+    """An arm at the constant rate of the paper's own stress tests.
 
     Args:
-        dim: dimension of the field.
+        preset: the equivariant preset.
         arm: equivariant, or the baseline.
         assignments: `world.key=value` over the wedge.
         scenes: training scenes.
@@ -98,7 +102,7 @@ def field_config(
     """
     widths = [] if width is None else [f"model.predictor_widths=[{width},{width}]"]
     settings = [*assignments, *widths, "training.schedule=constant", f"training.batch={batch}"]
-    return sized(arm_config("field", dim, arm, settings), scenes * copies, updates=steps)
+    return sized(arm_config(preset, arm, settings), scenes * copies, updates=steps)
 
 
 def with_optimizer(config: Config, optimizer: str) -> Config:

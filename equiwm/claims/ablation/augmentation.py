@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from equiwm.claims.ablation.arms import ARMS, Arm, arm_config, field_config, sized
+from equiwm.claims.ablation.arms import ARMS, Arm, arm_config, paper_arm, sized
 from equiwm.claims.ablation.kind import AblationKind, Scope, StudyRows
 from equiwm.claims.ablation.rows import column, largest_off_one, mlp_apart, of_each_seed, select
 from equiwm.claims.statement import FLAT, NOT_FLAT, Statement, at_least, at_most
-from equiwm.config import Config, parse
+from equiwm.config import Config, load, parse
 from equiwm.errors import TrainingError, nearest
 from equiwm.figures.panels import QUANTITIES, draw_panels, frame_of, label_tables
 from equiwm.grid import Cell
@@ -27,8 +27,8 @@ APART = 1e4
 """Times the VN's largest residual that every MLP's is at least."""
 LEFT = 1e-3
 """Relative residual that full coverage leaves at least."""
-PAPER = {2: ("67", "1.06", "7.8e-2"), 3: ("951", "1.46", "5.1e-2")}
-"""Of the velocity field: OOD/seen without augmentation and at full coverage, and the residual left there."""
+PAPER = {"vn-field-2d": ("67", "1.06", "7.8e-2"), "vn-field-3d": ("951", "1.46", "5.1e-2")}
+"""Preset -> OOD/seen without augmentation and at full coverage, and the residual left there."""
 NETWORKS = {"vn": "VN", "mlp": "MLP"}
 
 
@@ -68,16 +68,16 @@ class AugmentationRow(AblationRow):
 def settings(scope: Scope) -> dict[str, Any]:
     """Coverage of the augmentation, data and length of the trainings.
 
-    Of the velocity field the paper's (section "Bitter Lesson"): 256 scenes, 1,200 epochs of one batch; augmentation
-    turns each scene anew 300 times, so that a network meets each turn four times. Of a simulator the presets' own but
-    for data and updates. A coverage is an arc of the plane, of which the wedge of the data itself is [0, 90), or the
-    radius of a ball in space.
+    Of a world that turns its scenes anew the paper's (section "Bitter Lesson"): 256 scenes, 1,200 epochs of one batch;
+    augmentation turns each scene 300 times, so that a network meets each turn four times. Of a simulator the presets'
+    own but for data and updates. A coverage is an arc of the plane, of which the wedge of the data itself is [0, 90),
+    or the radius of a ball in space.
     """
-    of_field = scope.world == "field"
+    anew = _turns_scenes(scope)
     arcs = [90, 180, 360] if scope.quick else [90, 135, 180, 270, 360]
-    coverage = {2: arcs if of_field else arcs[1:], 3: [90, 180] if scope.quick else [90, 135, 180]}
+    coverage = {2: arcs if anew else arcs[1:], 3: [90, 180] if scope.quick else [90, 135, 180]}
     chosen = {"coverage": {str(dim): coverage[dim] for dim in scope.dims}}
-    if of_field:
+    if anew:
         size = {"scenes": 256, "copies": 100 if scope.quick else 300, "epochs": 400 if scope.quick else 1200}
         return {**chosen, **size, "test": 2000}
     return {
@@ -87,6 +87,11 @@ def settings(scope: Scope) -> dict[str, Any]:
         "updates": 120 if scope.quick else 1200,
         "test": 500 if scope.quick else 1000,
     }
+
+
+def _turns_scenes(scope: Scope) -> bool:
+    """Whether the world turns its scenes anew; else transitions that were collected are turned."""
+    return load(scope.presets[scope.dims[0]]).world.turns_scenes
 
 
 def cells(scope: Scope) -> list[Cell]:
@@ -113,18 +118,19 @@ def cells(scope: Scope) -> list[Cell]:
 
 
 def _config(scope: Scope, dim: int, arm: Arm, degrees: int | None, copies: int, given: Mapping[str, Any]) -> Config:
-    if scope.world != "field":
-        return sized(arm_config(scope.world, dim, arm), given["transitions"] * copies, updates=given["updates"])
+    preset = scope.presets[dim]
+    if not _turns_scenes(scope):
+        return sized(arm_config(preset, arm), given["transitions"] * copies, updates=given["updates"])
     world = [] if degrees is None else [f"world.coverage={degrees}"]
     scenes = given["scenes"]
-    return field_config(dim, arm, world, scenes=scenes, copies=copies, steps=given["epochs"], batch=scenes)
+    return paper_arm(preset, arm, world, scenes=scenes, copies=copies, steps=given["epochs"], batch=scenes)
 
 
 def compute(params: Mapping[str, Any]) -> dict[str, Any]:
     """Train one network on turned data and measure it; a row."""
     config, seed = parse(params["config"]), params["seed"]
     try:
-        if params["world"] == "field":
+        if config.world.turns_scenes:
             from equiwm.claims.ablation.velocity import velocity_columns
 
             columns = velocity_columns(config, seed=seed, copies=params["copies"], test=params["test"])
@@ -168,8 +174,9 @@ def statements(scope: Scope) -> list[Statement[AugmentationRow]]:
     """From no augmentation to the whole group, beside the VN without any."""
     lines: list[Statement[AugmentationRow]] = []
     for dim in scope.dims:
-        without, full, left = PAPER[dim] if scope.world == "field" else ("–", "–", "–")
-        times, flat, ours = ("3e5", "0.00", False) if scope.world == "field" else ("–", "–", True)
+        ours = scope.presets[dim] not in PAPER
+        without, full, left = PAPER.get(scope.presets[dim], ("–", "–", "–"))
+        times, flat = ("–", "–") if ours else ("3e5", "0.00")
         vn, plain, whole, best = (
             f"{which}, {dim}D"
             for which in (
@@ -199,7 +206,8 @@ _LATENT = "relMSE is in each model's own latent: it shows flatness and is not co
 
 def tables(data: StudyRows[AugmentationRow]) -> list[Table]:
     """One table a dimension, a row for each network and coverage."""
-    notes = (_BALL if data.world == "cloud" else _WHOLE, *[_LATENT] * (data.world != "field"))
+    latent = any(row.readouts for row in data.rows)  # a simulator's world model
+    notes = (_BALL if latent and 3 in data.dims else _WHOLE, *[_LATENT] * latent)
     return label_tables(data, "training", data.world, notes=notes)
 
 
@@ -221,7 +229,7 @@ def figure(data: StudyRows[AugmentationRow], folder: Path) -> Path:
 KIND = AblationKind(
     name="augmentation",
     question="Does data augmentation replace the architecture?",
-    worlds=("field", "cloud", "pusht"),
+    presets=("vn-field-2d", "vn-field-3d", "vn-3d", "vn-2d"),
     row=AugmentationRow,
     settings=settings,
     cells=cells,

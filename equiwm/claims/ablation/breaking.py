@@ -99,7 +99,7 @@ def cells(scope: Scope) -> list[Cell]:
                 "arm": arm,
                 "seed": seed,
                 "config": sized(
-                    arm_config(scope.world, dim, network, [*changes, f"world.breaking={g}"]),
+                    arm_config(scope.presets[dim], network, [*changes, f"world.breaking={g}"]),
                     n,
                     updates=chosen["updates"],
                 ).as_dict(),
@@ -258,7 +258,7 @@ def figure(data: StudyRows[BreakingRow], folder: Path) -> Path:
 KIND = AblationKind(
     name="breaking",
     question="Where the world breaks the symmetry, who wins in distribution, and who across the group?",
-    worlds=("cloud",),
+    presets=("vn-3d",),
     row=BreakingRow,
     settings=settings,
     cells=cells,

@@ -236,7 +236,7 @@ def figure(data: StudyRows[DataRow], folder: Path) -> Path:
 KIND = AblationKind(
     name="data",
     question="How much does data from a wedge of orientations buy inside it, and across the group?",
-    worlds=("cloud", "pusht", "field"),
+    presets=("vn-3d", "vn-2d", "vn-field-2d", "vn-field-3d"),
     row=DataRow,
     settings=settings,
     cells=cells,

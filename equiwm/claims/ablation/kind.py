@@ -7,23 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from equiwm.config import WorldConfig, load, world_settings
+from equiwm.errors import ConfigError
 from equiwm.grid import Cell, CellFunction
+from equiwm.locate import BUILT_IN
 from equiwm.results.ablation import AblationRow
 
 if TYPE_CHECKING:
     from equiwm.claims.statement import Statement
     from equiwm.tables.table import Table
 
-DIMENSIONS: dict[str, tuple[int, ...]] = {"field": (2, 3), "cloud": (3,), "pusht": (2,), "paper": (2, 3)}
-"""Dimensions d that each world has; `paper` stands for PushT in the plane and clouds in space."""
-
-WEDGE = {2: 90.0, 3: 0.0}
-"""`FieldConfig.coverage` that trains the velocity field on the wedge [0, 90), of the plane or about z in space, as the
-other worlds are.
-"""
-
 HALF = {2: 180.0, 3: 90.0}
-"""`FieldConfig.coverage` of the paper's stress tests: the arc [0, 180), or the ball of 90 degrees."""
+"""Degrees that training covers in the paper's stress tests, by dimension: the arc [0, 180), or the ball of 90."""
 
 R = TypeVar("R", bound=AblationRow)
 
@@ -38,6 +33,7 @@ class Scope:
         quick: a small version of the study, under a minute on two cores.
         world: the world to run on, one of the kind's, or that of `preset`.
         preset: name or path of a preset that is compared with its baseline; None takes the kind's own arms.
+        presets: dimension -> the kind's own preset on this world; empty for a kind that names worlds alone.
     """
 
     dims: tuple[int, ...]
@@ -45,6 +41,7 @@ class Scope:
     quick: bool
     world: str
     preset: str | None = None
+    presets: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -77,7 +74,6 @@ class AblationKind(Generic[R]):
     Attributes:
         name: as it is called on the command line.
         question: what it asks, one sentence.
-        worlds: worlds that it can run on, the default first.
         row: the columns of its rows.
         settings: scope -> everything that the result depends on (sizes, steps, sweeps), plain data for config.yaml.
         cells: scope -> the grid in canonical order, arms of one dimension together. A key names dimension, arm, cell
@@ -89,13 +85,17 @@ class AblationKind(Generic[R]):
         figure: what was measured and a folder -> the PNG, with the CSV it was drawn from beside it.
         work: a cell's parameters -> how long it takes relative to the others, for the order in which cells are
             handed out and the share of the work that is left.
-        dimensions: world -> the dimensions that it has; for worlds that this package does not know.
+        presets: equivariant presets that its arms are made of, those on the default world first: each with its
+            baseline, on the world that it says.
+        together: what all presets together are called as a world, where they are one choice; empty where each world
+            of theirs is.
+        worlds: in place of presets, worlds that it can run on, the default first.
+        dimensions: world -> the dimensions that it has, for such worlds that do not say it themselves.
         any_preset: whether its arms may be any preset and that one's baseline (`arms.scope_arm`).
     """
 
     name: str
     question: str
-    worlds: tuple[str, ...]
     row: type[R]
     settings: Callable[[Scope], dict[str, Any]]
     cells: Callable[[Scope], list[Cell]]
@@ -104,5 +104,37 @@ class AblationKind(Generic[R]):
     tables: Callable[[StudyRows[R]], list[Table]]
     figure: Callable[[StudyRows[R], Path], Path]
     work: Callable[[Mapping[str, Any]], float] = _same
+    presets: tuple[str, ...] = ()
+    together: str = ""
+    worlds: tuple[str, ...] = ()
+    dimensions: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     any_preset: bool = False
-    dimensions: Mapping[str, tuple[int, ...]] = field(default_factory=lambda: DIMENSIONS)
+
+    def runs_on(self) -> dict[str, dict[int, str]]:
+        """Every world that it can run on, the default first: dimension -> preset, none where it names worlds alone."""
+        found: dict[str, dict[int, str]] = {name: {} for name in self.worlds}
+        for preset in self.presets:
+            world = load(preset).world
+            found.setdefault(self.together or world.name, {})[_dimension(world)] = preset
+        return found
+
+    def dimensions_on(self, world: str) -> tuple[int, ...]:
+        """The dimensions of one of its worlds, ascending.
+
+        Raises:
+            ConfigError: a world that does not say them, and of which the kind does not say them either.
+        """
+        dims = self.dimensions.get(world) or tuple(sorted(self.runs_on()[world]))
+        if not dims and world in BUILT_IN["world"]:
+            dims = world_settings(world).dimensions
+        if not dims:
+            raise ConfigError(f"ablation '{self.name}': its field dimensions lacks the world '{world}'.")
+        return dims
+
+
+def _dimension(world: WorldConfig) -> int:
+    if world.space_dimension is not None:
+        return world.space_dimension
+    from equiwm.worlds.factory import build_world
+
+    return build_world(world).dimension

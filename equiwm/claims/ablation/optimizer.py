@@ -85,7 +85,7 @@ def cells(scope: Scope) -> list[Cell]:
             for name in BUILT_IN["optimizer"]:
                 own: dict[str, Any] = {"optimizer": name}
                 if arm in ARMS:
-                    config = with_optimizer(arm_config(scope.world, dim, arm), name)
+                    config = with_optimizer(arm_config(scope.presets[dim], arm), name)
                     config = sized(config, chosen["transitions"], epochs=chosen["epochs"])
                     own |= {"config": config.as_dict(), "elements": chosen["elements"]}
                 else:
@@ -236,7 +236,8 @@ def figure(data: StudyRows[OptimizerAblationRow], folder: Path) -> Path:
 KIND = AblationKind(
     name="optimizer",
     question="Does the optimiser put the symmetry in, or take it out?",
-    worlds=("paper",),
+    presets=("vn-2d", "vn-3d"),
+    together="paper",
     row=OptimizerAblationRow,
     settings=settings,
     cells=cells,

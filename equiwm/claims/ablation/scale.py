@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from equiwm.claims.ablation.arms import field_config
+from equiwm.claims.ablation.arms import paper_arm
 from equiwm.claims.ablation.kind import HALF, AblationKind, Scope, StudyRows
 from equiwm.claims.ablation.rows import column, largest_off_one, mlp_apart, of_each_seed, select
 from equiwm.claims.statement import FLAT, NOT_FLAT, Statement, at_least, at_most
@@ -68,8 +68,8 @@ def cells(scope: Scope) -> list[Cell]:
         for arm, width in networks:
             for scenes in given["scenes"]:
                 name = f"scenes={scenes}" if width is None else f"width={width},scenes={scenes}"
-                config = field_config(
-                    dim,
+                config = paper_arm(
+                    scope.presets[dim],
                     "vn" if arm == "vn" else "mlp",
                     [] if arm == "vn" else half,
                     scenes=scenes,
@@ -153,7 +153,7 @@ def figure(data: StudyRows[ScaleRow], folder: Path) -> Path:
 KIND = AblationKind(
     name="scale",
     question="Does scale replace the architecture?",
-    worlds=("field",),
+    presets=("vn-field-2d", "vn-field-3d"),
     row=ScaleRow,
     settings=settings,
     cells=cells,

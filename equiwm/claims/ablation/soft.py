@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from equiwm.claims.ablation.arms import field_config
+from equiwm.claims.ablation.arms import ARMS, paper_arm
 from equiwm.claims.ablation.kind import HALF, AblationKind, Scope, StudyRows
 from equiwm.claims.ablation.rows import column, of_each_seed, residual_over, select
 from equiwm.claims.statement import NOT_FLAT, Estimate, Statement, at_least, below
@@ -74,7 +74,7 @@ def cells(scope: Scope) -> list[Cell]:
     for dim in scope.dims:
         for breaking in given["breaking"]:
             world = [f"world.coverage={given['coverage'][str(dim)]}", f"world.breaking={breaking}"]
-            vn, mlp = field_config(dim, "vn", world, **size), field_config(dim, "mlp", world, **size)
+            vn, mlp = (paper_arm(scope.presets[dim], arm, world, **size) for arm in ARMS)
             networks = [("vn", None), *(("soft", beta) for beta in given["beta"]), ("mlp", None)]
             for arm, beta in networks:
                 name = f"g={breaking:g}" + ("" if beta is None else f",beta={beta:g}")
@@ -204,7 +204,7 @@ def figure(data: StudyRows[SoftRow], folder: Path) -> Path:
 KIND = AblationKind(
     name="soft",
     question="Is a soft symmetry enough?",
-    worlds=("field",),
+    presets=("vn-field-2d", "vn-field-3d"),
     row=SoftRow,
     settings=settings,
     cells=cells,

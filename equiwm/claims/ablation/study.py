@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from equiwm import errors
 from equiwm.claims.ablation.kind import AblationKind, Scope
 from equiwm.claims.ablation.rows import write_rows
 from equiwm.claims.statement import answer
@@ -18,15 +19,16 @@ from equiwm.results.statement import DecidedStatement
 from equiwm.runs import Run
 
 SEEDS, QUICK_SEEDS = 5, 2
+MOST_SEEDS = 10_000
 
 
 def resolve_scope(
     kind: AblationKind[Any],
     *,
-    world: str | None,
-    dim: int | None,
-    seeds: int | None,
-    quick: bool,
+    world: str | None = None,
+    dim: int | None = None,
+    seeds: int | None = None,
+    quick: bool = False,
     preset: str | None = None,
 ) -> Scope:
     """What is asked for, defaults filled in.
@@ -43,22 +45,28 @@ def resolve_scope(
         ConfigError: a world that the kind cannot run on, a dimension that the world does not have, or no seeds.
     """
     count = (QUICK_SEEDS if quick else SEEDS) if seeds is None else seeds
-    if count < 1:
-        raise ConfigError(f"--seeds: got {count}, expected how many seeds, at least 1.")
+    if not 1 <= count <= MOST_SEEDS:
+        raise ConfigError(f"--seeds: got {count}, expected how many seeds, 1 to {MOST_SEEDS:,}.")
     if preset is not None:
         return _scope_of_preset(kind, preset, world, dim, tuple(range(count)), quick)
-    known = {str(name): name for name in kind.worlds}
-    chosen = kind.worlds[0] if world is None else known.get(world)
-    if chosen is None:
-        expected = f"the only world it runs on is {kind.worlds[0]}." if len(known) == 1 else nearest(str(world), known)
-        raise ConfigError(f"--world: `ablate {kind.name}` cannot run on '{world}'; {expected}")
-    if chosen not in kind.dimensions:
-        raise ConfigError(f"ablation '{kind.name}': its field dimensions lacks the world '{chosen}'.")
-    dims = kind.dimensions[chosen] if dim is None else (dim,)
-    if not set(dims) <= set(kind.dimensions[chosen]):
-        has = " and ".join(map(str, kind.dimensions[chosen]))
-        raise ConfigError(f"--dim: got {dim}, expected {has}: the world {chosen} has no other dimension.")
-    return Scope(dims=dims, seeds=tuple(range(count)), quick=quick, world=chosen)
+    known = kind.runs_on()
+    if not known:
+        raise ConfigError(f"ablation '{kind.name}': it has no presets and no worlds to run on.")
+    chosen = next(iter(known)) if world is None else world
+    if chosen not in known:
+        expected = f"the only world it runs on is {next(iter(known))}." if len(known) == 1 else nearest(chosen, known)
+        raise ConfigError(f"--world: `ablate {kind.name}` cannot run on '{chosen}'; {expected}")
+    has = kind.dimensions_on(chosen)
+    if dim is not None and dim not in has:
+        expected = " and ".join(map(str, has))
+        raise ConfigError(f"--dim: got {dim}, expected {expected}: the world {chosen} has no other dimension.")
+    return Scope(
+        dims=has if dim is None else (dim,),
+        seeds=tuple(range(count)),
+        quick=quick,
+        world=chosen,
+        presets=known[chosen],
+    )
 
 
 def _scope_of_preset(
@@ -80,8 +88,8 @@ def study_name(kind: AblationKind[Any], scope: Scope) -> str:
     parts = ["ablate", kind.name]
     if scope.preset is not None:
         return "-".join([*parts, Path(scope.preset).stem, *["quick"] * scope.quick])
-    parts += [scope.world] * (scope.world != kind.worlds[0])
-    parts += [f"{scope.dims[0]}d"] * (scope.dims != kind.dimensions[scope.world])
+    parts += [scope.world] * (scope.world != next(iter(kind.runs_on())))
+    parts += [f"{scope.dims[0]}d"] * (scope.dims != kind.dimensions_on(scope.world))
     return "-".join([*parts, *["quick"] * scope.quick])
 
 
@@ -134,6 +142,7 @@ def ablation_study(
     Raises:
         RunError: the study exists and `resume` is not set, or it is another one; or it cannot be written.
         ResultError: a cell's row lacks a column of the kind.
+        DataError: every cell was refused for what the user gave (a world without data).
     """
     called = called or kind.name
     config = {
@@ -161,7 +170,21 @@ def ablation_study(
         resume=resume,
         progress=progress,
     )
+    _require_any(results)
     return study, _result(kind, scope, called, results, study)
+
+
+def _require_any(results: Sequence[CellResult]) -> None:
+    """Refuse a study of whose cells none could be computed from what the user gave: it has no result to write.
+
+    Raises:
+        DataError: every cell was refused, with what the first one says.
+    """
+    kinds = [getattr(errors, result.error.type, None) for result in results if result.error]
+    refused = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, errors.EquiwmError)]
+    first = next((result for result in results if result.error), None)
+    if first and first.error and len(refused) == len(results) and all(kind.exit_status == 2 for kind in refused):
+        raise errors.DataError(f"none of the {len(results)} cells can be computed: {first.error.message}")
 
 
 def _result(
@@ -173,20 +196,20 @@ def _result(
         if result.result
     }
     rows = read_rows(kind.row, [row for found in computed.values() for row in found.rows], f"{study.path}: ")
-    errors = errors_of(results)
+    failed = errors_of(results)
     diverged = [f"{key}: {line}" for key, found in computed.items() for line in found.failed]
     flat = [row.as_dict() for row in rows]
     write_rows(study.path / "rows.csv", flat)
-    statements = decided(kind, scope, rows, whole=not errors)
+    statements = decided(kind, scope, rows, whole=not failed)
     return AblationResult(
         kind=called,
         world=scope.world,
         question=kind.question,
-        answer=f"open: {len(errors)} of {len(results)} cells failed." if errors else answer(statements),
+        answer=f"open: {len(failed)} of {len(results)} cells failed." if failed else answer(statements),
         dims=list(scope.dims),
         seeds=list(scope.seeds),
         quick=scope.quick,
         rows=flat,
-        failed=errors + diverged,
+        failed=failed + diverged,
         statements=statements,
     )

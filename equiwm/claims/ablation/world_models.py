@@ -21,7 +21,7 @@ from equiwm.stats import ratio
 from equiwm.training.fit import Fit
 from equiwm.training.objective import Forward
 from equiwm.worlds.factory import build_world
-from equiwm.worlds.world import Orientations, Transitions, World
+from equiwm.worlds.world import Orientations, Transitions, World, moving
 
 TEST_TRANSITIONS = 1000
 
@@ -138,8 +138,8 @@ def train_and_measure(config: Config, *, seed: int, unseen: Orientations = "unse
 
     Raises:
         TrainingError: the training diverged or collapsed.
-        DataError: no orientation is unseen.
+        DataError: no orientation is unseen, or nothing moves in the world.
     """
     world = build_world(config.world)
-    data = world.transitions(config.training.transitions, seed=seed)
+    data = moving(world, world.transitions(config.training.transitions, seed=seed))
     return model_columns(train_model(config, data, seed=seed), world, data, unseen=unseen)

@@ -60,7 +60,7 @@ CLAIM: Claim[ClosedLoopResult] = Claim(
             "orbit",
             str,
             help="what every task is turned by: degrees (90,37.5) in the plane, GROUP:N random elements (se3:8)"
-            r" \[90,150,210,270,37,101.3,222.2, or 8 random elements]",
+            r" \[90, 150, 210, 270, 37, 101.3 and 222.2, or 8 random elements]",
         ),
         Option(
             "planner",

@@ -25,6 +25,8 @@ MAX_PATHS = 2**26
 
 FLOOR_DEG = 1e-16
 """Where a difference of exactly 0 is drawn on the log axis."""
+OUTLINED = 3
+"""Points of a part that have an outline in the plane: so many at least."""
 
 
 def closed_loop_frame(sides: Mapping[str, ClosedLoopResult]) -> pd.DataFrame:
@@ -159,8 +161,8 @@ def read_paths(figures: Path, name: str) -> pd.DataFrame | None:
 def paths_figure(frame: pd.DataFrame, folder: Path, file: str) -> Path:
     """The episodes of one task at every orientation, turned back on top of each other, a panel a model.
 
-    Of an invariant loop only one line is seen. In the plane the paths of the agent and of the block's parts and the
-    block's outlines at the end are drawn; in space, seen from above, those of the outermost points.
+    Of an invariant loop only one line is seen. Drawn are the paths of a few points (`traced_points`), and where all
+    points are at the end; space is seen from above.
 
     Args:
         frame: of `paths_frame`.
@@ -193,39 +195,69 @@ def paths_figure(frame: pd.DataFrame, folder: Path, file: str) -> Path:
         return save(figure, frame, folder, file)
 
 
+def acting_parts(rows: pd.DataFrame) -> set[str]:
+    """The parts of one point beside parts of several: what acts on the body, as an agent or a pusher does.
+
+    Args:
+        rows: points of an episode, at one step or more.
+    """
+    sizes = rows.groupby("part")["point"].nunique()
+    return set(sizes.index[sizes == 1]) if (sizes > 1).any() else set()
+
+
 def traced_points(rows: pd.DataFrame) -> list[int]:
-    """The points whose paths are drawn: the agent and one end of the block in the plane; in space the three points
-    farthest from the middle at the start, and the pusher; so in the plane where it has no block."""
-    parts = rows.drop_duplicates("point").set_index("point")["part"]
-    if "stem" in parts.to_numpy():
-        return [int(parts.index[parts == "agent"][0]), int(parts.index[parts == "stem"][-1])]
-    start = rows[rows["step"] == 0].set_index("point")
-    body = start[start["part"] != "pusher"].filter(regex="^back_[xyz]$")
-    away = ((body - body.mean()) ** 2).sum(axis=1).nlargest(3).index
-    return [*map(int, away), *map(int, parts.index[parts == "pusher"])]
+    """The points whose paths are drawn: those that act, and the outermost of the others at the start.
+
+    Of the others the farthest from their middle, where a part has an outline in the plane, which shows where the rest
+    is; else the three farthest.
+    """
+    acting = acting_parts(rows)
+    start = rows[rows["step"] == rows["step"].min()].set_index("point")
+    acts = start["part"].isin(acting)
+    others = start[~acts].filter(regex="^back_[xyz]$")
+    outlined = "back_z" not in others and start[~acts].groupby("part").size().max() >= OUTLINED
+    away = ((others - others.mean()) ** 2).sum(axis=1).nlargest(1 if outlined else 3).index
+    return [*map(int, start.index[acts]), *map(int, away)]
 
 
 def draw_scene(
     panel: Axes, rows: pd.DataFrame, prefix: str, *, colour: ColorType = "#777777", goal: bool = False
 ) -> None:
-    """One moment: outlines of bar and stem and a dot for the agent in the plane, dots seen from above in space.
+    """One moment: in the plane the outline of each part that has one; everything else as dots, a larger one what acts.
 
     Args:
         panel: axes of matplotlib.
         rows: the points of one episode and step.
         prefix: `back_` for the points turned back, else empty.
         colour: of the lines.
-        goal: whether it is the goal, which is filled, grey and without an agent.
+        goal: whether it is the goal, which is filled, grey and without what acts on the body.
     """
+    acting, plane = acting_parts(rows), f"{prefix}z" not in rows
     for part, points in rows.groupby("part", sort=False):
         x, y = points[f"{prefix}x"].to_numpy(), points[f"{prefix}y"].to_numpy()
-        if part in ("bar", "stem"):
-            round_ = [0, 1, 3, 2, 0]  # corners come as (low, low), (low, high), (high, low), (high, high)
+        if plane and len(points) >= OUTLINED:
+            round_ = outline(np.stack([x, y], -1))
             if goal:
-                panel.fill(x[round_], y[round_], color="#cccccc", linewidth=0)
+                flat = len(round_) <= OUTLINED  # there and back: a line has no area to fill
+                panel.fill(*round_.T, color="#cccccc", linewidth=1 if flat else 0)
             else:
-                panel.plot(x[round_], y[round_], color=colour, linewidth=0.8, alpha=0.7)
-        elif not (goal and part in ("agent", "pusher")):
-            size = 40 if part in ("agent", "pusher") else 9
+                panel.plot(*round_.T, color=colour, linewidth=0.8, alpha=0.7)
+        elif not (goal and part in acting):
             face = "none" if goal else colour
-            panel.scatter(x, y, s=size, facecolors=face, edgecolors="#999999" if goal else colour, linewidths=0.8)
+            edge = "#999999" if goal else colour
+            panel.scatter(x, y, s=40 if part in acting else 9, facecolors=face, edgecolors=edge, linewidths=0.8)
+
+
+def outline(points: np.ndarray) -> np.ndarray:
+    """The corners of the convex hull of points (n, 2), closed: the first one again at the end.
+
+    Of points on one line, which have no hull, its two ends and the first one again.
+    """
+    from scipy.spatial import ConvexHull, QhullError
+
+    try:
+        corners = ConvexHull(points).vertices
+    except QhullError:
+        ascending = np.lexsort(points.T)
+        corners = ascending[[0, -1]]
+    return points[[*corners, corners[0]]]

@@ -17,6 +17,7 @@ class BodyConfig(WorldConfig):
     world: ClassVar[str] = "equiwm.worlds.body.world:Body"
     title: ClassVar[str] = "rigid body"
     defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {"planning": IN_SPACE}
+    dimensions: ClassVar[tuple[int, ...]] = (3,)
 
     name: Literal["body"] = setting("body", "which world")
     cone: Literal["elliptic", "pyramidal"] = setting(

@@ -17,6 +17,7 @@ class CloudConfig(WorldConfig):
     world: ClassVar[str] = "equiwm.worlds.cloud.world:Cloud"
     title: ClassVar[str] = "point clouds"
     defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {"planning": IN_SPACE}
+    dimensions: ClassVar[tuple[int, ...]] = (3,)
 
     name: Literal["cloud"] = setting("cloud", "which world")
     action: Literal["coupled", "separate"] = setting(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal, Self
 
 from equiwm.config import WorldConfig
 from equiwm.errors import ConfigError
@@ -16,6 +16,8 @@ class FieldConfig(WorldConfig):
 
     world: ClassVar[str] = "equiwm.worlds.field.world:Field"
     title: ClassVar[str] = "velocity field"
+    dimensions: ClassVar[tuple[int, ...]] = (2, 3)
+    turns_scenes: ClassVar[bool] = True
 
     name: Literal["field"] = setting("field", "which world")
     dimension: Literal[2, 3] = setting(2, "dimension d of the space")
@@ -38,6 +40,15 @@ class FieldConfig(WorldConfig):
     def covered(self) -> float:
         """The coverage in degrees, its default filled in: at most 360 (arc), or 180 (radius of a ball)."""
         return (180.0 if self.dimension == 2 else 90.0) if self.coverage is None else self.coverage
+
+    @property
+    def space_dimension(self) -> int:
+        """The setting `dimension`."""
+        return self.dimension
+
+    def on_wedge(self) -> Self:
+        """The wedge [0, 90) in place of half of the group, and every transition at its scene (the paper's data)."""
+        return replace(self, coverage=90.0 if self.dimension == 2 else 0.0, warmup=0)
 
     def check(self) -> None:
         """Refuse a coverage that is none.

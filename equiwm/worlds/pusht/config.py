@@ -15,6 +15,7 @@ class PushTConfig(WorldConfig):
 
     world: ClassVar[str] = "equiwm.worlds.pusht.world:PushT"
     title: ClassVar[str] = "PushT"
+    dimensions: ClassVar[tuple[int, ...]] = (2,)
 
     name: Literal["pusht"] = setting("pusht", "which world")
     direction: Literal["stem", "body_x"] = setting(
