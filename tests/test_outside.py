@@ -605,7 +605,7 @@ def test_a_claim_from_outside_has_a_command_tables_and_a_figure(home, capsys):
     assert "| vn-2d | mean | 1 |" in capsys.readouterr().out
 
 
-PARTS = """
+UNFIT = """
 import torch
 from equiwm.nn.layer import Layer
 from equiwm.symmetry.reps import Rep, vectors
@@ -636,23 +636,23 @@ class Unreadable(Whole): latent_rep = "4x7q"
 class InSpace(Whole): latent_rep = vectors(4, 3)
 class Still(Whole): latent_rep = "10x1o"
 """
-REFUSED_PARTS = [
-    ("model.encoder=parts:Wide", "model.encoder 'parts:Wide': Wide gave (2, 9) for 2 rows"),
-    ("model.encoder=parts:takes_other", "'parts:takes_other': Named takes 3x1o in 2D; expected 5xp+5x1o in 2D"),
-    ("model.encoder=parts:in_space", "model.encoder 'parts:in_space': Named gives 4x1o in 3D; expected 4x1o in 2D"),
-    ("model.encoder=parts:unreadable", "model.encoder 'parts:unreadable': cannot read rep '4x7q'"),
-    ("model.encoder=parts:nothing", "model.encoder 'parts:nothing' gave NoneType; expected a torch module"),
-    ("model.module=parts:nothing", "model.module 'parts:nothing': a model is a torch module; got NoneType"),
-    ("model.module=parts:Unreadable", "model.module 'parts:Unreadable': cannot read rep '4x7q'"),
-    ("model.module=parts:InSpace", "'parts:InSpace': InSpace.latent_rep 4x1o lives in 3D; the observations in 2D"),
-    ("model.module=parts:Still", "the model has no parameters that a training could change"),
-    ("world.name=parts:nothing", "world 'parts:nothing'(config) returns nothing; expected a world"),
+UNFIT_PARTS = [
+    ("model.encoder=unfit:Wide", "model.encoder 'unfit:Wide': Wide gave (2, 9) for 2 rows"),
+    ("model.encoder=unfit:takes_other", "'unfit:takes_other': Named takes 3x1o in 2D; expected 5xp+5x1o in 2D"),
+    ("model.encoder=unfit:in_space", "model.encoder 'unfit:in_space': Named gives 4x1o in 3D; expected 4x1o in 2D"),
+    ("model.encoder=unfit:unreadable", "model.encoder 'unfit:unreadable': cannot read rep '4x7q'"),
+    ("model.encoder=unfit:nothing", "model.encoder 'unfit:nothing' gave NoneType; expected a torch module"),
+    ("model.module=unfit:nothing", "model.module 'unfit:nothing': a model is a torch module; got NoneType"),
+    ("model.module=unfit:Unreadable", "model.module 'unfit:Unreadable': cannot read rep '4x7q'"),
+    ("model.module=unfit:InSpace", "'unfit:InSpace': InSpace.latent_rep 4x1o lives in 3D; the observations in 2D"),
+    ("model.module=unfit:Still", "the model has no parameters that a training could change"),
+    ("world.name=unfit:nothing", "world 'unfit:nothing'(config) returns nothing; expected a world"),
 ]
 
 
-@pytest.mark.parametrize(("assignment", "words"), REFUSED_PARTS)
+@pytest.mark.parametrize(("assignment", "words"), UNFIT_PARTS)
 def test_a_part_of_a_user_s_that_does_not_fit_is_named(home, capsys, assignment, words):
-    (home / "parts.py").write_text(PARTS)
+    (home / "unfit.py").write_text(UNFIT)
     jepa = ("--set", "training.objective=jepa", "--set", "model.latent=8", "--set", "model.encoder=vn_cloud")
     assert equiwm("train", "--preset", "spring.yaml", *jepa, "--set", assignment, "--quiet") == 2
     err = capsys.readouterr().err
