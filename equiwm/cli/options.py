@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from equiwm.errors import ConfigError
-from equiwm.layout.header import MAX_SEED
+from equiwm.layout.header import MAX_SEED, MOST_SEEDS
 from equiwm.printable import quoted
 
 
@@ -30,8 +30,6 @@ class Dtype(StrEnum):
     float64 = "float64"
 
 
-MOST_SEEDS = 1000
-"""Seeds of one command: each is a training of its own."""
 MOST_JOBS = 1024
 """Processes of one command."""
 

@@ -21,6 +21,9 @@ SCHEMA = 1
 MAX_SEED = 2**32 - 1
 """Largest seed: what every generator takes, those of a world's streams and of the control included."""
 
+MOST_SEEDS = 1000
+"""Seeds of one command: each is a training of its own."""
+
 RunKind = Literal["train", "study"]
 
 _CONFIG_KEYS = tuple(field.name for field in dataclasses.fields(Config))

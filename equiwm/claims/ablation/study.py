@@ -13,13 +13,13 @@ from equiwm.claims.statement import answer
 from equiwm.claims.study import StudyProgress, compute_cells, errors_of, open_study
 from equiwm.errors import ConfigError, nearest
 from equiwm.grid import CellResult
+from equiwm.layout.header import MOST_SEEDS
 from equiwm.results.ablation import AblationResult, AblationRow, CellRows, read_rows
 from equiwm.results.door import read
 from equiwm.results.statement import DecidedStatement
 from equiwm.runs import Run
 
 SEEDS, QUICK_SEEDS = 5, 2
-MOST_SEEDS = 10_000
 
 
 def resolve_scope(
