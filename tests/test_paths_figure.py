@@ -85,12 +85,12 @@ def test_an_outline_is_the_hull_in_order_and_a_line_of_points_on_one():
 def test_names_of_parts_survive_the_file(tmp_path):
     rows = scene({"None": np.array([[5.0, 5.0]]), "007": SQUARE})
     rows.to_csv(tmp_path / "kept.csv", index=False)
-    pd.testing.assert_frame_equal(read_paths(tmp_path / "kept.csv"), rows, check_dtype=False)
+    pd.testing.assert_frame_equal(read_paths(tmp_path, "kept.csv"), rows, check_dtype=False)
 
 
 @pytest.mark.skipif(not REFERENCE.is_dir(), reason="needs a checkout, which has the reference runs")
 def test_paths_of_older_versions_are_drawn(tmp_path):
     kept = REFERENCE / "runs" / "vn-2d-forward" / "figures" / "closed_loop_equivariant_pose_paths.csv"
-    frame = read_paths(kept)
+    frame = read_paths(kept.parent, kept.name)
     assert acting_parts(frame[frame["orientation"] == "seen"]) == {"agent"}
     assert paths_figure(frame, tmp_path, "paths").stat().st_size > 10_000
