@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from equiwm.cli.main import app
+from equiwm.cli.app import app
 from equiwm.config import preset_names
 from equiwm.report.document import REPRODUCTION, make_report
 
