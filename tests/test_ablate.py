@@ -375,7 +375,7 @@ def test_an_answer_of_an_older_version_is_shown_as_it_was_stored(tiny_soft):
         (["soft", "--dim", 4], "--dim"),
         (["augmentation", "--world", "pusht", "--dim", 3], "--dim"),
         (["soft", "--seeds", 0], "--seeds"),
-        (["soft", "--seeds", 5_000_000_000], "--seeds: got 5000000000, expected how many seeds, 1 to 1,000"),
+        (["soft", "--seeds", 5_000_000_000], "--seeds: got 5000000000, expected how many seeds, at most 1000"),
         (["soft", "--jobs", 0], "--jobs"),
         (["soft", "--jobs", 2, "--scheduler", "tcp://127.0.0.1:1"], "not both"),
         (["soft", "--name", "a/b"], "--name"),
