@@ -23,7 +23,8 @@ from equiwm.claims.reproduce.study import reproduce
 from equiwm.claims.rollout import paper as rollouts
 from equiwm.claims.statement import Bound, Estimate, above, at_least, at_most, below, near
 from equiwm.claims.sweep import paper as sweeps
-from equiwm.cli.app import app, run
+from equiwm.cli.app import app
+from equiwm.cli.main import run
 from equiwm.errors import ConfigError
 from equiwm.grid import Cell
 from equiwm.report.document import make_report
