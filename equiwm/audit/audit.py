@@ -42,7 +42,7 @@ def audit(probe: Probe, *, elements: int = ELEMENTS, seed: int = SEED) -> AuditR
 
 
 def drawn_elements(probe: Probe, state: Preflight, n: int, seed: int) -> tuple[Elements, list[str]]:
-    """Elements of the whole group, then of each of its cosets, translations at the scale of the data; and their names."""
+    """Elements of the whole group, then of each coset, translations at the scale of the data; and their names."""
     sigma = state.runner.reach(probe.samples)
     cosets = probe.acting.cosets(n, seed + 1, sigma=sigma)
     each = max(1, (n // 2) // max(1, len(cosets)))

@@ -27,6 +27,8 @@ ROUNDED_CONSTANTS = 4 * torch.finfo(torch.float32).eps
 """In float64 constants that were rounded to float32 leave at most this."""
 INSIDE = 1e-8
 """A float64 noise above this is that of a function that computes in less inside."""
+NO_ROUNDING = 0.05
+"""A noise above this is none of rounding: the inputs stand on a branch, where one rounding changes everything."""
 BRANCH = {torch.float64: 1e-6}
 """A pair above this is a jump where half of the pairs are within tolerance."""
 _BRANCH = 1e-3
@@ -38,8 +40,8 @@ EXACT, LIMITED, VACUOUS, APPROX, BROKEN = range(5)
 
 
 def tolerance(dtype: torch.dtype) -> float:
-    """The bound on a residual: 1e-5 in float32, 1e-10 in float64, 8 roundings in what is shorter."""
-    return TOLERANCES.get(str(dtype).removeprefix("torch."), 8 * float(torch.finfo(dtype).eps))
+    """The bound on a residual: 1e-5 in float32 and in what is shorter, where nothing is exact; 1e-10 in float64."""
+    return TOLERANCES.get(str(dtype).removeprefix("torch."), TOLERANCES["float32"])
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,9 +78,22 @@ class Judged:
 
     @property
     def verdict(self) -> int:
-        """The worst channel's level; vacuous only where every channel is."""
+        """The worst channel's level; vacuous where every channel of a term of the rep is."""
         there = self.level[self.level != VACUOUS]
-        return int(there.max()) if len(there) else VACUOUS
+        worst = int(there.max()) if len(there) else VACUOUS
+        return max(worst, VACUOUS) if self.silent_terms else worst
+
+    @property
+    def silent_terms(self) -> list[str]:
+        """Names of the copies of terms of the rep that do not depend on the input at all."""
+        found: dict[str, list[int]] = {}
+        for k, channel in enumerate(self.best.quantity.channels):
+            found.setdefault(channel.term.partition(",")[0], []).append(k)
+        return [
+            str(self.best.quantity.channels[places[0]].kind)
+            for places in found.values()
+            if bool((self.level[:, places] == VACUOUS).all())
+        ]
 
 
 def judge_quantity(low: Measured, high: Measured | None) -> Judged:
@@ -87,9 +102,10 @@ def judge_quantity(low: Measured, high: Measured | None) -> Judged:
     dead = best.dead
     residual = _of_the_dead(best, dead)
     inside = torch.zeros_like(dead)
+    short = torch.finfo(low.dtype).eps > torch.finfo(torch.float32).eps
     bound_low = torch.maximum(EXPLAINED * low.rounding, torch.full_like(low.rounding, tolerance(low.dtype)))
     if high is None:
-        explained = low.residual <= EXPLAINED * low.rounding
+        explained = (low.residual <= EXPLAINED * low.rounding) & (low.rounding <= NO_ROUNDING)
         within = low.residual <= tolerance(low.dtype)
         level = torch.where(explained & within, EXACT, torch.where(explained, LIMITED, _by_size(residual)))
     else:
@@ -98,11 +114,13 @@ def judge_quantity(low: Measured, high: Measured | None) -> Judged:
         exact = residual <= (EXPLAINED * rounding).clamp(tolerance(high.dtype), BRANCH[torch.float64])
         fits_low = _of_the_dead(low, low.dead) <= bound_low
         far_off = ~fits_low & (low.residual > 64 * low.rounding) & (low.residual > 0.01) & ~low.dead
-        by_noise = inside & (residual <= EXPLAINED * rounding)
+        by_noise = inside & (residual <= EXPLAINED * rounding) & (rounding <= NO_ROUNDING)
         by_constants = (residual <= ROUNDED_CONSTANTS) & fits_low
         level = torch.where(
             exact & ~inside,
-            torch.where(fits_low | low.dead, EXACT, torch.where(far_off, _by_size(low.residual), LIMITED)),
+            torch.where(
+                far_off, _by_size(low.residual), torch.where(fits_low | low.dead, LIMITED if short else EXACT, LIMITED)
+            ),
             torch.where(by_noise | by_constants, LIMITED, _by_size(residual)),
         )
     branches = _branches(best) & ~dead & (level > EXACT) & ~(inside & (level == LIMITED))

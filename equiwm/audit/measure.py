@@ -15,15 +15,17 @@ x hides whatever v does.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from equiwm.audit.calling import cast
+from equiwm.audit.channels import Channel, channels
 from equiwm.audit.pytree import leaves
 from equiwm.audit.running import Outputs, Runner
-from equiwm.audit.typed import Channel, TypedLeaf, channels
+from equiwm.audit.typed import TypedLeaf
 from equiwm.errors import DataError
 from equiwm.symmetry.elements import Elements
 from equiwm.symmetry.reps import Rep
@@ -57,7 +59,7 @@ class Quantity:
     rep: Rep
     over: TypedLeaf | None = None
 
-    @property
+    @cached_property
     def channels(self) -> list[Channel]:
         """Its channels."""
         return channels(self.rep)
@@ -87,7 +89,7 @@ class Measured:
         scale: (M, C) of every channel.
         pairs: (G, S, M, C) |Delta| of every element, sample and channel, RMS over the channel's entries.
         noise: (S, M, C) of the model itself.
-        size: (M, C) RMS of the values, offset and all.
+        size: (M, C) RMS of the values, offset and all; of a part of a product that of the whole product.
         by_variation: whether the scale is that of the samples; else it is the response.
         unturned: (G, M, C) RMS over the samples of F(x) - F(g x): the residual under the wrong action, the trivial one.
         turns: (C,) whether some element does something to the channel's kind.
@@ -115,9 +117,9 @@ class Measured:
 
     @property
     def rounding(self) -> Tensor:
-        """(M, C): median noise over the samples, and at least that of the number format on the channel's values."""
+        """(M, C): RMS of the noise over the samples, and at least that of the number format on the channel's values."""
         floor = torch.finfo(self.dtype).eps / 4 * self.size
-        return _relative(torch.maximum(self.noise.median(0).values, floor), self.scale)
+        return _relative(torch.maximum(self.noise.square().mean(0).sqrt(), floor), self.scale)
 
     @property
     def dead(self) -> Tensor:
@@ -213,7 +215,7 @@ def measure(
                 scale=scale,
                 pairs=torch.stack(pairs[index]),
                 noise=noise[index],
-                size=_sizes(rows.rows, each.channels).square().mean(0).sqrt(),
+                size=_whole(rows.rows, each.channels).square().mean(0).sqrt(),
                 by_variation=not few,
                 unturned=torch.stack(unturned[index]),
                 turns=_turns(each, elements),
@@ -239,6 +241,11 @@ def _turns(quantity: Quantity, elements: Elements) -> Tensor:
 
 def _sizes(rows: Tensor, parts: list[Channel]) -> Tensor:
     """RMS over the entries of each channel: (..., dim) -> (..., C)."""
+    return torch.stack([part.of(rows).square().mean(-1).sqrt() for part in parts], -1)
+
+
+def _whole(rows: Tensor, parts: list[Channel]) -> Tensor:
+    """RMS over the entries of the copy that each channel is a part of: (..., dim) -> (..., C)."""
     return torch.stack([rows[..., part.start : part.stop].square().mean(-1).sqrt() for part in parts], -1)
 
 
@@ -282,14 +289,17 @@ def _response(
 def _noise(
     runner: Runner, samples: list[Any], dtype: torch.dtype, asked: list[Quantity], batch: int, seed: int
 ) -> list[Tensor]:
-    """(S, M, C): what the model's own arithmetic does to each channel, the largest over several steps.
+    """(S, M, C): what the model's own arithmetic does to each channel.
 
     With D(h) = F(x + h u) - 2 F(x) + F(x - h u), the combination D(h) - 4 D(h / 2) holds h^4 of what is smooth and all
-    of the noise; where it does not shrink with h it is noise, of 70 times the variance of one evaluation.
+    of the noise, of 70 times the variance of one evaluation. Steps grow until F is resolved, its change proportional to
+    the step: a function that computes in less than its inputs hold is a staircase to smaller ones, and a larger step
+    would take a sharp bend for noise.
     """
     directions = runner.directions(samples, seed)
-    largest: list[Tensor] = []
     shifts = (0.0, 1.0, -1.0, 0.5, -0.5, 0.25, -0.25)
+    found: list[Tensor] = []
+    resolved: list[Tensor] = []
     for step in STEPS.get(dtype, _STEPS):
         at: list[list[Tensor]] = []
         for shift in shifts:
@@ -301,8 +311,17 @@ def _noise(
             second = [others[2 * k] - 2 * zero + others[2 * k + 1] for k in range(3)]
             wide, narrow = (_sizes(second[k] - 4 * second[k + 1], each.channels) / 70**0.5 for k in range(2))
             noise = torch.where(narrow > wide / 4, narrow, torch.zeros_like(narrow))
-            if index == len(largest):
-                largest.append(noise)
+            ahead, near = others[0] - others[1], others[4] - others[5]
+            bent = _sizes(ahead - 4 * near, each.channels).square().mean(0).sqrt()
+            clear = _sizes(ahead, each.channels).square().mean(0).sqrt() > 8 * bent
+            if each.over is not None:  # the input moves as it should, whatever the leaf does
+                clear = clear & resolved[index - 1]
+            if index == len(found):
+                found.append(noise)
+                resolved.append(clear)
             else:
-                largest[index] = torch.maximum(largest[index], noise)
-    return largest
+                found[index] = torch.where(resolved[index], found[index], torch.maximum(found[index], noise))
+                resolved[index] = resolved[index] | clear
+        if all(bool(each.all()) for each in resolved):
+            break
+    return found

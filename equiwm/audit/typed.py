@@ -1,4 +1,4 @@
-"""Leaves with a representation: which axes it describes, how a group element turns them, what their channels are."""
+"""Leaves with a representation: which axes it describes, how a group element turns them, what they are called."""
 
 from __future__ import annotations
 
@@ -116,33 +116,6 @@ class TypedLeaf:
     def turned(self, leaf: Any, g: Elements) -> Any:
         """rho(g) of the leaf, computed in its dtype."""
         return self.restored(self.rep.transform(self.flat(leaf), g), leaf)
-
-
-@dataclass(frozen=True)
-class Channel:
-    """One copy of one kind in a rep.
-
-    Attributes:
-        name: `0e`, `1o`, with its place among the copies of its term: `1o #3`.
-        kind: the kind.
-        start, stop: its entries in the flat form.
-    """
-
-    name: str
-    kind: Kind
-    start: int
-    stop: int
-
-
-def channels(rep: Rep) -> list[Channel]:
-    """The copies of the kinds of a rep, in order; untouched entries count one by one."""
-    found, start = [], 0
-    for count, kind in rep.terms:
-        width = kind.dim(rep.d)
-        for copy in range(count):
-            found.append(Channel(f"{kind}" + (f" #{copy}" if count > 1 else ""), kind, start, start + width))
-            start += width
-    return found
 
 
 def _axes_of(kind: Kind, d: int) -> tuple[int, ...]:
