@@ -5,11 +5,13 @@ from __future__ import annotations
 import torch
 
 from equiwm.audit.calling import left_as_found, own_tensors
+from equiwm.audit.causes import Experiments, find_causes
 from equiwm.audit.judgement import APPROX, BROKEN, LEVELS, VACUOUS, Judged, judge_quantity, tolerance
 from equiwm.audit.measure import measure
 from equiwm.audit.preflight import Preflight, preflight
 from equiwm.audit.probe import Probe
 from equiwm.audit.result import AuditResult, FindingResult, LeafResult
+from equiwm.audit.words import sentence
 from equiwm.errors import DataError
 from equiwm.symmetry.elements import Elements
 
@@ -86,7 +88,14 @@ def _result(
     samples = len(probe.samples) if len(probe.samples) > 1 else max(1, state.batch)
     return AuditResult(
         verdict=verdict,
-        sentence="",
+        sentence=sentence(
+            verdict,
+            probe.acting.name,
+            leaves,
+            dtype=str(state.low).removeprefix("torch."),
+            float64=state.high,
+            stopped=stop.text if stop is not None and verdict == stop.stops else "",
+        ),
         group=probe.acting.name,
         dtype=str(state.low).removeprefix("torch."),
         float64=state.high,
@@ -94,7 +103,7 @@ def _result(
         elements=len(elements),
         leaves=leaves,
         findings=[FindingResult(each.name, each.text) for each in state.findings],
-        causes=[],
+        causes=[FindingResult(each.name, each.text) for each in find_causes(Experiments(state, judged, seed))],
         parameters=sum(tensor.numel() for tensor in own_tensors(probe.modules).values() if tensor.requires_grad),
         seed=seed,
     )

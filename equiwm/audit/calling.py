@@ -70,36 +70,43 @@ def own_tensors(modules: Sequence[nn.Module]) -> dict[str, Tensor]:
 
 
 @contextmanager
+def tensors_as_found(modules: Sequence[nn.Module]) -> Iterator[None]:
+    """Give back parameters and buffers: the same objects with the same values."""
+    held = [(tensor, tensor.detach().clone()) for tensor in own_tensors(modules).values()]
+    places = [(part, dict(part._buffers), dict(part._parameters)) for module in modules for part in module.modules()]
+    try:
+        yield
+    finally:
+        for part, buffers, parameters in places:
+            part._buffers.clear()
+            part._buffers.update(buffers)
+            part._parameters.clear()
+            part._parameters.update(parameters)
+        with torch.no_grad():
+            for tensor, before in held:
+                if tensor.dtype != before.dtype or tensor.shape != before.shape:
+                    tensor.data = before
+                elif not torch.equal(tensor, before):
+                    tensor.copy_(before)
+
+
+@contextmanager
 def left_as_found(modules: Sequence[nn.Module]) -> Iterator[None]:
     """Give back what a check may disturb: weights, buffers, gradients, modes, random states, threads, default dtype."""
-    held = {name: (tensor, tensor.detach().clone()) for name, tensor in own_tensors(modules).items()}
     grads = [
         (parameter, parameter.grad, None if parameter.grad is None else parameter.grad.clone())
         for module in modules
         for parameter in module.parameters()
     ]
-    places = [
-        (part, dict(part._buffers), dict(part._parameters), part.training)
-        for module in modules
-        for part in module.modules()
-    ]
+    modes = [(part, part.training) for module in modules for part in module.modules()]
     state = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002  what others draw from
     dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
     try:
-        yield
+        with tensors_as_found(modules):
+            yield
     finally:
-        for part, buffers, parameters, training in places:
-            part._buffers.clear()
-            part._buffers.update(buffers)
-            part._parameters.clear()
-            part._parameters.update(parameters)
+        for part, training in modes:
             part.training = training
-        with torch.no_grad():
-            for tensor, before in held.values():
-                if tensor.dtype != before.dtype or tensor.shape != before.shape:
-                    tensor.data = before
-                elif not torch.equal(tensor, before):
-                    tensor.copy_(before)
         for parameter, grad, values in grads:
             parameter.grad = grad
             if grad is not None and values is not None and not torch.equal(grad, values):

@@ -80,7 +80,7 @@ def preflight(probe: Probe, seed: int) -> Preflight:
     again = runner(samples, given)
     apart = _apart(first, again)
     if apart > 64 * torch.finfo(given).eps:
-        found.append(_random(runner, samples, given, apart))
+        found.append(_mutating(runner, samples, given, apart) or _random(runner, samples, given, apart))
     low, high = given, given == torch.float64
     if given == torch.float64:
         low = torch.float32 if _runs(runner, torch.float32, found) else given
@@ -137,6 +137,23 @@ def _side_effects(runner: Runner, dtype: torch.dtype) -> list[Finding]:
         what = "It is in training mode; call eval() on it. " if training else ""
         found.append(Finding("changes itself", f"{what}A call changes {', '.join(moved[:3])}."))
     return found
+
+
+def _mutating(runner: Runner, samples: list[Any], dtype: torch.dtype, apart: float) -> Finding | None:
+    """Whether two calls agree once the network is put back between them."""
+    modules = runner.probe.modules
+
+    runner.restore = True
+    if _apart(runner(samples, dtype), runner(samples, dtype)) > 64 * torch.finfo(dtype).eps:
+        runner.restore = False
+        return None
+    training = any(part.training for module in modules for part in module.modules())
+    advice = "it is in training mode: call eval() on it" if training else "keep that state out of the forward pass"
+    return Finding(
+        "mutating",
+        f"A call changes its parameters or buffers, and the next one differs by {apart:.1e} of the output: {advice}.",
+        "mutating",
+    )
 
 
 def _random(runner: Runner, samples: list[Any], dtype: torch.dtype, apart: float) -> Finding:

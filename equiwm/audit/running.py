@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from equiwm.audit.calling import cast, in_dtype, spread
+from equiwm.audit.calling import cast, in_dtype, spread, tensors_as_found
 from equiwm.audit.probe import Probe
 from equiwm.audit.pytree import Path, is_array, label, leaves, replaced
 from equiwm.audit.typed import TypedLeaf
@@ -35,12 +36,14 @@ class Runner:
         probe: the probe.
         grad: whether gradients are on while it is called.
         seed: a seed for torch's generator before every call; None leaves it to run on.
+        restore: whether parameters and buffers are put back after every call.
         outputs: the typed output leaves, known after the first call.
     """
 
     probe: Probe
     grad: bool = False
     seed: int | None = None
+    restore: bool = False
     outputs: tuple[TypedLeaf, ...] = ()
 
     @cached_property
@@ -57,7 +60,8 @@ class Runner:
         probe = self.probe
         if self.seed is not None:
             torch.manual_seed(self.seed)
-        with in_dtype(probe.modules, dtype), torch.set_grad_enabled(self.grad):
+        kept = tensors_as_found(probe.modules) if self.restore else nullcontext()
+        with kept, in_dtype(probe.modules, dtype), torch.set_grad_enabled(self.grad):
             try:
                 return spread(probe.model, cast(sample, dtype), probe.call)
             except (KeyboardInterrupt, GeneratorExit, MemoryError):

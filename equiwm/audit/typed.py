@@ -140,7 +140,7 @@ def typed_leaves(tree: Any, spec: Any, d: int, what: str, kinds: Iterable[Kind] 
         DataError: a leaf with a rep that holds no numbers.
     """
     there = leaves(tree)
-    reps = _declared(spec, what)
+    reps = declared(spec, what)
     found = []
     for path, given in reps.items():
         if path not in there:
@@ -158,7 +158,12 @@ def typed_leaves(tree: Any, spec: Any, d: int, what: str, kinds: Iterable[Kind] 
     return found
 
 
-def _declared(spec: Any, what: str) -> dict[Path, Rep | str | Typed]:
+def declared(spec: Any, what: str) -> dict[Path, Rep | str | Typed]:
+    """What a spec says of each leaf.
+
+    Raises:
+        RepError: something in it that is neither a rep nor a container.
+    """
     if isinstance(spec, Rep | str | Typed):
         return {(): spec}
     if isinstance(spec, Mapping):
@@ -169,12 +174,12 @@ def _declared(spec: Any, what: str) -> dict[Path, Rep | str | Typed]:
         return {}
     else:
         raise RepError(f"{what}: got {type(spec).__name__}, expected reps as text, in the form of what they describe.")
-    return {(key, *path): rep for key, child in items for path, rep in _declared(child, what).items()}
+    return {(key, *path): rep for key, child in items for path, rep in declared(child, what).items()}
 
 
 def undeclared(tree: Any, spec: Any, what: str) -> list[Path]:
     """Arrays of floating numbers with an axis or more that the spec says nothing of."""
-    told = _declared(spec, what)
+    told = declared(spec, what)
     return [
         path
         for path, leaf in leaves(tree).items()

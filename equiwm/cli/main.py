@@ -15,6 +15,7 @@ from equiwm.claims.closed_loop.claim import CLAIM as CLOSED_LOOP
 from equiwm.claims.rollout.claim import CLAIM as ROLLOUT
 from equiwm.claims.sweep.claim import CLAIM as SWEEP
 from equiwm.cli.ablate import ablate
+from equiwm.cli.audit import audit
 from equiwm.cli.measure import measure, measuring_command
 from equiwm.cli.output import quiet_pipe
 from equiwm.cli.presets import presets
@@ -39,6 +40,7 @@ for claim in (SWEEP, ROLLOUT, CLOSED_LOOP):
 app.command(
     "measure", context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 )(measure)
+app.command("audit")(audit)
 app.command("ablate")(ablate)
 app.command("reproduce")(reproduce)
 app.command("report")(report)
