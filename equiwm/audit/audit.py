@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from equiwm.audit.calling import left_as_found, own_tensors
 from equiwm.audit.causes import Experiments, find_causes
 from equiwm.audit.judgement import APPROX, BROKEN, LEVELS, VACUOUS, Judged, judge_quantity, tolerance
+from equiwm.audit.layers import LayerFit, layer_fits, where_it_breaks
 from equiwm.audit.measure import measure
-from equiwm.audit.preflight import Preflight, preflight
+from equiwm.audit.preflight import Finding, Preflight, preflight
 from equiwm.audit.probe import Probe
-from equiwm.audit.result import AuditResult, FindingResult, LeafResult
+from equiwm.audit.result import AuditResult, FindingResult, LayerResult, LeafResult
 from equiwm.audit.words import sentence
 from equiwm.errors import DataError
 from equiwm.symmetry.elements import Elements
@@ -21,12 +24,13 @@ SEED = 1000
 """Seed of elements and directions."""
 
 
-def audit(probe: Probe, *, elements: int = ELEMENTS, seed: int = SEED) -> AuditResult:
+def audit(probe: Probe, *, elements: int = ELEMENTS, layers: bool = False, seed: int = SEED) -> AuditResult:
     """Is the network of a probe equivariant?
 
     Args:
         probe: what is audited; its modules, the random states and the threads are left as they were found.
         elements: how many group elements: half drawn from the whole group, half that do one thing at a time.
+        layers: look at every module; done anyway where something breaks.
         seed: of the elements, and of the directions in which inputs are moved.
 
     Raises:
@@ -40,7 +44,17 @@ def audit(probe: Probe, *, elements: int = ELEMENTS, seed: int = SEED) -> AuditR
         state = preflight(probe, seed)
         drawn, names = drawn_elements(probe, state, elements, seed)
         judged = judge(state, drawn, seed)
-        return _result(probe, state, judged, drawn, names, seed)
+        failing = overall(judged) in ("approximate", "broken")
+        fits = layer_fits(state.runner, probe.samples, _best(state), seed=seed) if layers or failing else []
+        causes = find_causes(Experiments(state, judged, seed))
+        if failing:
+            causes += where_it_breaks(fits)
+        return _result(probe, state, judged, drawn, names, causes, fits, seed)
+
+
+def _best(state: Preflight) -> torch.dtype:
+    """The best dtype that the model runs in."""
+    return torch.float64 if state.high else state.low
 
 
 def drawn_elements(probe: Probe, state: Preflight, n: int, seed: int) -> tuple[Elements, list[str]]:
@@ -76,7 +90,14 @@ def overall(judged: list[Judged]) -> str:
 
 
 def _result(
-    probe: Probe, state: Preflight, judged: list[Judged], elements: Elements, names: list[str], seed: int
+    probe: Probe,
+    state: Preflight,
+    judged: list[Judged],
+    elements: Elements,
+    names: list[str],
+    causes: list[Finding],
+    fits: list[LayerFit],
+    seed: int,
 ) -> AuditResult:
     stop = state.stop
     verdict = overall(judged)
@@ -103,7 +124,16 @@ def _result(
         elements=len(elements),
         leaves=leaves,
         findings=[FindingResult(each.name, each.text) for each in state.findings],
-        causes=[FindingResult(each.name, each.text) for each in find_causes(Experiments(state, judged, seed))],
+        causes=[FindingResult(each.name, each.text) for each in causes],
+        layers=[
+            LayerResult(
+                each.name,
+                each.kind,
+                math.nan if each.residual is None else each.residual,
+                None if each.carries is None else list(each.carries),
+            )
+            for each in fits
+        ],
         parameters=sum(tensor.numel() for tensor in own_tensors(probe.modules).values() if tensor.requires_grad),
         seed=seed,
     )

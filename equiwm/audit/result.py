@@ -66,6 +66,24 @@ class LeafResult(Result):
 
 
 @dataclass(frozen=True)
+class LayerResult(Result):
+    """One leaf of the output of one module, in the order of execution.
+
+    Attributes:
+        name: of the module; its leaf, and which call, where there are several.
+        kind: class of the module.
+        residual: of the best linear action on held-out rows, relative to the variation; null where rows were too few.
+        carries: how many scalars, vectors, degree-2 tensors, ... it holds, read off the character of that action; null
+            where they do not come out whole.
+    """
+
+    name: str
+    kind: str
+    residual: Real
+    carries: list[int] | None
+
+
+@dataclass(frozen=True)
 class AuditResult(Result):
     """The verdict on a probe.
 
@@ -81,6 +99,7 @@ class AuditResult(Result):
         leaves: outputs and increments.
         findings: of the preflight.
         causes: what was found by experiment to break it.
+        layers: every module, where layers were asked for or something breaks.
         parameters: scalars in its modules.
         seed: of elements and directions.
     """
@@ -95,5 +114,6 @@ class AuditResult(Result):
     leaves: list[LeafResult]
     findings: list[FindingResult]
     causes: list[FindingResult]
+    layers: list[LayerResult]
     parameters: int
     seed: int

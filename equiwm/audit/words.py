@@ -85,6 +85,20 @@ def tables(result: AuditResult, name: str) -> list[Table]:
     return found
 
 
+def layer_table(result: AuditResult, name: str) -> Table:
+    """Every module in the order of execution: what its features leave, and what they carry."""
+    rows = [(each.name, each.kind, number(each.residual, 2), _carried(each.carries)) for each in result.layers]
+    note = "residual of the best linear action on held-out rows; a dash where there are too few of them."
+    return Table(f"{name}: layers", ("layer", "class", "residual", "carries"), rows, (note,))
+
+
+def _carried(carries: list[int] | None) -> str:
+    if carries is None:
+        return "–"
+    names = ["scalars", "vectors", *(f"degree {degree}" for degree in range(2, len(carries)))]
+    return ", ".join(f"{count} {what}" for count, what in zip(carries, names, strict=True) if count) or "nothing"
+
+
 def _notes(result: AuditResult) -> tuple[str, ...]:
     notes = [
         f"{leaf.name}: {leaf.vacuous} of {leaf.channels} channels do not vary" for leaf in result.leaves if leaf.vacuous
