@@ -13,7 +13,8 @@ from equiwm.audit.layers import LayerFit, layer_fits, where_it_breaks
 from equiwm.audit.measure import measure
 from equiwm.audit.preflight import Finding, Preflight, preflight
 from equiwm.audit.probe import Probe
-from equiwm.audit.result import AuditResult, FindingResult, LayerResult, LeafResult
+from equiwm.audit.profile import symmetry_profile
+from equiwm.audit.result import AuditResult, FindingResult, LayerResult, LeafResult, SymmetryResult
 from equiwm.audit.words import sentence
 from equiwm.errors import DataError
 from equiwm.symmetry.elements import Elements
@@ -24,13 +25,16 @@ SEED = 1000
 """Seed of elements and directions."""
 
 
-def audit(probe: Probe, *, elements: int = ELEMENTS, layers: bool = False, seed: int = SEED) -> AuditResult:
+def audit(
+    probe: Probe, *, elements: int = ELEMENTS, layers: bool = False, symmetries: bool = False, seed: int = SEED
+) -> AuditResult:
     """Is the network of a probe equivariant?
 
     Args:
         probe: what is audited; its modules, the random states and the threads are left as they were found.
         elements: how many group elements: half drawn from the whole group, half that do one thing at a time.
         layers: look at every module; done anyway where something breaks.
+        symmetries: measure what else it carries.
         seed: of the elements, and of the directions in which inputs are moved.
 
     Raises:
@@ -49,7 +53,8 @@ def audit(probe: Probe, *, elements: int = ELEMENTS, layers: bool = False, seed:
         causes = find_causes(Experiments(state, judged, seed))
         if failing:
             causes += where_it_breaks(fits)
-        return _result(probe, state, judged, drawn, names, causes, fits, seed)
+        profile = symmetry_profile(state, seed) if symmetries else []
+        return _result(probe, state, judged, drawn, names, causes, fits, profile, seed)
 
 
 def _best(state: Preflight) -> torch.dtype:
@@ -97,6 +102,7 @@ def _result(
     names: list[str],
     causes: list[Finding],
     fits: list[LayerFit],
+    profile: list[SymmetryResult],
     seed: int,
 ) -> AuditResult:
     stop = state.stop
@@ -134,6 +140,7 @@ def _result(
             )
             for each in fits
         ],
+        symmetries=profile,
         parameters=sum(tensor.numel() for tensor in own_tensors(probe.modules).values() if tensor.requires_grad),
         seed=seed,
     )

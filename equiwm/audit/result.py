@@ -84,6 +84,25 @@ class LayerResult(Result):
 
 
 @dataclass(frozen=True)
+class SymmetryResult(Result):
+    """One symmetry that a network may carry, declared or not.
+
+    Attributes:
+        name: rotations, reflections, inversion, translations, permutations of items, scalings.
+        declared: whether it is in the probe's group.
+        residual: of the worst output.
+        verdict: as of a channel.
+        output: the worst output.
+    """
+
+    name: str
+    declared: bool
+    residual: Real
+    verdict: str
+    output: str
+
+
+@dataclass(frozen=True)
 class AuditResult(Result):
     """The verdict on a probe.
 
@@ -100,6 +119,7 @@ class AuditResult(Result):
         findings: of the preflight.
         causes: what was found by experiment to break it.
         layers: every module, where layers were asked for or something breaks.
+        symmetries: what else it carries, where that was asked for.
         parameters: scalars in its modules.
         seed: of elements and directions.
     """
@@ -115,5 +135,6 @@ class AuditResult(Result):
     findings: list[FindingResult]
     causes: list[FindingResult]
     layers: list[LayerResult]
+    symmetries: list[SymmetryResult]
     parameters: int
     seed: int

@@ -92,6 +92,16 @@ def layer_table(result: AuditResult, name: str) -> Table:
     return Table(f"{name}: layers", ("layer", "class", "residual", "carries"), rows, (note,))
 
 
+def symmetry_table(result: AuditResult, name: str) -> Table:
+    """What it carries, and whether that was declared."""
+    rows = [
+        (each.name, "yes" if each.declared else "no", each.verdict, number(each.residual, 2), each.output)
+        for each in result.symmetries
+    ]
+    note = "A network that carries what its world does not is forced to wrong predictions."
+    return Table(f"{name}: symmetries", ("symmetry", "declared", "verdict", "residual", "worst output"), rows, (note,))
+
+
 def _carried(carries: list[int] | None) -> str:
     if carries is None:
         return "–"

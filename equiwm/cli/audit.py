@@ -35,6 +35,7 @@ def audit(
         Expected | None, typer.Option("--expect", help=r"exit with 1 where it is worse \[precision-limited]")
     ] = None,
     layers: Annotated[bool, typer.Option("--layers", help="show every layer and what it carries")] = False,
+    symmetries: Annotated[bool, typer.Option("--symmetries", help="what else it carries, declared or not")] = False,
     seed: SeedOption = 1000,
     trust: TrustOption = None,
     json: JsonOption = False,
@@ -49,7 +50,7 @@ def audit(
     equiwm audit runs/vn-2d
     """
     from equiwm.audit.audit import audit as audited
-    from equiwm.audit.words import layer_table, tables, text
+    from equiwm.audit.words import layer_table, symmetry_table, tables, text
     from equiwm.cli.output import print_json, print_tables, print_text
     from equiwm.disk.strict_json import plain
 
@@ -58,12 +59,15 @@ def audit(
         probe = replace(probe, group=group)
     if samples is not None:
         probe = _first(probe, samples)
-    result = audited(probe, elements=elements, layers=layers, seed=seed)
+    result = audited(probe, elements=elements, layers=layers, symmetries=symmetries, seed=seed)
     if json:
         print_json(plain(result.as_dict()))
     else:
         print_text(text(result) + "\n\n")
-        print_tables([*tables(result, target), *([layer_table(result, target)] if layers else [])])
+        shown = tables(result, target)
+        shown += [layer_table(result, target)] if layers else []
+        shown += [symmetry_table(result, target)] if symmetries else []
+        print_tables(shown)
     if not passes(result.verdict, expect):
         raise typer.Exit(1)
 
