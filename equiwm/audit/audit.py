@@ -15,6 +15,7 @@ from equiwm.audit.preflight import Finding, Preflight, preflight
 from equiwm.audit.probe import Probe
 from equiwm.audit.profile import symmetry_profile
 from equiwm.audit.result import AuditResult, FindingResult, LayerResult, LeafResult, SymmetryResult
+from equiwm.audit.running import CallFailed
 from equiwm.audit.words import sentence
 from equiwm.errors import DataError
 from equiwm.symmetry.elements import Elements
@@ -44,17 +45,25 @@ def audit(
     """
     if elements < 2:
         raise DataError(f"an audit takes at least 2 group elements; got {elements}.")
-    with left_as_found(probe.modules):
-        state = preflight(probe, seed)
-        drawn, names = drawn_elements(probe, state, elements, seed)
-        judged = judge(state, drawn, seed)
-        failing = overall(judged) in ("approximate", "broken")
-        fits = layer_fits(state.runner, probe.samples, _best(state), seed=seed) if layers or failing else []
-        causes = find_causes(Experiments(state, judged, seed))
-        if failing:
-            causes += where_it_breaks(fits)
-        profile = symmetry_profile(state, seed) if symmetries else []
-        return _result(probe, state, judged, drawn, names, causes, fits, profile, seed)
+    try:
+        with left_as_found(probe.modules):
+            return _audit(probe, elements, seed, layers=layers, symmetries=symmetries)
+    except CallFailed as error:
+        raise DataError(f"the model raised at turned or moved inputs: {error}") from None
+
+
+def _audit(probe: Probe, elements: int, seed: int, *, layers: bool, symmetries: bool) -> AuditResult:
+    state = preflight(probe, seed)
+    drawn, names = drawn_elements(probe, state, elements, seed)
+    judged = judge(state, drawn, seed)
+    failing = overall(judged) in ("approximate", "broken")
+    fits = layer_fits(state.runner, probe.samples, _best(state), seed=seed) if layers or failing else []
+    random = state.stop is not None and state.stop.stops == "not deterministic"
+    causes = [] if random else find_causes(Experiments(state, judged, seed))
+    if failing and not random:
+        causes += where_it_breaks(fits)
+    profile = symmetry_profile(state, seed) if symmetries else []
+    return _result(probe, state, judged, drawn, names, causes, fits, profile, seed)
 
 
 def _best(state: Preflight) -> torch.dtype:
@@ -133,12 +142,13 @@ def _result(
         causes=[FindingResult(each.name, each.text) for each in causes],
         layers=[
             LayerResult(
-                each.name,
-                each.kind,
+                each.place.name,
+                each.place.kind,
                 math.nan if each.residual is None else each.residual,
                 None if each.carries is None else list(each.carries),
             )
             for each in fits
+            if not each.place.given
         ],
         symmetries=profile,
         parameters=sum(tensor.numel() for tensor in own_tensors(probe.modules).values() if tensor.requires_grad),

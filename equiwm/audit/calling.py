@@ -73,7 +73,12 @@ def own_tensors(modules: Sequence[nn.Module]) -> dict[str, Tensor]:
 def tensors_as_found(modules: Sequence[nn.Module]) -> Iterator[None]:
     """Give back parameters and buffers: the same objects with the same values."""
     held = [(tensor, tensor.detach().clone()) for tensor in own_tensors(modules).values()]
-    places = [(part, dict(part._buffers), dict(part._parameters)) for module in modules for part in module.modules()]
+    places = [
+        (part, dict(part._buffers), dict(part._parameters))
+        for module in modules
+        for part in module.modules()
+        if not isinstance(part, torch.jit.ScriptModule)  # whose tensors have no other place
+    ]
     try:
         yield
     finally:
@@ -100,24 +105,35 @@ def left_as_found(modules: Sequence[nn.Module]) -> Iterator[None]:
     ]
     modes = [(part, part.training) for module in modules for part in module.modules()]
     state = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002  what others draw from
-    dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
-    try:
-        with tensors_as_found(modules):
-            yield
-    finally:
-        for part, training in modes:
-            part.training = training
-        for parameter, grad, values in grads:
-            parameter.grad = grad
-            if grad is not None and values is not None and not torch.equal(grad, values):
-                with torch.no_grad():
-                    grad.copy_(values)
-        torch.set_rng_state(state[0])
-        np.random.set_state(state[1])  # noqa: NPY002
-        random.setstate(state[2])
-        torch.set_default_dtype(dtype)
-        if torch.get_num_threads() != threads:
-            torch.set_num_threads(threads)
+    threads = torch.get_num_threads()
+    with ExitStack() as stack:  # each is given back, whatever becomes of the others
+        stack.callback(_set_threads, threads)
+        stack.callback(torch.set_default_dtype, torch.get_default_dtype())
+        stack.callback(random.setstate, state[2])
+        stack.callback(np.random.set_state, state[1])
+        stack.callback(torch.set_rng_state, state[0])
+        stack.callback(_set_grads, grads)
+        stack.callback(_set_modes, modes)
+        stack.enter_context(tensors_as_found(modules))
+        yield
+
+
+def _set_threads(threads: int) -> None:
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
+
+
+def _set_modes(modes: list[tuple[nn.Module, bool]]) -> None:
+    for part, training in modes:
+        part.training = training
+
+
+def _set_grads(grads: list[tuple[nn.Parameter, Tensor | None, Tensor | None]]) -> None:
+    for parameter, grad, values in grads:
+        parameter.grad = grad
+        if grad is not None and values is not None and not torch.equal(grad, values):
+            with torch.no_grad():
+                grad.copy_(values)
 
 
 def _give_back(exchanged: list[tuple[Tensor, Tensor]]) -> None:

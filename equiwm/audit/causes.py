@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from equiwm.audit.judgement import APPROX, BROKEN, LEVELS, LIMITED, VACUOUS, Judged, judge_quantity
+from equiwm.audit.judgement import APPROX, BROKEN, LEVELS, LIMITED, NO_ROUNDING, VACUOUS, Judged, judge_quantity
 from equiwm.audit.measure import Quantity, measure
 from equiwm.audit.preflight import Finding, Preflight
 from equiwm.audit.probe import Probe
@@ -356,28 +356,27 @@ def _by_component(tried: Experiments, names: set[str]) -> Iterator[Finding]:
 
 
 def _constant(tried: Experiments, names: set[str]) -> Iterator[Finding]:
-    """A constant in a channel that turns: Delta = (rho(g) - 1) c for one c."""
+    """A constant in a channel that turns: Delta = (rho(g) - 1) c for one c and every sample."""
     samples, elements = tried.probe.samples, tried.sample(n=2 * FEW)
     runner = tried.state.runner
     straight = runner(samples, tried.dtype)
     for each in (each for each in tried.failing if each.best.quantity.over is None):
         rep = each.best.quantity.rep
         left, right = _delta(runner, each.best.quantity, straight, samples, elements, tried.dtype)
-        fit = torch.linalg.lstsq(left, right, driver="gelsd").solution
+        fit = torch.linalg.lstsq(left, right.mean(1, keepdim=True), driver="gelsd").solution
         before, after = float(right.norm()), float((right - left @ fit).norm())
-        if after <= 0.02 * before:
-            where = "" if fit.shape[1] == 1 else f" ({fit.shape[1]} places)"
+        if right.shape[1] > 1 and after <= 0.02 * before:
             yield Finding(
                 "a constant",
-                f"{each.best.quantity.name} holds a constant that does not turn{where}, of length "
-                f"{float(fit.square().sum(0).sqrt().amax()):.2g}: a bias, or a default, in a channel of {rep}.",
+                f"{each.best.quantity.name} holds a constant that does not turn, of length "
+                f"{float(fit.norm()):.2g}: a bias, or a default, in a channel of {rep}.",
             )
 
 
 def _delta(
     runner: Runner, quantity: Quantity, straight: Any, samples: list[Any], elements: Elements, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
-    """(rho(g) - 1), stacked over elements, and the mean of Delta over the samples, a column a place."""
+    """(rho(g) - 1), stacked over the elements, and Delta, a column a row of the output."""
     path, rep = quantity.leaf.path, quantity.rep
     rows = []
     for k in range(len(elements)):
@@ -386,9 +385,9 @@ def _delta(
             (rep.transform(before[path], elements[k]) - after[path]).reshape(-1, rep.dim)
             for before, after in zip(straight, got, strict=True)
         ]
-        rows.append(torch.cat(parts).mean(0))
+        rows.append(torch.cat(parts).mT)
     eye = torch.eye(rep.dim, dtype=torch.float64)
-    return (rep.matrix(elements) - eye).flatten(0, 1), torch.stack(rows).flatten()[:, None]
+    return (rep.matrix(elements) - eye).flatten(0, 1), torch.cat(rows)
 
 
 def _branches(tried: Experiments, names: set[str]) -> Iterator[Finding]:
@@ -437,12 +436,14 @@ def _limited(tried: Experiments) -> Iterator[Finding]:
         name = each.best.quantity.name
         rounding, low = (float(side.rounding[place, channel]) for side in (each.best, each.low))
         residual = float(each.best.residual[place, channel])
-        if bool(each.inside.any()) and rounding > 0.05 * low:
+        if bool(each.inside.any()) and 0.05 * low < rounding <= NO_ROUNDING:
             text = (
                 f"{name}: in float64 it still rounds by {rounding:.1e}: it computes in float32, TF32, bfloat16 or "
                 "under autocast inside."
             )
             yield Finding("computes in less inside", text)
+        elif bool(each.inside.any()) and rounding > NO_ROUNDING:
+            yield Finding("amplified rounding", f"{name}: one rounding of the inputs changes everything.")
         elif bool(each.inside.any()):
             text = (
                 f"{name} rounds by {low:.1e} in {_short(each.low.dtype)} and by {rounding:.1e} in float64: differences "

@@ -117,13 +117,13 @@ def judge_quantity(low: Measured, high: Measured | None) -> Judged:
         by_noise = inside & (residual <= EXPLAINED * rounding) & (rounding <= NO_ROUNDING)
         by_constants = (residual <= ROUNDED_CONSTANTS) & fits_low
         level = torch.where(
-            exact & ~inside,
+            exact & (~inside | (residual <= tolerance(high.dtype))),
             torch.where(
                 far_off, _by_size(low.residual), torch.where(fits_low | low.dead, LIMITED if short else EXACT, LIMITED)
             ),
             torch.where(by_noise | by_constants, LIMITED, _by_size(residual)),
         )
-    branches = _branches(best) & ~dead & (level > EXACT) & ~(inside & (level == LIMITED))
+    branches = _branches(best) & ~dead & (level > LIMITED)
     level = torch.where(branches, BROKEN, level)
     level = torch.where(dead & (residual <= 64 * torch.finfo(best.dtype).eps), VACUOUS, level)
     level = torch.where(_still(best) & (level <= LIMITED), VACUOUS, level)
@@ -141,10 +141,13 @@ def _by_size(residual: Tensor) -> Tensor:
 
 
 def _branches(measured: Measured) -> Tensor:
-    """(M, C): half of the pairs or more are within tolerance, and some are far beyond it."""
-    pairs = (measured.pairs / measured.scale).flatten(0, 1)
+    """(M, C): of one kind of motion half of the pairs or more are within tolerance, and some are far beyond it."""
     bound = torch.maximum(EXPLAINED * measured.rounding, torch.full_like(measured.scale, tolerance(measured.dtype)))
-    return (pairs.median(0).values <= bound) & (pairs.amax(0) > BRANCH.get(measured.dtype, _BRANCH))
+    found = torch.zeros_like(measured.scale, dtype=torch.bool)
+    for motion in measured.motions.unique():
+        pairs = (measured.pairs[measured.motions == motion] / measured.scale).flatten(0, 1)
+        found |= (pairs.median(0).values <= bound) & (pairs.amax(0) > BRANCH.get(measured.dtype, _BRANCH))
+    return found
 
 
 def _still(measured: Measured) -> Tensor:

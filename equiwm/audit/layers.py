@@ -38,29 +38,49 @@ DEGREES = 6
 _RANK = 1e-9
 
 
-@dataclass(frozen=True, eq=False)
-class LayerFit:
-    """One leaf of the output of one module.
+@dataclass(frozen=True)
+class Place:
+    """Where features were recorded.
 
     Attributes:
-        name: of the module, with the leaf where it has several.
-        kind: class of the module.
+        module: its name; `the whole` of the outermost.
+        kind: its class.
+        leaf: of its output or input, where that has several.
+        call: which call of the module, from 1.
+        given: whether it is an input of the module rather than its output.
+    """
+
+    module: str
+    kind: str
+    leaf: str
+    call: int
+    given: bool
+
+    @property
+    def name(self) -> str:
+        """As it is shown."""
+        call = f" (call {self.call})" if self.call > 1 else ""
+        return " ".join(filter(None, (self.module, self.leaf))) + call
+
+
+@dataclass(frozen=True, eq=False)
+class LayerFit:
+    """One leaf of the output or input of one module.
+
+    Attributes:
+        place: where.
         residual: on held-out rows, worst over the elements, relative to the variation; None where rows were too few.
-        rank: of the features, of how many.
-        width: features.
         carries: multiplicities by degree (or frequency), where they come out whole.
     """
 
-    name: str
-    kind: str
+    place: Place
     residual: float | None
-    rank: int
-    width: int
     carries: tuple[int, ...] | None
 
 
 def layer_fits(runner: Runner, samples: list[Any], dtype: torch.dtype, *, seed: int) -> list[LayerFit]:
-    """Every module's output, in the order of execution, under rotations and reflections or what else the group has.
+    """Every module's inputs and outputs, in the order of execution, under rotations and reflections, or what else the
+    group has.
 
     Args:
         runner: the model.
@@ -71,28 +91,71 @@ def layer_fits(runner: Runner, samples: list[Any], dtype: torch.dtype, *, seed: 
     group = runner.probe.acting
     cosets = group.cosets(4 * ROTATIONS, seed, sigma=runner.reach(samples))
     turns = cosets.get("rotation", group.sample(1, seed)[:0])[:ROTATIONS]
-    others = [part[:OTHERS] for name, part in cosets.items() if name not in ("rotation", "translation")]
-    if not len(turns) and not others:
-        others = [part[:OTHERS] for part in cosets.values()]
+    linear = {name: part for name, part in cosets.items() if name not in ("rotation", "translation")}
+    plain = {name: part for name, part in linear.items() if "permutation" not in name}
+    if len(turns) or plain:
+        others, mode = [part[:OTHERS] for part in plain.values()], "rows"
+    elif linear:
+        others, mode = [part[:OTHERS] for part in linear.values()], "items"
+    else:
+        others, mode = [part[:OTHERS] for part in cosets.values()], "affine"
     elements = Elements.cat([turns, *others])
-    shifted = "rotation" not in cosets and "translation" in cosets
     straight = _recorded(runner, samples, dtype)
     turned = [_recorded(runner, runner.turned(samples, elements[k], dtype), dtype) for k in range(len(elements))]
     angles = torch.deg2rad(turns.angle_deg)
-    found = []
-    for key, (kind, values) in straight.items():
-        there = [one[key][1] for one in turned if key in one and one[key][1].shape == values.shape]
+    fits = {}
+    for place, values in straight.items():
+        there = [one[place] for one in turned if place in one and one[place].shape == values.shape]
         if len(there) == len(turned):
-            fits = (
-                _fit(key, kind, rows, [_layouts(part)[k] for part in there], angles, runner.probe.d, affine=shifted)
-                for k, rows in enumerate(_layouts(values))
-            )
-            found.append(_best(fits))
-    return found
+            fits[place] = _best_fit(place, values, there, angles, runner.probe.d, mode)
+    return [_averaged(fit, fits, straight, turned, angles, runner.probe.d, mode) for fit in fits.values()]
 
 
-def _layouts(values: Tensor) -> list[Tensor]:
-    """Rows (n, width) of a tensor, in the ways that a rep may stand in it: last axis, the one before, both."""
+def _best_fit(place: Place, values: Tensor, turned: list[Tensor], angles: Tensor, d: int, mode: str) -> LayerFit:
+    """The first layout under which it is exact, else the one of the smallest residual."""
+    found: list[LayerFit] = []
+    layouts = [_layouts(part, mode) for part in (values, *turned)]
+    for rows, *there in zip(*layouts, strict=True):
+        fit = _fit(place, rows, there, angles, d, affine=mode == "affine")
+        if fit.residual is not None and fit.residual <= GOOD:
+            return fit
+        found.append(fit)
+    judged = [fit for fit in found if fit.residual is not None]
+    return min(judged, key=lambda fit: fit.residual or 0.0) if judged else found[0]
+
+
+def _averaged(
+    fit: LayerFit,
+    fits: dict[Place, LayerFit],
+    straight: dict[Place, Tensor],
+    turned: list[dict[Place, Tensor]],
+    angles: Tensor,
+    d: int,
+    mode: str,
+) -> LayerFit:
+    """A module that breaks in one call, judged by all its calls together.
+
+    In pi(x) + S pi(S x) no call of pi is equivariant, and both together are: they change places.
+    """
+    if fit.residual is None or fit.residual <= GOOD:
+        return fit
+    place = fit.place
+    calls = [each for each in fits if (each.module, each.leaf, each.given) == (place.module, place.leaf, place.given)]
+    if len(calls) < 2 or len({straight[each].shape for each in calls}) > 1:
+        return fit
+    joint = torch.cat([straight[each] for each in calls], -1)
+    there = [torch.cat([one[each] for each in calls], -1) for one in turned]
+    together = _best_fit(place, joint, there, angles, d, mode)
+    return together if together.residual is not None and together.residual <= GOOD else fit
+
+
+def _layouts(values: Tensor, mode: str) -> list[Tensor]:
+    """Rows (n, width) of a tensor, in the ways that a rep may stand in it: last axis, the one before, both.
+
+    Where items change places, rows that count items move themselves: the columns have to hold every item.
+    """
+    if mode == "items":
+        return [values.flatten(1) if values.dim() > 1 else values[:, None]]
     found = [values.reshape(-1, values.shape[-1])] if values.dim() > 1 else [values[:, None]]
     if values.dim() > 2:
         swapped = values.movedim(-2, -1)
@@ -102,55 +165,51 @@ def _layouts(values: Tensor) -> list[Tensor]:
     return found
 
 
-def _best(fits: Iterator[LayerFit]) -> LayerFit:
-    """The first layout under which it is exact, else the one of the smallest residual."""
-    found: list[LayerFit] = []
-    for fit in fits:
-        if fit.residual is not None and fit.residual <= GOOD:
-            return fit
-        found.append(fit)
-    judged = [fit for fit in found if fit.residual is not None]
-    return min(judged, key=lambda fit: fit.residual or 0.0) if judged else found[0]
-
-
 def where_it_breaks(fits: list[LayerFit]) -> list[Finding]:
     """The first judged layer whose output no longer transforms linearly, and the last one before it that did."""
+    outputs = [fit for fit in fits if not fit.place.given]
+    inputs = {(fit.place.module, fit.place.call): fit for fit in fits if fit.place.given}
     before: LayerFit | None = None
-    unjudged = sum(fit.residual is None for fit in fits)
+    unjudged = sum(fit.residual is None for fit in outputs)
     rest = (
-        f" {unjudged} of {len(fits)} outputs had too few rows, or do not vary, and were not judged." if unjudged else ""
+        f" {unjudged} of {len(outputs)} outputs had too few rows, or do not vary, and were not judged."
+        if unjudged
+        else ""
     )
-    for fit in fits:
+    for fit in outputs:
         if fit.residual is None:
             continue
-        if not fit.residual <= GOOD:
-            after = (
-                f", after {before.name} ({before.residual:.1e})"
-                if before is not None
-                else ", the first that was judged"
-            )
-            return [
-                Finding("the layer", f"It breaks at {fit.name} ({fit.kind}, residual {fit.residual:.1e}){after}.{rest}")
-            ]
-        before = fit
+        if fit.residual <= GOOD:
+            before = fit
+            continue
+        after = f", after {before.place.name} ({before.residual:.1e})" if before else ", the first that was judged"
+        given = inputs.get((fit.place.module, fit.place.call))
+        if given is not None and given.residual is not None and given.residual > GOOD and "." in fit.place.module:
+            parent = fit.place.module.rpartition(".")[0]
+            where = f"inside {parent}, before {fit.place.name} ({fit.place.kind}, whose input has {given.residual:.1e})"
+        else:
+            where = f"at {fit.place.name} ({fit.place.kind}, residual {fit.residual:.1e})"
+        return [Finding("the layer", f"It breaks {where}{after}.{rest}")]
     return []
 
 
-def _recorded(runner: Runner, samples: list[Any], dtype: torch.dtype) -> dict[str, tuple[str, Tensor]]:
-    """Every output leaf of every module, call by call, the samples one after another along the first axis."""
-    rows: dict[str, tuple[str, list[Tensor]]] = {}
-    with _hooked(runner.probe.modules, rows):
-        for sample in samples:
+def _recorded(runner: Runner, samples: list[Any], dtype: torch.dtype) -> dict[Place, Tensor]:
+    """Every leaf of every module's inputs and outputs, call by call, samples one after another along the first axis."""
+    parts: dict[Place, list[Tensor]] = {}
+    for sample in samples:
+        with _hooked(runner.probe.modules, parts):
             runner.raw(sample, dtype)
-    return {
-        key: (kind, torch.cat(parts))
-        for key, (kind, parts) in rows.items()
-        if len({part.shape[-1] for part in parts}) == 1
-    }
+    found = {}
+    for place, values in parts.items():
+        if len({part.shape[1:] for part in values}) == 1:
+            found[place] = torch.cat(values)
+        elif len({part.shape[-1:] for part in values}) == 1:
+            found[place] = torch.cat([part.reshape(-1, part.shape[-1]) for part in values])
+    return found
 
 
 @contextmanager
-def _hooked(modules: tuple[nn.Module, ...], rows: dict[str, tuple[str, list[Tensor]]]) -> Iterator[None]:
+def _hooked(modules: tuple[nn.Module, ...], parts: dict[Place, list[Tensor]]) -> Iterator[None]:
     names = {}
     for k, module in enumerate(modules):
         for name, part in module.named_modules():
@@ -158,16 +217,22 @@ def _hooked(modules: tuple[nn.Module, ...], rows: dict[str, tuple[str, list[Tens
             names[part] = ".".join(filter(None, (prefix, name))) or "the whole"
     calls: dict[nn.Module, int] = {}
 
-    def record(part: nn.Module, _: Any, output: Any) -> None:
-        call = calls[part] = calls.get(part, 0) + 1
-        given = leaves(output)
-        for path, leaf in given.items():
+    def keep(part: nn.Module, tree: Any, given: bool) -> None:
+        for path, leaf in leaves(tree).items():
             if not is_array(leaf) or not torch.as_tensor(leaf).is_floating_point() or leaf.ndim < 1:
                 continue
-            key = names[part] + (f" {label(path)}" if path else "") + (f" (call {call})" if call > 1 else "")
-            rows.setdefault(key, (type(part).__name__, []))[1].append(torch.as_tensor(leaf).detach().cpu().double())
+            place = Place(names[part], type(part).__name__, label(path) if path else "", calls[part], given)
+            parts.setdefault(place, []).append(torch.as_tensor(leaf).detach().cpu().double())
 
-    hooks = [part.register_forward_hook(record) for part in names]
+    def before(part: nn.Module, arguments: Any) -> None:
+        calls[part] = calls.get(part, 0) + 1
+        keep(part, arguments[0] if len(arguments) == 1 else arguments, True)
+
+    def after(part: nn.Module, _: Any, output: Any) -> None:
+        keep(part, output, False)
+
+    hooks = [part.register_forward_pre_hook(before) for part in names]
+    hooks += [part.register_forward_hook(after) for part in names]
     try:
         yield
     finally:
@@ -175,15 +240,15 @@ def _hooked(modules: tuple[nn.Module, ...], rows: dict[str, tuple[str, list[Tens
             hook.remove()
 
 
-def _fit(name: str, kind: str, rows: Tensor, turned: list[Tensor], angles: Tensor, d: int, *, affine: bool) -> LayerFit:
+def _fit(place: Place, rows: Tensor, turned: list[Tensor], angles: Tensor, d: int, *, affine: bool) -> LayerFit:
     step = max(1, -(-len(rows) // MOST_ROWS))
     rows, turned = rows[::step], [part[::step] for part in turned]
     width = rows.shape[1]
     scale = float((rows - rows.mean(0)).square().mean().sqrt())
-    if len(rows) < 2 * ROWS_PER_COLUMN * min(width, len(rows)) and len(rows) < 2 * ROWS_PER_COLUMN * width:
-        return LayerFit(name, kind, None, 0, width, None)
+    if len(rows) < 2 * ROWS_PER_COLUMN * width:
+        return LayerFit(place, None, None)
     if scale <= 1e-14 * float(rows.abs().amax().clamp(min=1e-300)):
-        return LayerFit(name, kind, None, 0, width, None)
+        return LayerFit(place, None, None)
     fitted, held = slice(0, None, 2), slice(1, None, 2)
     _, values, basis = torch.linalg.svd(torch.cat([rows, *turned])[:: 1 + len(turned) // 4], full_matrices=False)
     rank = int((values > _RANK * values[0]).sum())
@@ -198,7 +263,7 @@ def _fit(name: str, kind: str, rows: Tensor, turned: list[Tensor], angles: Tenso
         worst = max(worst, off / max(scale * math.sqrt(width), 1e-300))
         traces.append(float(action[:rank].diagonal().sum()))
     character = torch.tensor(traces[: len(angles)], dtype=torch.float64)
-    return LayerFit(name, kind, worst, rank, width, _multiplicities(character, angles, rank, d))
+    return LayerFit(place, worst, _multiplicities(character, angles, rank, d))
 
 
 def _multiplicities(traces: Tensor, angles: Tensor, rank: int, d: int) -> tuple[int, ...] | None:

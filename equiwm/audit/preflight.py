@@ -102,6 +102,11 @@ def _first_call(runner: Runner, dtype: torch.dtype, found: list[Finding]) -> Out
             first = runner(runner.probe.samples, dtype)
         except CallFailed as again:
             raise DataError(f"the model raised at the probe's own inputs: {again}") from error
+        runner.grad = False
+        try:  # it may have failed once and for another reason
+            return runner(runner.probe.samples, dtype)
+        except CallFailed:
+            runner.grad = True
     found.append(Finding("gradients inside", "It takes gradients inside; it was called with gradients on."))
     return first
 

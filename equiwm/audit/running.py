@@ -137,12 +137,15 @@ class Runner:
         for sample in samples:
             there = leaves(sample)
             for leaf in self.inputs:
-                found.setdefault(leaf.path, []).append(leaf.flat(there[leaf.path]).detach().cpu().double())
+                flat = leaf.flat(there[leaf.path]).detach().cpu().double()
+                width = leaf.rep.d if leaf.rep.structured else leaf.rep.dim
+                found.setdefault(leaf.path, []).append(flat.reshape(-1, width))
         sizes = {}
         for path, parts in found.items():
-            rows = torch.cat([part.reshape(-1, part.shape[-1]) for part in parts])
+            rows = torch.cat(parts)
+            size = float(rows.square().mean().sqrt())
             about = float((rows - rows.mean(0)).square().mean().sqrt()) if len(rows) > 1 else 0.0
-            sizes[path] = about or float(rows.square().mean().sqrt()) or 1.0
+            sizes[path] = (about if about > 1e-9 * size else size) or 1.0
         return sizes
 
     def reach(self, samples: list[Any]) -> float:

@@ -79,6 +79,8 @@ class TypedLeaf:
                 raise RepError(f"{self.name}: {self._said(found)} axis {self.axis} is not one of {self.rep.dim}.")
             return found.movedim(self.axis, -1)
         width = self._last_axes(found)
+        if width == 0 and self.rep.dim == 1:  # a scalar needs no axis of its own
+            return found[..., None]
         if width == 0:
             axes = [axis for axis, size in enumerate(found.shape) if size == self.rep.dim]
             hint = f" Axis {axes[0]} has: say equiwm.Typed('{self.rep}', axis={axes[0]})." if axes else ""
