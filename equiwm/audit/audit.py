@@ -10,7 +10,7 @@ from equiwm.audit.calling import left_as_found, own_tensors
 from equiwm.audit.causes import Experiments, find_causes
 from equiwm.audit.judgement import APPROX, BROKEN, LEVELS, VACUOUS, Judged, judge_quantity, tolerance
 from equiwm.audit.layers import LayerFit, layer_fits, where_it_breaks
-from equiwm.audit.measure import measure
+from equiwm.audit.measure import MOVE, measure
 from equiwm.audit.preflight import Finding, Preflight, preflight
 from equiwm.audit.probe import Probe
 from equiwm.audit.profile import symmetry_profile
@@ -56,6 +56,8 @@ def _audit(probe: Probe, elements: int, seed: int, *, layers: bool, symmetries: 
     state = preflight(probe, seed)
     drawn, names = drawn_elements(probe, state, elements, seed)
     judged = judge(state, drawn, seed)
+    if any(finding.name == "flat inputs" for finding in state.findings):
+        judged = [worse(*both) for both in zip(judged, judge_moved(state, drawn, seed), strict=True)]
     failing = overall(judged) in ("approximate", "broken")
     fits = layer_fits(state.runner, probe.samples, _best(state), seed=seed) if layers or failing else []
     random = state.stop is not None and state.stop.stops == "not deterministic"
@@ -94,6 +96,19 @@ def judge(state: Preflight, elements: Elements, seed: int) -> list[Judged]:
     if high is None or state.low == torch.float64:
         return [judge_quantity(each, high[k] if high is not None else None) for k, each in enumerate(low)]
     return [judge_quantity(each, high[k]) for k, each in enumerate(low)]
+
+
+def judge_moved(state: Preflight, elements: Elements, seed: int) -> list[Judged]:
+    """Measure and judge every quantity at moved inputs: what flat inputs hide is seen there."""
+    runner, best = state.runner, _best(state)
+    samples = runner.moved(runner.probe.samples, runner.directions(runner.probe.samples, seed), MOVE, best)
+    found = measure(runner, samples, elements, best, batch=state.batch, seed=seed)
+    return [judge_quantity(each, each if best == torch.float64 else None) for each in found]
+
+
+def worse(here: Judged, moved: Judged) -> Judged:
+    """What decides: the inputs as they are, unless moved ones break."""
+    return moved if moved.verdict in (APPROX, BROKEN) and moved.verdict > here.verdict else here
 
 
 def overall(judged: list[Judged]) -> str:

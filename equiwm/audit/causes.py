@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,15 +18,16 @@ from equiwm.audit.pytree import is_array, label, leaves
 from equiwm.audit.rebased import in_e3nn_basis, reordered
 from equiwm.audit.running import CallFailed, Runner
 from equiwm.audit.typed import SAME, Typed, TypedLeaf, declared
-from equiwm.errors import EquiwmError
+from equiwm.errors import EquiwmError, RepError
 from equiwm.symmetry.elements import Elements, rotations
+from equiwm.symmetry.exchanges import SignedPermutation
 from equiwm.symmetry.finite import FiniteGroup
 from equiwm.symmetry.group import Group
 from equiwm.symmetry.kinds import PSEUDOSCALAR, PSEUDOVECTOR, SCALAR, VECTOR, Irreducible, Kind
 from equiwm.symmetry.reps import Rep
 
-FEW = 12
-"""Elements of an experiment."""
+FEW = 8
+"""Elements of an experiment, and samples of a list."""
 CURED = 1e-3
 """What an experiment leaves of a residual where it names the cause, if it does not make it exact."""
 
@@ -77,7 +79,9 @@ class Experiments:
             )
             chosen = self.dtype if dtype is None else dtype
             given = runner.probe.samples if samples is None else samples
-            found = measure(runner, given, elements, chosen, batch=self.state.batch, seed=self.seed)
+            if isinstance(runner.probe.inputs, list):
+                given = given[:FEW]
+            found = measure(runner, given, elements, chosen, batch=self.state.batch, seed=self.seed, brief=True)
         except (CallFailed, EquiwmError):
             return None
         return [judge_quantity(each, None if chosen != torch.float64 else each) for each in found]
@@ -106,11 +110,11 @@ def find_causes(tried: Experiments) -> list[Finding]:
         return [*_limited(tried)]
     names = {each.best.quantity.name for each in tried.failing}
     found: list[Finding] = []
-    for experiment in (_training_mode, _other_reps, _branches, _constant, _parts, _lab_axis, _by_component, _hidden):
+    for experiment in (_training_mode, _other_reps, _branches, _constant, _one_motion, _lab_axis, _by_component):
         found += experiment(tried, names)
-        if found and experiment in (_training_mode, _other_reps, _branches, _constant):
+        if found:
             break
-    return found
+    return [*found, *([] if found else _some_motions(tried, names)), *_hidden(tried, names)]
 
 
 def _training_mode(tried: Experiments, names: set[str]) -> Iterator[Finding]:
@@ -137,6 +141,22 @@ def _flipped(kind: Kind) -> Kind | None:
     return pairs.get(kind)
 
 
+def _near(kind: SignedPermutation) -> Iterator[SignedPermutation]:
+    """Mirrors that differ in one sign, or in one pair of channels that change places or do not."""
+    images = kind.images
+    for i in range(len(images)):
+        for j in range(i, len(images)):
+            made = list(images)
+            if i == j:
+                made[i] = -made[i]
+            elif abs(images[i]) == i + 1 and abs(images[j]) == j + 1:
+                made[i], made[j] = j + 1, i + 1
+            elif abs(images[i]) == j + 1:
+                made[i], made[j] = i + 1, j + 1
+            with suppress(RepError):
+                yield SignedPermutation(made)
+
+
 def _variants(rep: Rep) -> Iterator[tuple[str, Rep]]:
     """Other reps of the same width that a leaf might have been meant to have, with what is said of them."""
 
@@ -148,6 +168,11 @@ def _variants(rep: Rep) -> Iterator[tuple[str, Rep]]:
     flipped = each(_flipped)
     if flipped is not None:
         yield str(flipped), flipped
+    for k, (count, kind) in enumerate(rep.terms):
+        if isinstance(kind, SignedPermutation):
+            for near in _near(kind):
+                made = Rep([*rep.terms[:k], (count, near), *rep.terms[k + 1 :]], rep.d)
+                yield str(made), made
     if len(rep.terms) > 1:
         for k, (count, kind) in enumerate(rep.terms):
             other = _flipped(kind)
@@ -291,18 +316,18 @@ def _with(spec: Any, path: tuple[Any, ...], rep: Any) -> Any:
 # Elements
 
 
-def _parts(tried: Experiments, names: set[str]) -> Iterator[Finding]:
-    """Which motions break it, where only some do."""
+def _apart(tried: Experiments, names: set[str]) -> dict[str, bool]:
+    """Whether it holds under each kind of motion alone."""
     sigma = tried.state.runner.reach(tried.probe.samples)
     cosets = tried.probe.acting.cosets(FEW, tried.seed + 3, sigma=sigma)
-    if len(cosets) < 2:
-        return
-    verdict = {name: tried.holds(tried.again(part), names) for name, part in cosets.items()}
-    broken, fine = (
-        [name for name, held in verdict.items() if not held],
-        [name for name, held in verdict.items() if held],
-    )
-    if not broken or not fine:
+    return {name: tried.holds(tried.again(part), names) for name, part in cosets.items()}
+
+
+def _one_motion(tried: Experiments, names: set[str]) -> Iterator[Finding]:
+    """Reflections or translations alone break it."""
+    apart = _apart(tried, names)
+    broken = [name for name, held in apart.items() if not held]
+    if len(apart) < 2 or len(broken) != 1:
         return
     if broken == ["reflection"]:
         yield Finding(
@@ -310,7 +335,15 @@ def _parts(tried: Experiments, names: set[str]) -> Iterator[Finding]:
         )
     elif broken == ["translation"]:
         yield Finding("absolute positions", "Translations alone break it: it sees where the origin is.")
-    else:
+    elif broken == ["permutation"]:
+        yield Finding("the order of items", "Permutations alone break it: it sees which item stands where.")
+
+
+def _some_motions(tried: Experiments, names: set[str]) -> Iterator[Finding]:
+    """Which motions break it, where only some do."""
+    apart = _apart(tried, names)
+    broken, fine = [name for name, held in apart.items() if not held], [name for name, held in apart.items() if held]
+    if broken and fine:
         yield Finding("some motions", f"{' and '.join(broken)} break it; {' and '.join(fine)} alone does not.")
 
 

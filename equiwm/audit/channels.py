@@ -43,10 +43,26 @@ class Channel:
     stop: int
     basis: Tensor | None = None
 
-    def of(self, rows: Tensor) -> Tensor:
-        """Its entries, (..., dim) -> (..., k)."""
-        part = rows[..., self.start : self.stop]
-        return part if self.basis is None else part @ self.basis.mT
+
+def sizes(rows: Tensor, rep: Rep, *, whole: bool = False) -> Tensor:
+    """RMS over the entries of each channel: (..., dim) -> (..., C).
+
+    Args:
+        rows: flat tensors.
+        rep: their rep.
+        whole: of a part of a product that of the whole product.
+    """
+    found, start = [rows[..., :0]], 0
+    for count, kind in rep.terms:
+        width = kind.dim(rep.d)
+        copies = rows[..., start : start + count * width].unflatten(-1, (count, width))
+        start += count * width
+        parts = [
+            (copies if basis is None or whole else copies @ basis.mT).square().mean(-1).sqrt()
+            for _, basis in _parts(kind, rep.d)
+        ]
+        found.append(torch.stack(parts, -1).flatten(-2))
+    return torch.cat(found, -1)
 
 
 def channels(rep: Rep) -> list[Channel]:

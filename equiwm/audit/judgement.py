@@ -6,7 +6,7 @@
 | precision-limited | above tolerance, explained by rounding |
 | approximate | not explained by rounding, at most 0.05 |
 | broken | more; or a share of the pairs (sample, element) breaks while most are exact: a branch |
-| vacuous | the output does not depend on the input, or does not move where it is declared to |
+| vacuous | the output does not depend on the input |
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ NO_ROUNDING = 0.05
 BRANCH = {torch.float64: 1e-6}
 """A pair above this is a jump where half of the pairs are within tolerance."""
 _BRANCH = 1e-3
-CONTROL = 0.01
-"""What is declared to turn changes at least by this, relative to its scale, where it is not turned back."""
+MOST_LIMITED = 0.01
+"""A residual above this is not put down to reduced precision: a coarse staircase of the values is a break."""
 LEVELS = ("exact", "precision-limited", "vacuous", "approximate", "broken")
 """Verdicts on a channel, from the best to the worst."""
 EXACT, LIMITED, VACUOUS, APPROX, BROKEN = range(5)
@@ -105,7 +105,7 @@ def judge_quantity(low: Measured, high: Measured | None) -> Judged:
     short = torch.finfo(low.dtype).eps > torch.finfo(torch.float32).eps
     bound_low = torch.maximum(EXPLAINED * low.rounding, torch.full_like(low.rounding, tolerance(low.dtype)))
     if high is None:
-        explained = (low.residual <= EXPLAINED * low.rounding) & (low.rounding <= NO_ROUNDING)
+        explained = (low.residual <= EXPLAINED * low.rounding) & (low.residual <= MOST_LIMITED)
         within = low.residual <= tolerance(low.dtype)
         level = torch.where(explained & within, EXACT, torch.where(explained, LIMITED, _by_size(residual)))
     else:
@@ -114,7 +114,7 @@ def judge_quantity(low: Measured, high: Measured | None) -> Judged:
         exact = residual <= (EXPLAINED * rounding).clamp(tolerance(high.dtype), BRANCH[torch.float64])
         fits_low = _of_the_dead(low, low.dead) <= bound_low
         far_off = ~fits_low & (low.residual > 64 * low.rounding) & (low.residual > 0.01) & ~low.dead
-        by_noise = inside & (residual <= EXPLAINED * rounding) & (rounding <= NO_ROUNDING)
+        by_noise = inside & (residual <= EXPLAINED * rounding) & (residual <= MOST_LIMITED)
         by_constants = (residual <= ROUNDED_CONSTANTS) & fits_low
         level = torch.where(
             exact & (~inside | (residual <= tolerance(high.dtype))),
@@ -126,7 +126,6 @@ def judge_quantity(low: Measured, high: Measured | None) -> Judged:
     branches = _branches(best) & ~dead & (level > LIMITED)
     level = torch.where(branches, BROKEN, level)
     level = torch.where(dead & (residual <= 64 * torch.finfo(best.dtype).eps), VACUOUS, level)
-    level = torch.where(_still(best) & (level <= LIMITED), VACUOUS, level)
     return Judged(low, high, level, branches, inside)
 
 
@@ -148,8 +147,3 @@ def _branches(measured: Measured) -> Tensor:
         pairs = (measured.pairs[measured.motions == motion] / measured.scale).flatten(0, 1)
         found |= (pairs.median(0).values <= bound) & (pairs.amax(0) > BRANCH.get(measured.dtype, _BRANCH))
     return found
-
-
-def _still(measured: Measured) -> Tensor:
-    """(M, C): channels of a kind that the elements turn, and which do not change under them."""
-    return measured.turns & ((measured.unturned / measured.scale).amax(0) < CONTROL)

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from equiwm.audit.calling import cast
-from equiwm.audit.channels import Channel, channels
+from equiwm.audit.channels import Channel, channels, sizes
 from equiwm.audit.pytree import leaves
 from equiwm.audit.running import Outputs, Runner
 from equiwm.audit.typed import TypedLeaf
@@ -92,7 +92,6 @@ class Measured:
         size: (M, C) RMS of the values, offset and all; of a part of a product that of the whole product.
         by_variation: whether the scale is that of the samples; else it is the response.
         unturned: (G, M, C) RMS over the samples of F(x) - F(g x): the residual under the wrong action, the trivial one.
-        turns: (C,) whether some element does something to the channel's kind.
         motions: (G,) number of the kind of motion of each element: rotations, reflections, translations apart.
     """
 
@@ -104,7 +103,6 @@ class Measured:
     size: Tensor
     by_variation: bool
     unturned: Tensor
-    turns: Tensor
     motions: Tensor
 
     @property
@@ -169,7 +167,14 @@ def values(quantity: Quantity, outputs: Outputs, samples: list[Any], batch: int)
 
 
 def measure(
-    runner: Runner, samples: list[Any], elements: Elements, dtype: torch.dtype, *, batch: int, seed: int
+    runner: Runner,
+    samples: list[Any],
+    elements: Elements,
+    dtype: torch.dtype,
+    *,
+    batch: int,
+    seed: int,
+    brief: bool = False,
 ) -> list[Measured]:
     """Every quantity in one dtype.
 
@@ -180,6 +185,8 @@ def measure(
         dtype: what the model runs in.
         batch: as `values` takes it.
         seed: of the directions in which inputs are moved.
+        brief: of an experiment: rounding is that of the number format alone, and with enough samples there is no
+            response.
 
     Raises:
         CallFailed: the model raised.
@@ -189,8 +196,15 @@ def measure(
     straight = runner(samples, dtype)
     asked = [each for each in quantities(runner) if values(each, straight, samples, batch) is not None]
     base = [_rows(each, straight, samples, batch) for each in asked]
-    noise = _noise(runner, samples, dtype, asked, batch, seed)
-    response = _response(runner, samples, dtype, asked, base, batch, seed)
+    varied = [_variation(rows.rows, each) for each, rows in zip(asked, base, strict=True)]
+    if brief:
+        noise = [torch.zeros(*rows.rows.shape[:2], len(each.channels)) for each, rows in zip(asked, base, strict=True)]
+    else:
+        noise = _noise(runner, samples, dtype, asked, batch, seed)
+    if brief and all(len(rows.rows) >= FEW for rows in base):
+        response = varied
+    else:
+        response = _response(runner, samples, dtype, asked, base, batch, seed)
     pairs: list[list[Tensor]] = [[] for _ in asked]
     unturned: list[list[Tensor]] = [[] for _ in asked]
     for k in range(len(elements)):
@@ -202,12 +216,12 @@ def measure(
                 raise DataError(f"{each.name} has another shape at a turned input; its shape has to stay.")
             expected = each.rep.transform(rows.rows, elements[k])
             off = each.rep.difference(expected, there.rows)
-            pairs[index].append(_sizes(off, each.channels))
+            pairs[index].append(sizes(off, each.rep))
             apart = each.rep.difference(rows.rows, there.rows)
-            unturned[index].append(_sizes(apart, each.channels).square().mean(0).sqrt())
+            unturned[index].append(sizes(apart, each.rep).square().mean(0).sqrt())
     found = []
     for index, (each, rows) in enumerate(zip(asked, base, strict=True)):
-        variation = _variation(rows.rows, each)
+        variation = varied[index]
         few = len(rows.rows) < FEW
         scale = response[index] if few else torch.where(variation > 1e-3 * response[index], variation, response[index])
         found.append(
@@ -217,10 +231,9 @@ def measure(
                 scale=scale,
                 pairs=torch.stack(pairs[index]),
                 noise=noise[index],
-                size=_whole(rows.rows, each.channels).square().mean(0).sqrt(),
+                size=sizes(rows.rows, each.rep, whole=True).square().mean(0).sqrt(),
                 by_variation=not few,
                 unturned=torch.stack(unturned[index]),
-                turns=_turns(each, elements),
                 motions=_motions(elements),
             )
         )
@@ -241,34 +254,14 @@ def _motions(elements: Elements) -> Tensor:
     return 4 * (elements.determinant < 0).long() + 2 * elements.turns.long() + elements.permutes.long()
 
 
-def _turns(quantity: Quantity, elements: Elements) -> Tensor:
-    eye = torch.eye(quantity.rep.dim, dtype=torch.float64)
-    apart = (quantity.rep.matrix(elements) - eye).abs().amax((0, 1))
-    return torch.stack([apart[part.start : part.stop].amax() > 1e-9 for part in quantity.channels])
-
-
-def _sizes(rows: Tensor, parts: list[Channel]) -> Tensor:
-    """RMS over the entries of each channel: (..., dim) -> (..., C)."""
-    return torch.stack([part.of(rows).square().mean(-1).sqrt() for part in parts], -1)
-
-
-def _whole(rows: Tensor, parts: list[Channel]) -> Tensor:
-    """RMS over the entries of the copy that each channel is a part of: (..., dim) -> (..., C)."""
-    return torch.stack([rows[..., part.start : part.stop].square().mean(-1).sqrt() for part in parts], -1)
-
-
 def _variation(rows: Tensor, quantity: Quantity) -> Tensor:
     """(M, C): RMS of each channel about its mean; of points about the centroid of their sample first."""
-    rows = rows.clone()
-    points = [part for part in quantity.channels if part.kind.translates]
-    for width in {part.stop - part.start for part in points}:
-        alike = [part for part in points if part.stop - part.start == width]
-        stacked = torch.stack([rows[..., part.start : part.stop] for part in alike], -2)  # (S, M, P, width)
-        if stacked.shape[1] * stacked.shape[2] > 1:
-            centred = stacked - stacked.mean((1, 2), keepdim=True)
-            for k, part in enumerate(alike):
-                rows[..., part.start : part.stop] = centred[..., k, :]
-    return _sizes(rows - rows.mean(0), quantity.channels).square().mean(0).sqrt()
+    points = torch.tensor([part.kind.translates for part in quantity.channels])
+    if bool(points.any()) and quantity.rep.structured:
+        copies = rows.unflatten(-1, (quantity.rep.multiplicity, quantity.rep.d))  # (S, M, C, d)
+        if bool(points.all()) and copies.shape[1] * copies.shape[2] > 1:
+            rows = (copies - copies.mean((1, 2), keepdim=True)).flatten(-2)
+    return sizes(rows - rows.mean(0), quantity.rep).square().mean(0).sqrt()
 
 
 def _response(
@@ -290,7 +283,7 @@ def _response(
             if there.rows.shape != rows.rows.shape:
                 raise DataError(f"{each.name} changes its shape where the inputs are moved.")
             change = there.rows - rows.rows
-            squares[index].append(_sizes(change, each.channels).square().mean(0))
+            squares[index].append(sizes(change, each.rep).square().mean(0))
     return [torch.stack(parts).mean(0).sqrt() for parts in squares]
 
 
@@ -309,7 +302,9 @@ def _noise(
     shifts = [0.37 + shift for shift in (0.0, 1.0, -1.0, 0.5, -0.5, 0.25, -0.25)]
     found: list[Tensor] = []
     resolved: list[Tensor] = []
-    for step in STEPS.get(dtype, _STEPS):
+    steps = STEPS.get(dtype, _STEPS)
+    finest = 8 * runner.finest(samples, dtype)
+    for step in [each for each in steps if each >= finest] or [max(steps[-1], finest)]:
         at: list[list[Tensor]] = []
         for shift in shifts:
             moved = runner.moved(samples, directions, shift * step, dtype)
@@ -318,11 +313,11 @@ def _noise(
         for index, each in enumerate(asked):
             zero, *others = (rows[index] for rows in at)
             second = [others[2 * k] - 2 * zero + others[2 * k + 1] for k in range(3)]
-            wide, narrow = (_sizes(second[k] - 4 * second[k + 1], each.channels) / 70**0.5 for k in range(2))
+            wide, narrow = (sizes(second[k] - 4 * second[k + 1], each.rep) / 70**0.5 for k in range(2))
             noise = torch.where(narrow > wide / 4, narrow, torch.zeros_like(narrow))
             ahead, near = others[0] - others[1], others[4] - others[5]
-            bent = _sizes(ahead - 4 * near, each.channels).square().mean(0).sqrt()
-            clear = _sizes(ahead, each.channels).square().mean(0).sqrt() > 8 * bent
+            bent = sizes(ahead - 4 * near, each.rep).square().mean(0).sqrt()
+            clear = sizes(ahead, each.rep).square().mean(0).sqrt() > 8 * bent
             if each.over is not None:  # the input moves as it should, whatever the leaf does
                 clear = clear & resolved[index - 1]
             if index == len(found):
@@ -333,4 +328,22 @@ def _noise(
                 resolved[index] = resolved[index] | clear
         if all(bool(each.all()) for each in resolved):
             break
-    return found
+    return [
+        torch.maximum(*both)
+        for both in zip(found, _by_rounding(runner, samples, dtype, asked, batch, seed), strict=True)
+    ]
+
+
+def _by_rounding(
+    runner: Runner, samples: list[Any], dtype: torch.dtype, asked: list[Quantity], batch: int, seed: int
+) -> list[Tensor]:
+    """(S, M, C): what one rounding of the inputs does; a turned input is rounded anew."""
+    straight = runner(samples, dtype)
+    squares = [torch.zeros(1)] * len(asked)
+    for k in range(2):
+        moved = runner.jittered(samples, dtype, seed + k)
+        got = runner(moved, dtype)
+        for index, each in enumerate(asked):
+            change = _rows(each, got, moved, batch).rows - _rows(each, straight, samples, batch).rows
+            squares[index] = squares[index] + sizes(change, each.rep).square() / 2
+    return [square.sqrt() for square in squares]

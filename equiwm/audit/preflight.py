@@ -12,10 +12,13 @@ from equiwm.audit.calling import cast, own_tensors, spread
 from equiwm.audit.measure import MOVE
 from equiwm.audit.probe import Probe
 from equiwm.audit.pytree import is_array, label, leaves
-from equiwm.audit.running import CallFailed, Outputs, Runner, check_finite, inputs_dtype
+from equiwm.audit.running import CallFailed, Outputs, Runner, about_centroid, check_finite, inputs_dtype
 from equiwm.errors import DataError
 
-Stop = Literal["not deterministic", "batch-dependent", "mutating", "not judged"]
+REPEATS = (False, False, True, False, True, True, False)
+"""Answers to the same input that are compared with the first one; True is after other inputs."""
+
+Stop = Literal["not deterministic", "batch-dependent", "mutating", "vacuous", "not judged"]
 
 
 @dataclass(frozen=True)
@@ -77,15 +80,16 @@ def preflight(probe: Probe, seed: int) -> Preflight:
     found: list[Finding] = []
     first = _first_call(runner, given, found)
     found += _side_effects(runner, given)
-    again = runner(samples, given)
-    apart = _apart(first, again)
+    apart = _unsteady(runner, samples, given, first, seed)
     if apart > 64 * torch.finfo(given).eps:
-        found.append(_mutating(runner, samples, given, apart) or _random(runner, samples, given, apart))
+        found.append(_mutating(runner, samples, given, apart, seed) or _random(runner, samples, given, apart))
     low, high = given, given == torch.float64
     if given == torch.float64:
         low = torch.float32 if _runs(runner, torch.float32, found) else given
     else:
         high = _runs(runner, torch.float64, found)
+    found += _still(runner, seed)
+    found += _hidden_directions(runner)
     state = Preflight(runner, low, high, 0, found)
     if state.stop is None:
         _batch(state, samples, given, first, seed)
@@ -144,12 +148,23 @@ def _side_effects(runner: Runner, dtype: torch.dtype) -> list[Finding]:
     return found
 
 
-def _mutating(runner: Runner, samples: list[Any], dtype: torch.dtype, apart: float) -> Finding | None:
-    """Whether two calls agree once the network is put back between them."""
+def _unsteady(runner: Runner, samples: list[Any], dtype: torch.dtype, first: Outputs, seed: int) -> float:
+    """The largest relative difference of the first answer and later ones to the same input, other inputs in between."""
+    others = runner.moved(samples, runner.directions(samples, seed), MOVE, dtype)
+    found = 0.0
+    for between in REPEATS:
+        if between:
+            runner(others, dtype)
+        found = max(found, _apart(first, runner(samples, dtype)))
+    return found
+
+
+def _mutating(runner: Runner, samples: list[Any], dtype: torch.dtype, apart: float, seed: int) -> Finding | None:
+    """Whether all calls agree once the network is put back between them."""
     modules = runner.probe.modules
 
     runner.restore = True
-    if _apart(runner(samples, dtype), runner(samples, dtype)) > 64 * torch.finfo(dtype).eps:
+    if _unsteady(runner, samples, dtype, runner(samples, dtype), seed) > 64 * torch.finfo(dtype).eps:
         runner.restore = False
         return None
     training = any(part.training for module in modules for part in module.modules())
@@ -171,8 +186,8 @@ def _random(runner: Runner, samples: list[Any], dtype: torch.dtype, apart: float
     how = "with one seed before every call it repeats" if seeded else "torch.manual_seed does not make it repeat"
     return Finding(
         "not deterministic",
-        f"Two calls on the same input differ by {apart:.1e} of the output ({how}); no group element is needed for "
-        f"that: {advice}.",
+        f"Calls on the same input differ by {apart:.1e} of the output ({how}); no group element is needed for that: "
+        f"{advice}.",
         "not deterministic",
     )
 
@@ -189,6 +204,40 @@ def _runs(runner: Runner, dtype: torch.dtype, found: list[Finding]) -> bool:
     return True
 
 
+def _still(runner: Runner, seed: int) -> list[Finding]:
+    """Whether any element of the group does anything to any input."""
+    probe = runner.probe
+    elements = probe.acting.sample(8, seed, sigma=runner.reach(probe.samples))
+    for sample in probe.samples:
+        there = leaves(sample)
+        for leaf in runner.inputs:
+            flat = leaf.flat(there[leaf.path]).detach().cpu().double()
+            for k in range(len(elements)):
+                if float((leaf.rep.transform(flat, elements[k]) - flat).abs().max()) > 1e-9 * float(flat.abs().max()):
+                    return []
+    text = f"No element of {probe.acting} changes any input: that it is equivariant means nothing."
+    return [Finding("nothing is turned", text, "vacuous")]
+
+
+def _hidden_directions(runner: Runner) -> list[Finding]:
+    """Typed inputs that do not fill the space: zero everywhere, on a line, in a plane."""
+    found = []
+    for leaf in runner.inputs:
+        if not leaf.rep.structured:
+            continue
+        rows = []
+        for sample in runner.probe.samples:
+            flat = leaf.flat(leaves(sample)[leaf.path]).detach().cpu().double()
+            rows.append(about_centroid(flat, leaf))
+        values = torch.linalg.svdvals(torch.cat(rows))
+        rank = int((values > 1e-6 * values[0]).sum()) if float(values[0]) > 0 else 0
+        if rank < leaf.rep.d:
+            what = {0: "zero everywhere", 1: "on one line everywhere", 2: "in one plane everywhere"}.get(rank, "flat")
+            text = f"{leaf.name} of the inputs is {what}; it was moved as well, to see what that hides."
+            found.append(Finding("flat inputs", text))
+    return found
+
+
 def _batch(state: Preflight, samples: list[Any], dtype: torch.dtype, first: Outputs, seed: int) -> None:
     """Whether the first axis of one batch counts samples that do not see each other."""
     runner = state.runner
@@ -200,29 +249,23 @@ def _batch(state: Preflight, samples: list[Any], dtype: torch.dtype, first: Outp
     outputs = [values for values in first[0].values() if values.dim() > 1 and len(values) == size]
     if size < 2 or not outputs:
         return
-    directions = runner.directions(samples, seed)
-    for direction in directions:
-        for values in direction.values():
-            values[1:] = 0.0
-    moved = runner(runner.moved(samples, directions, MOVE, dtype), dtype)
-    coupled = 0.0
-    for path, before in first[0].items():
-        if before.dim() > 1 and len(before) == size:
-            change = (moved[0][path] - before)[1:].square().mean().sqrt()
-            coupled = max(coupled, float(change / _size(before)))
+    coupled = _coupling(runner, samples, dtype, size, seed)
     if coupled <= 64 * torch.finfo(dtype).eps:
         state.batch = size
         return
-    if all(leaf.flat(there[leaf.path]).dim() == 2 and leaf.rep.multiplicity == 1 for leaf in runner.inputs):
-        state.findings.append(
-            Finding(
-                "one structure", f"The {size} rows of the inputs depend on each other: they count as one structure."
-            )
-        )
+    training = [part for module in runner.probe.modules for part in module.modules() if part.training]
+    for part in training:
+        part.training = False
+    by_mode = bool(training) and _coupling(runner, samples, dtype, size, seed) <= 64 * torch.finfo(dtype).eps
+    for part in training:
+        part.training = True
+    single = all(leaf.flat(there[leaf.path]).dim() == 2 and leaf.rep.multiplicity == 1 for leaf in runner.inputs)
+    if single and not by_mode:
+        text = f"The {size} rows of the inputs depend on each other: they count as one structure."
+        state.findings.append(Finding("one structure", text))
         return
     state.batch = size
-    training = any(part.training for module in runner.probe.modules for part in module.modules())
-    advice = "it is in training mode: call eval() on it" if training else "look for a mean over the first axis"
+    advice = "it is in training mode: call eval() on it" if by_mode else "look for a mean over the first axis"
     state.findings.append(
         Finding(
             "batch-dependent",
@@ -231,6 +274,22 @@ def _batch(state: Preflight, samples: list[Any], dtype: torch.dtype, first: Outp
             "batch-dependent",
         )
     )
+
+
+def _coupling(runner: Runner, samples: list[Any], dtype: torch.dtype, size: int, seed: int) -> float:
+    """How much the outputs of the other samples of a batch change where the first one is moved."""
+    before = runner(samples, dtype)[0]
+    directions = runner.directions(samples, seed)
+    for direction in directions:
+        for values in direction.values():
+            values[1:] = 0.0
+    moved = runner(runner.moved(samples, directions, MOVE, dtype), dtype)[0]
+    changes = [
+        float((moved[path] - values)[1:].square().mean().sqrt() / _size(values))
+        for path, values in before.items()
+        if values.dim() > 1 and len(values) == size
+    ]
+    return max(changes)
 
 
 def _size(values: Tensor) -> float:

@@ -138,8 +138,7 @@ class Runner:
             there = leaves(sample)
             for leaf in self.inputs:
                 flat = leaf.flat(there[leaf.path]).detach().cpu().double()
-                width = leaf.rep.d if leaf.rep.structured else leaf.rep.dim
-                found.setdefault(leaf.path, []).append(flat.reshape(-1, width))
+                found.setdefault(leaf.path, []).append(about_centroid(flat, leaf))
         sizes = {}
         for path, parts in found.items():
             rows = torch.cat(parts)
@@ -148,11 +147,50 @@ class Runner:
             sizes[path] = (about if about > 1e-9 * size else size) or 1.0
         return sizes
 
+    def jittered(self, samples: list[Any], dtype: torch.dtype, seed: int) -> list[Any]:
+        """Copies of the samples whose typed inputs are off by one rounding: eps |x| of the vector that an entry is of."""
+        rng = np.random.default_rng(seed)
+        eps = float(torch.finfo(dtype).eps)
+        directions = []
+        for sample in samples:
+            there = leaves(sample)
+            moves = {}
+            for leaf in self.inputs:
+                flat = leaf.flat(there[leaf.path]).detach().cpu().double()
+                width = leaf.rep.d if leaf.rep.structured else leaf.rep.dim
+                rows = flat.unflatten(-1, (-1, width))
+                signs = torch.from_numpy(rng.choice([-1.0, 1.0], size=tuple(rows.shape)))
+                moves[leaf.path] = (eps * rows.norm(dim=-1, keepdim=True) * signs).flatten(-2)
+            directions.append(moves)
+        return self.moved(samples, directions, 1.0, dtype)
+
+    def finest(self, samples: list[Any], dtype: torch.dtype) -> float:
+        """The largest rounding of a typed input in units of its spread."""
+        sizes = self.spreads(samples)
+        eps = float(torch.finfo(dtype).eps)
+        return max(
+            eps * float(leaf.flat(leaves(sample)[leaf.path]).detach().abs().max()) / sizes[leaf.path]
+            for sample in samples
+            for leaf in self.inputs
+        )
+
     def reach(self, samples: list[Any]) -> float:
         """The scale of translations: the largest spread of points among the inputs, 1 where there are none."""
         sizes = self.spreads(samples)
         points = [sizes[leaf.path] for leaf in self.inputs if leaf.rep.has_points]
         return max(points, default=1.0)
+
+
+def about_centroid(flat: Tensor, leaf: TypedLeaf) -> Tensor:
+    """Rows of a leaf; of points those about the centroid of their cloud: a cloud has a size where there is one alone."""
+    if not leaf.rep.structured:
+        return flat.reshape(-1, leaf.rep.dim)
+    copies = flat.unflatten(-1, (leaf.rep.multiplicity, leaf.rep.d))
+    if leaf.rep.has_points:
+        cloud = copies if leaf.rep.multiplicity > 1 else copies[..., 0, :]
+        if cloud.dim() > 1 and cloud.shape[-2] > 1:
+            copies = cloud - cloud.mean(-2, keepdim=True)
+    return copies.reshape(-1, leaf.rep.d)
 
 
 def _arrays(made: Any) -> Any:
