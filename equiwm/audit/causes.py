@@ -330,9 +330,7 @@ def _one_motion(tried: Experiments, names: set[str]) -> Iterator[Finding]:
     if len(apart) < 2 or len(broken) != 1:
         return
     if broken == ["reflection"]:
-        yield Finding(
-            "parity", "Reflections alone break it: it tells left from right. A pseudo-kind (0o, 1e), or so(d)."
-        )
+        yield Finding("parity", "Reflections alone break it: it tells left from right (a 0o or 1e?).")
     elif broken == ["translation"]:
         yield Finding("absolute positions", "Translations alone break it: it sees where the origin is.")
     elif broken == ["permutation"]:

@@ -148,7 +148,7 @@ class Runner:
         return sizes
 
     def jittered(self, samples: list[Any], dtype: torch.dtype, seed: int) -> list[Any]:
-        """Copies of the samples whose typed inputs are off by one rounding: eps |x| of the vector that an entry is of."""
+        """Copies of the samples whose typed inputs are off by one rounding, eps |x| of each vector."""
         rng = np.random.default_rng(seed)
         eps = float(torch.finfo(dtype).eps)
         directions = []
@@ -182,7 +182,7 @@ class Runner:
 
 
 def about_centroid(flat: Tensor, leaf: TypedLeaf) -> Tensor:
-    """Rows of a leaf; of points those about the centroid of their cloud: a cloud has a size where there is one alone."""
+    """Rows of a leaf; of points those about the centroid of their cloud: a cloud alone has a size too."""
     if not leaf.rep.structured:
         return flat.reshape(-1, leaf.rep.dim)
     copies = flat.unflatten(-1, (leaf.rep.multiplicity, leaf.rep.d))
