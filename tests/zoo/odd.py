@@ -176,6 +176,66 @@ def by_products(points: Tensor) -> Tensor:
     return torch.exp(-found.clamp(min=0) / 3).sum(-1, keepdim=True)
 
 
+def quantised(v: Tensor, step: float) -> Tensor:
+    """Rounded component by component to a step."""
+    return (swirl(v) / step).round() * step
+
+
+def small_ones_broken(v: Tensor) -> Tensor:
+    """Broken where vectors are short: a sample of long ones does not see it."""
+    return torch.where(norms(v) < 1e3, v.abs(), v)
+
+
+def lift(v: Tensor) -> Tensor:
+    """A vector along z, of a length that turns about z leave alone."""
+    height = norms(v[..., :2])
+    return torch.cat([torch.zeros_like(v[..., :2]), height], -1)
+
+
+def lattice_sum(points: Tensor) -> Tensor:
+    """Offsets to the neighbours at a distance of at most one."""
+    offset = points[..., None, :, :] - points[..., :, None, :]
+    near = (offset.square().sum(-1) <= 1.0).to(points)
+    weight = torch.exp(offset.square().sum(-1) / 5)
+    return (offset * (near * weight)[..., None]).sum(-2)
+
+
+def squares_in_plane(v: Tensor, size: float = 0.0) -> Tensor:
+    """(x + iy)^2, of frequency two; `size` bends it."""
+    x, y = v.unbind(-1)
+    return torch.stack([x * x - y * y + size * x, 2 * x * y], -1)
+
+
+@torch.inference_mode()
+def inferred(v: Tensor) -> Tensor:
+    """Under inference mode."""
+    return swirl(v)
+
+
+class Cached(nn.Module):
+    """Keeps a constant of its first call, in the dtype of that call, in no buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: Tensor | None = None
+
+    def forward(self, v: Tensor) -> Tensor:
+        if self.kept is None:
+            self.kept = torch.linspace(0.1, 1.0, v.shape[-2], dtype=v.dtype)[:, None] / 3
+        return swirl(v) * self.kept
+
+
+class SingleNormed(nn.Module):
+    """One vector a row, its length normalised over the batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(1)
+
+    def forward(self, v: Tensor) -> Tensor:
+        return v * (1 + self.norm(norms(v)))
+
+
 class BatchNormed(nn.Module):
     """Lengths are normalised over the batch."""
 

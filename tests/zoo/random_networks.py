@@ -95,7 +95,7 @@ class RandomNetwork(nn.Module):
 
     def forward(self, v: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         vectors = self.last(self.body(v))
-        return (vectors, torch.tanh(lengths(vectors)[..., 0] * 3).cumsum(-1)) if self.scalars else vectors
+        return (vectors, torch.asinh(lengths(vectors)[..., 0]).cumsum(-1)) if self.scalars else vectors
 
 
 def random_probe(seed: int, dtype: torch.dtype = torch.float32, samples: int = 16) -> Probe:

@@ -22,6 +22,7 @@ from .vectors import Spherical, Stress, VectorNeurons
 BROKEN = ("broken",)
 APPROXIMATE = ("approximate",)
 VACUOUS = ("vacuous",)
+RIGHT = (*EQUIVARIANT, *UP_TO_PRECISION)
 NOT_DETERMINISTIC = ("not deterministic",)
 
 OBSERVE, ACT = (2, 1, -3, 4, 6, 5), (2, 1, -3)
@@ -231,6 +232,37 @@ def repeated(function: Any, gives: str):
     return lambda dtype: Probe(function, drawn(1, 6, 3, dtype=dtype).expand(8, 6, 3).clone(), "se3", "6xp", gives)
 
 
+def with_outlier(dtype: torch.dtype) -> Tensor:
+    x = drawn(64, 4, 3, dtype=dtype)
+    x[11] *= 1e12
+    return x
+
+
+def numbers(dtype: torch.dtype) -> Tensor:
+    return drawn(32, 12, dtype=dtype)
+
+
+def lattice(dtype: torch.dtype) -> Probe:
+    """Simple cubic cells, displaced as wholes: neighbours lie at the cut-off."""
+    sites = torch.cartesian_prod(*[torch.arange(3.0, dtype=dtype)] * 3)
+    x = sites + torch.arange(8.0, dtype=dtype)[:, None, None]
+    return Probe(odd.lattice_sum, x, "so3", "27xp", "27x1o")
+
+
+def in_plane(size: float):
+    return lambda dtype: Probe(
+        lambda v: odd.squares_in_plane(v, size), drawn(64, 4, 2, dtype=dtype), "o2", "4x1o", "4xm2"
+    )
+
+
+def single_normed(training: bool):
+    def make(dtype: torch.dtype) -> Probe:
+        model = built(odd.SingleNormed, dtype=dtype).train(training)
+        return Probe(model, drawn(64, 3, dtype=dtype), "so3", "1o", "1o")
+
+    return make
+
+
 def with_zeros(dtype: torch.dtype) -> Tensor:
     x = drawn(64, 4, 3, dtype=dtype)
     x[::3, 1] = 0.0
@@ -398,7 +430,7 @@ CASES: tuple[Case, ...] = (
     Case("one sample, z scaled", fn(lambda v: odd.tilted(v, 0.1), inputs=first(1)), NOT, "an axis of the laboratory"),
     Case("three samples", fn(odd.swirl, inputs=first(3)), EQUIVARIANT),
     Case("copies of one sample", fn(odd.swirl, inputs=copies), EQUIVARIANT),
-    Case("nearly copies of one sample", fn(odd.swirl, inputs=nearly_copies), (*EQUIVARIANT, *UP_TO_PRECISION)),
+    Case("nearly copies of one sample", fn(odd.swirl, inputs=nearly_copies), RIGHT),
     Case("nearly copies of one sample, z scaled", fn(lambda v: odd.tilted(v, 0.1), inputs=nearly_copies), NOT),
     Case(
         "copies of one cloud",
@@ -442,11 +474,44 @@ CASES: tuple[Case, ...] = (
     Case("a fast wave", fn(lambda v: odd.hashed(v, 1e4)), EQUIVARIANT),
     Case("a hash", fn(lambda v: odd.hashed(v, 1e8)), UP_TO_PRECISION),
     Case("a cap on neighbours in the order of x", cloud(lambda _: odd.sorted_edges, "12x1o", n=12), BROKEN),
+    Case("identity", fn(lambda v: v), EQUIVARIANT),
+    Case("the argument itself and more", fn(lambda v: (v, odd.swirl(v)), ("4x1o", "4x1o")), EQUIVARIANT),
+    Case(
+        "a lift along the axis",
+        fn(odd.lift, "4x1o", "so2z"),
+        EQUIVARIANT,
+        fault="what lies along a fixed axis does not move and is called vacuous",
+    ),
+    Case("a lift along the axis, all rotations", fn(odd.lift, "4x1o", "so3"), NOT, "an axis of the laboratory"),
+    Case("a cut-off at the spacing of a lattice", lattice, BROKEN, "a branch"),
+    Case("frequency two in the plane", in_plane(0.0), EQUIVARIANT),
+    Case("frequency two in the plane, bent", in_plane(0.1), NOT),
+    Case("under inference mode", fn(odd.inferred), EQUIVARIANT),
+    Case("identity plus 1e-6", fn(lambda v: v + 1e-6 * odd.swirl(v)), RIGHT),
+    Case("identity plus 1e-12", fn(lambda v: v + 1e-12 * odd.swirl(v)), RIGHT),
+    Case("an outlier hides broken samples", fn(odd.small_ones_broken, inputs=with_outlier), NOT),
+    Case(
+        "no rep turns",
+        fn(lambda v: v.square(), "12x0e", "so3", "12x0e", numbers),
+        VACUOUS,
+        fault="inputs that no element moves are not noticed",
+    ),
     # precision
+    Case(
+        "rounded to tenths by component",
+        fn(lambda v: odd.quantised(v, 0.1)),
+        NOT,
+        fault="a coarse staircase by component is taken for low precision",
+    ),
+    Case("rounded to 1e-3 by component", fn(lambda v: odd.quantised(v, 1e-3)), (*UP_TO_PRECISION, *NOT)),
+    Case("an energy of 1e8", fn(lambda v: odd.swirl(v).square().sum((1, 2))[:, None] - 1e8, "0e"), RIGHT),
+    Case("of size 1e-42", fn(lambda v: odd.swirl(v) * 1e-20 * 1e-22), RIGHT),
+    Case("of size 1e-50", fn(lambda v: odd.swirl(v) * 1e-30 * 1e-20), RIGHT),
+    Case("a constant of the first call", vectors(lambda dtype: odd.Cached().to(dtype), "4x1o"), RIGHT),
     Case("float32 inside", fn(odd.reduced), UP_TO_PRECISION, "computes in less inside"),
     Case("bfloat16 inside", fn(odd.bfloat), UP_TO_PRECISION, "computes in less inside"),
     Case("distances by products", far(0.0, odd.by_products), EQUIVARIANT),
-    Case("distances by products, far away", far(1e3, odd.by_products), (*EQUIVARIANT, *UP_TO_PRECISION)),
+    Case("distances by products, far away", far(1e3, odd.by_products), RIGHT),
     # nothing to judge
     Case("nothing", fn(torch.zeros_like), VACUOUS),
     Case("a constant scalar", fn(lambda v: torch.full((len(v), 1), 3.0, dtype=v.dtype), "0e"), VACUOUS),
@@ -464,6 +529,13 @@ CASES: tuple[Case, ...] = (
         vectors(lambda dtype: built(odd.BatchNormed, 4, dtype=dtype).train(), "4x1o"),
         ("batch-dependent",),
     ),
+    Case(
+        "batch norm on one vector a row, in train mode",
+        single_normed(True),
+        ("batch-dependent",),
+        fault="rows of one vector are taken for one structure",
+    ),
+    Case("batch norm on one vector a row", single_normed(False), EQUIVARIANT),
     Case("batch norm", vectors(lambda dtype: built(odd.BatchNormed, 4, dtype=dtype), "4x1o"), EQUIVARIANT),
     Case("changes its argument", fn(odd.in_place), EQUIVARIANT),
 )
