@@ -78,15 +78,16 @@ def test_the_verdict_is_the_truth(case, dtype):
 
 
 def test_no_network_is_called_exact_that_is_not_nor_broken_that_is_not():
-    """Counted over all, those that are known to be judged wrongly as well: neither way may be among their faults."""
+    """The two errors that cost most, counted over all but the known faults."""
+    known = {(case.name, dtype) for case in CASES if case.fault for dtype in case.faulty}
     wrong = []
     for case in CASES:
         for dtype in DTYPES:
             result = audited(case, dtype)
             said = "an error" if isinstance(result, Exception) else result.verdict
-            if said not in case.verdicts and said in ("exact", "approximate", "broken"):
+            if (case.name, dtype) not in known and said not in case.verdicts:
                 wrong.append((case.name, dtype, said))
-    assert [each for each in wrong if each[:2] not in {(c.name, d) for c in CASES if c.fault for d in c.faulty}] == []
+    assert [each for each in wrong if each[2] in ("exact", "approximate", "broken")] == []
 
 
 @functools.cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -89,6 +90,49 @@ def counted(v: Tensor) -> Tensor:
     """Drifts with the number of calls."""
     CALLS["count"] += 1
     return swirl(v) * (1 + 1e-3 * CALLS["count"])
+
+
+def alternating(period: int) -> Callable[[Tensor], Tensor]:
+    """Another answer at every so many calls."""
+    calls = itertools.count(1)
+    return lambda v: swirl(v) * (1.1 if next(calls) % period == 0 else 1.0)
+
+
+class Stale(nn.Module):
+    """Adds a tenth of its last input, kept in a plain attribute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last: Tensor | None = None
+
+    def forward(self, v: Tensor) -> Tensor:
+        out = swirl(v) if self.last is None else swirl(v) + 0.1 * self.last.to(v)
+        self.last = v.detach().clone()
+        return out
+
+
+def padded(points: Tensor, there: Tensor) -> Tensor:
+    """Offsets from the centroid of the points that are there; zero for padding."""
+    weight = there[..., None].to(points)
+    return (points - (points * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True)) * weight
+
+
+def one_place(points: Tensor) -> Tensor:
+    """Offsets from the centroid, and one of thousands is broken by 1e-3."""
+    offset = points - points.mean(1, keepdim=True)
+    return torch.cat([offset[:, :7], offset[:, 7:8] + 1e-3 * offset[:, 7:8].abs(), offset[:, 8:]], 1)
+
+
+def only_float32(v: Tensor, size: float) -> Tensor:
+    """Refuses other dtypes."""
+    if v.dtype != torch.float32:
+        raise TypeError("float32 alone")
+    return tilted(v, size)
+
+
+def total(v: Tensor) -> float:
+    """A number, and no tensor."""
+    return float(v.square().sum())
 
 
 def python_noise(v: Tensor) -> Tensor:

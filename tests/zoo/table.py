@@ -24,6 +24,8 @@ APPROXIMATE = ("approximate",)
 VACUOUS = ("vacuous",)
 RIGHT = (*EQUIVARIANT, *UP_TO_PRECISION)
 NOT_DETERMINISTIC = ("not deterministic",)
+STATE = (*NOT_DETERMINISTIC, "mutating")
+PERIODS = "two calls that are compared have one between them, and no more are"
 
 OBSERVE, ACT = (2, 1, -3, 4, 6, 5), (2, 1, -3)
 
@@ -263,6 +265,31 @@ def single_normed(training: bool):
     return make
 
 
+def with_padding(dtype: torch.dtype) -> Probe:
+    there = torch.ones(32, 6, dtype=torch.bool)
+    there[::2, 4:] = False
+    return Probe(odd.padded, (drawn(32, 6, 3, dtype=dtype), there), "se3", ("6xp", "same"), "6x1o", call="*")
+
+
+def places(dtype: torch.dtype) -> Probe:
+    return Probe(odd.one_place, drawn(4, 3000, 3, dtype=dtype), "se3", Typed("p", -1), Typed("1o", -1))
+
+
+def cloud_at(offset: float, count: int = 64):
+    return lambda dtype: Probe(
+        lambda p: p - p.mean(1, keepdim=True), drawn(count, 4, 3, dtype=dtype) + offset, "se3", "4xp", "4x1o"
+    )
+
+
+def in_pieces(function: Any, gives: str):
+    """A list of samples."""
+    return lambda dtype: Probe(function, list(drawn(12, 4, 3, dtype=dtype)), "o3", Typed("1o", -1), gives)
+
+
+def in_float32(size: float) -> Probe:
+    return Probe(lambda v: odd.only_float32(v, size), drawn(64, 4, 3, dtype=torch.float32), "o3", "4x1o", "4x1o")
+
+
 def with_zeros(dtype: torch.dtype) -> Tensor:
     x = drawn(64, 4, 3, dtype=dtype)
     x[::3, 1] = 0.0
@@ -452,6 +479,17 @@ CASES: tuple[Case, ...] = (
     Case("planar data, z scaled", fn(lambda v: odd.tilted(v, 0.1), inputs=planar), NOT),
     Case("data on a line", fn(odd.swirl, inputs=on_a_line), EQUIVARIANT),
     Case("data at the origin", fn(odd.swirl, inputs=lambda dtype: torch.zeros(16, 4, 3, dtype=dtype)), VACUOUS),
+    Case("clouds with padding", with_padding, EQUIVARIANT),
+    Case("one of 3000 places", places, NOT),
+    Case("centred points at 1e3", cloud_at(1e3), RIGHT),
+    Case("centred points at 1e6", cloud_at(1e6), RIGHT, fault="the rounding of turned inputs is not counted"),
+    Case("one cloud far away", cloud_at(1e4, 1), RIGHT, fault="one sample is given its offset for a spread"),
+    Case(
+        "an expanded batch",
+        fn(odd.swirl, inputs=lambda dtype: drawn(1, 4, 3, dtype=dtype).expand(4, 4, 3)),
+        EQUIVARIANT,
+    ),
+    Case("a number for an energy", in_pieces(odd.total, "0e"), EQUIVARIANT),
     Case("data with zero vectors", fn(odd.swirl, inputs=with_zeros), EQUIVARIANT),
     Case("triple product declared a scalar", fn(odd.triple, "0e"), NOT, "a wrong rep"),
     Case("triple product", fn(odd.triple, "0o"), EQUIVARIANT),
@@ -510,6 +548,31 @@ CASES: tuple[Case, ...] = (
     Case("a constant of the first call", vectors(lambda dtype: odd.Cached().to(dtype), "4x1o"), RIGHT),
     Case("float32 inside", fn(odd.reduced), UP_TO_PRECISION, "computes in less inside"),
     Case("bfloat16 inside", fn(odd.bfloat), UP_TO_PRECISION, "computes in less inside"),
+    Case("float32 alone", lambda dtype: in_float32(0.0), EQUIVARIANT),
+    Case("float32 alone, z scaled by 2e-4", lambda dtype: in_float32(2e-4), APPROXIMATE, "an axis of the laboratory"),
+    Case(
+        "float32 inside, z scaled by 2e-5",
+        fn(lambda v: odd.tilted(v.float(), 2e-5).to(v.dtype)),
+        APPROXIMATE,
+        "an axis of the laboratory",
+    ),
+    Case(
+        "bfloat16 inside, z scaled",
+        fn(lambda v: odd.tilted(v.bfloat16(), 0.1).to(v.dtype)),
+        NOT,
+        "an axis of the laboratory",
+    ),
+    Case(
+        "a wave of 1e-3 by component",
+        fn(lambda v: odd.swirl(v) + 1e-3 * torch.sin(1e3 * v)),
+        APPROXIMATE,
+        "component by component",
+    ),
+    Case(
+        "a very fast wave of 1e-3 by component",
+        fn(lambda v: odd.swirl(v) + 1e-3 * torch.sin(1e7 * v)),
+        (*UP_TO_PRECISION, *NOT),
+    ),
     Case("distances by products", far(0.0, odd.by_products), EQUIVARIANT),
     Case("distances by products, far away", far(1e3, odd.by_products), RIGHT),
     # nothing to judge
@@ -521,7 +584,15 @@ CASES: tuple[Case, ...] = (
     Case("noise of torch", fn(odd.torch_noise), NOT_DETERMINISTIC),
     Case("noise of numpy", fn(odd.numpy_noise), NOT_DETERMINISTIC),
     Case("noise of python", fn(odd.python_noise), NOT_DETERMINISTIC),
-    Case("counts its calls outside", fn(odd.counted), (*NOT_DETERMINISTIC, "mutating")),
+    Case("counts its calls outside", fn(odd.counted), STATE),
+    Case("every other call is another", vectors(lambda _: odd.alternating(2), "4x1o"), STATE, fault=PERIODS),
+    Case("every seventh call is another", vectors(lambda _: odd.alternating(7), "4x1o"), STATE, fault=PERIODS),
+    Case(
+        "keeps its last input",
+        vectors(lambda _: odd.Stale(), "4x1o"),
+        STATE,
+        fault="a call with another input between two is not tried",
+    ),
     Case("counts its calls in a buffer", vectors(lambda dtype: odd.Counting().to(dtype), "4x1o"), ("mutating",)),
     Case("dropout in train mode", vectors(lambda _: odd.Dropped().train(), "4x1o"), NOT_DETERMINISTIC),
     Case(
