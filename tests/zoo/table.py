@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -281,6 +282,21 @@ def cloud_at(offset: float, count: int = 64):
     )
 
 
+def beside_zeros(function: Any):
+    """Four vectors, and four that are zero, as velocities at rest."""
+
+    def make(dtype: torch.dtype) -> Probe:
+        x = drawn(64, 4, 3, dtype=dtype)
+        return Probe(function, (x, torch.zeros_like(x)), "o3", ("4x1o", "4x1o"), "4x1o", call="*")
+
+    return make
+
+
+def two_scales(dtype: torch.dtype) -> Probe:
+    x, y = 1e-6 * drawn(64, 4, 3, dtype=dtype), 1e6 * drawn(64, 4, 3, dtype=dtype, seed=1)
+    return Probe(lambda a, b: 1e6 * a + 1e-6 * b, (x, y), "o3", ("4x1o", "4x1o"), "4x1o", call="*")
+
+
 def in_pieces(function: Any, gives: str):
     """A list of samples."""
     return lambda dtype: Probe(function, list(drawn(12, 4, 3, dtype=dtype)), "o3", Typed("1o", -1), gives)
@@ -315,7 +331,10 @@ def first(count: int) -> Callable[[torch.dtype], Tensor]:
 def scripted(dtype: torch.dtype) -> Probe:
     model = built(VectorNeurons, dtype=dtype)
     x = drawn(64, 4, 3, dtype=dtype)
-    return Probe(torch.jit.trace(model, x), x, "o3", "4x1o", "3x1o")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        traced = torch.jit.trace(model, x)
+    return Probe(traced, x, "o3", "4x1o", "3x1o")
 
 
 def axis_of(dtype: torch.dtype) -> Probe:
@@ -489,6 +508,14 @@ CASES: tuple[Case, ...] = (
         fn(odd.swirl, inputs=lambda dtype: drawn(1, 4, 3, dtype=dtype).expand(4, 4, 3)),
         EQUIVARIANT,
     ),
+    Case("an input that is zero", beside_zeros(lambda a, b: odd.swirl(a) + b), EQUIVARIANT),
+    Case(
+        "broken in an input that is zero",
+        beside_zeros(lambda a, b: odd.swirl(a) + b.abs()),
+        NOT,
+        fault="what no element moves is not looked at",
+    ),
+    Case("inputs of two scales", two_scales, EQUIVARIANT),
     Case("a number for an energy", in_pieces(odd.total, "0e"), EQUIVARIANT),
     Case("data with zero vectors", fn(odd.swirl, inputs=with_zeros), EQUIVARIANT),
     Case("triple product declared a scalar", fn(odd.triple, "0e"), NOT, "a wrong rep"),
