@@ -8,7 +8,7 @@ import torch
 
 from equiwm.audit.calling import left_as_found, own_tensors
 from equiwm.audit.causes import Experiments, find_causes
-from equiwm.audit.judgement import APPROX, BROKEN, LEVELS, VACUOUS, Judged, judge_quantity, tolerance
+from equiwm.audit.judgement import APPROX, BROKEN, EXPLAINED, LEVELS, VACUOUS, Judged, judge_quantity, tolerance
 from equiwm.audit.layers import LayerFit, layer_fits, where_it_breaks
 from equiwm.audit.measure import MOVE, measure
 from equiwm.audit.preflight import Finding, Preflight, preflight
@@ -59,7 +59,10 @@ def _audit(probe: Probe, elements: int, seed: int, *, layers: bool, symmetries: 
     if any(finding.name == "flat inputs" for finding in state.findings):
         judged = [worse(*both) for both in zip(judged, judge_moved(state, drawn, seed), strict=True)]
     failing = overall(judged) in ("approximate", "broken")
-    fits = layer_fits(state.runner, probe.samples, _best(state), seed=seed) if layers or failing else []
+    broken = broken_motions(judged, drawn, names) if failing else []
+    fits = []
+    if layers or failing:
+        fits = layer_fits(state.runner, probe.samples, _best(state), seed=seed, broken=broken)
     random = state.stop is not None and state.stop.stops == "not deterministic"
     causes = [] if random else find_causes(Experiments(state, judged, seed))
     if failing and not random:
@@ -109,6 +112,17 @@ def judge_moved(state: Preflight, elements: Elements, seed: int) -> list[Judged]
 def worse(here: Judged, moved: Judged) -> Judged:
     """What decides: the inputs as they are, unless moved ones break."""
     return moved if moved.verdict in (APPROX, BROKEN) and moved.verdict > here.verdict else here
+
+
+def broken_motions(judged: list[Judged], elements: Elements, names: list[str]) -> list[str]:
+    """Kinds of motion under which something is approximate or broken by itself."""
+    found: list[str] = []
+    for each in judged:
+        if each.verdict in (APPROX, BROKEN):
+            leaf = _leaf(each, elements, names)
+            bound = max(tolerance(each.best.dtype), EXPLAINED * leaf.rounding)
+            found += [name for name, residual in leaf.by_coset.items() if not residual <= bound]
+    return list(dict.fromkeys(found))
 
 
 def overall(judged: list[Judged]) -> str:

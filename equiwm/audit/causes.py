@@ -10,7 +10,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from equiwm.audit.judgement import APPROX, BROKEN, LEVELS, LIMITED, NO_ROUNDING, VACUOUS, Judged, judge_quantity
+from equiwm.audit.judgement import (
+    APPROX,
+    BROKEN,
+    EXPLAINED,
+    LEVELS,
+    LIMITED,
+    NO_ROUNDING,
+    VACUOUS,
+    Judged,
+    judge_quantity,
+)
 from equiwm.audit.measure import Quantity, measure
 from equiwm.audit.preflight import Finding, Preflight
 from equiwm.audit.probe import Probe
@@ -95,13 +105,15 @@ class Experiments:
         """Whether the quantities of these names are now exact, or as good as cured."""
         if found is None:
             return False
-        before = {each.best.quantity.name: float(each.best.residual.amax()) for each in self.judged}
         there = [each for each in found if each.best.quantity.name in names]
-        return bool(there) and all(
-            each.verdict <= LIMITED
-            or (each.verdict == APPROX and float(each.best.residual.amax()) <= CURED * before[each.best.quantity.name])
-            for each in there
-        )
+        return bool(there) and all(each.verdict <= LIMITED or self._cured(each) for each in there)
+
+    def _cured(self, now: Judged) -> bool:
+        """Whether what is left of a residual is little of it, or the rounding of the model."""
+        before = next(each for each in self.judged if each.best.quantity.name == now.best.quantity.name).best
+        was = float(before.residual.amax())
+        rounding = min(EXPLAINED * float(before.rounding.amax()), was / 4)
+        return float(now.best.residual.amax()) <= max(CURED * was, rounding)
 
 
 def find_causes(tried: Experiments) -> list[Finding]:

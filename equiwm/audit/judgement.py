@@ -32,7 +32,7 @@ NO_ROUNDING = 0.05
 BRANCH = {torch.float64: 1e-6}
 """A pair above this is a jump where half of the pairs are within tolerance."""
 _BRANCH = 1e-3
-MOST_LIMITED = 0.01
+MOST_LIMITED = 0.02
 """A residual above this is not put down to reduced precision: a coarse staircase of the values is a break."""
 LEVELS = ("exact", "precision-limited", "vacuous", "approximate", "broken")
 """Verdicts on a channel, from the best to the worst."""
@@ -145,5 +145,6 @@ def _branches(measured: Measured) -> Tensor:
     found = torch.zeros_like(measured.scale, dtype=torch.bool)
     for motion in measured.motions.unique():
         pairs = (measured.pairs[measured.motions == motion] / measured.scale).flatten(0, 1)
-        found |= (pairs.median(0).values <= bound) & (pairs.amax(0) > BRANCH.get(measured.dtype, _BRANCH))
+        far = (4 * bound).clamp(min=BRANCH.get(measured.dtype, _BRANCH))
+        found |= (pairs.median(0).values <= bound) & (pairs.amax(0) > far)
     return found

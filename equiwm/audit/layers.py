@@ -10,7 +10,7 @@ character of what the layer carries: with tr A(theta) = sum_l m_l sin((2 l + 1) 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -78,7 +78,9 @@ class LayerFit:
     carries: tuple[int, ...] | None
 
 
-def layer_fits(runner: Runner, samples: list[Any], dtype: torch.dtype, *, seed: int) -> list[LayerFit]:
+def layer_fits(
+    runner: Runner, samples: list[Any], dtype: torch.dtype, *, seed: int, broken: Sequence[str] = ()
+) -> list[LayerFit]:
     """Every module's inputs and outputs, in the order of execution, under rotations and reflections, or what else the
     group has.
 
@@ -87,19 +89,9 @@ def layer_fits(runner: Runner, samples: list[Any], dtype: torch.dtype, *, seed: 
         samples: what it is called with.
         dtype: what the model runs in.
         seed: of the elements.
+        broken: kinds of motion that break it, where not all do.
     """
-    group = runner.probe.acting
-    cosets = group.cosets(4 * ROTATIONS, seed, sigma=runner.reach(samples))
-    turns = cosets.get("rotation", group.sample(1, seed)[:0])[:ROTATIONS]
-    linear = {name: part for name, part in cosets.items() if name not in ("rotation", "translation")}
-    plain = {name: part for name, part in linear.items() if "permutation" not in name}
-    if len(turns) or plain:
-        others, mode = [part[:OTHERS] for part in plain.values()], "rows"
-    elif linear:
-        others, mode = [part[:OTHERS] for part in linear.values()], "items"
-    else:
-        others, mode = [part[:OTHERS] for part in cosets.values()], "affine"
-    elements = Elements.cat([turns, *others])
+    elements, turns, mode = _elements(runner, samples, seed, broken)
     straight = _recorded(runner, samples, dtype)
     turned = [_recorded(runner, runner.turned(samples, elements[k], dtype), dtype) for k in range(len(elements))]
     angles = torch.deg2rad(turns.angle_deg)
@@ -109,6 +101,23 @@ def layer_fits(runner: Runner, samples: list[Any], dtype: torch.dtype, *, seed: 
         if len(there) == len(turned):
             fits[place] = _best_fit(place, values, there, angles, runner.probe.d, mode)
     return [_averaged(fit, fits, straight, turned, angles, runner.probe.d, mode) for fit in fits.values()]
+
+
+def _elements(runner: Runner, samples: list[Any], seed: int, broken: Sequence[str]) -> tuple[Elements, Elements, str]:
+    """The elements of the fit, rotations first; the rotations; and how rows are read (`_layouts`)."""
+    group = runner.probe.acting
+    cosets = group.cosets(4 * ROTATIONS, seed, sigma=runner.reach(samples))
+    none = group.sample(1, seed)[:0]
+    turning = {name: part for name, part in cosets.items() if name not in ("rotation", "translation")}
+    plain = {name: part for name, part in turning.items() if "permutation" not in name}
+    fine = not broken or any(name in ("rotation", *plain) for name in broken)
+    if ("rotation" in cosets or plain) and fine:
+        turns = cosets.get("rotation", none)[:ROTATIONS]
+        return Elements.cat([turns, *(part[:OTHERS] for part in plain.values())]), turns, "rows"
+    if any("permutation" in name for name in (broken or turning)):
+        parts = [part[:OTHERS] for name, part in turning.items() if "permutation" in name]
+        return Elements.cat(parts), none, "items"
+    return Elements.cat([part[:OTHERS] for part in cosets.values()]), none, "affine"
 
 
 def _best_fit(place: Place, values: Tensor, turned: list[Tensor], angles: Tensor, d: int, mode: str) -> LayerFit:

@@ -201,7 +201,11 @@ def measure(
         noise = [torch.zeros(*rows.rows.shape[:2], len(each.channels)) for each, rows in zip(asked, base, strict=True)]
     else:
         noise = _noise(runner, samples, dtype, asked, batch, seed)
-    if brief and all(len(rows.rows) >= FEW for rows in base):
+    some = [
+        bool((one > 1e-9 * sizes(rows.rows, each.rep).square().mean(0).sqrt()).any())
+        for one, rows, each in zip(varied, base, asked, strict=True)
+    ]
+    if brief and all(some) and all(len(rows.rows) >= FEW for rows in base):
         response = varied
     else:
         response = _response(runner, samples, dtype, asked, base, batch, seed)

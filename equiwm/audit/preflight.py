@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from equiwm.audit.calling import cast, own_tensors, spread
+from equiwm.audit.calling import cast, own_tensors
 from equiwm.audit.measure import MOVE
 from equiwm.audit.probe import Probe
 from equiwm.audit.pytree import is_array, label, leaves
@@ -120,8 +120,7 @@ def _side_effects(runner: Runner, dtype: torch.dtype) -> list[Finding]:
     before = {name: tensor.detach().clone() for name, tensor in own_tensors(probe.modules).items()}
     sample = cast(probe.samples[0], dtype)
     kept = cast(sample, dtype)
-    with torch.set_grad_enabled(runner.grad):
-        spread(probe.model, sample, probe.call)
+    runner.on(sample, dtype)
     found = []
     there, was = leaves(sample), leaves(kept)
     changed = [

@@ -52,7 +52,15 @@ class Runner:
         return self.probe.typed_inputs(self.probe.samples[0])
 
     def raw(self, sample: Any, dtype: torch.dtype) -> Any:
-        """What the model gives for one sample, in `dtype`.
+        """What the model gives for a copy of one sample, in `dtype`.
+
+        Raises:
+            CallFailed: the model raised.
+        """
+        return self.on(cast(sample, dtype), dtype)
+
+    def on(self, sample: Any, dtype: torch.dtype) -> Any:
+        """What the model gives for the sample itself, which it may change.
 
         Raises:
             CallFailed: the model raised.
@@ -63,7 +71,7 @@ class Runner:
         kept = tensors_as_found(probe.modules) if self.restore else nullcontext()
         with kept, in_dtype(probe.modules, dtype), torch.set_grad_enabled(self.grad):
             try:
-                return spread(probe.model, cast(sample, dtype), probe.call)
+                return spread(probe.model, sample, probe.call)
             except (KeyboardInterrupt, GeneratorExit, MemoryError):
                 raise
             except BaseException as error:

@@ -26,7 +26,6 @@ VACUOUS = ("vacuous",)
 RIGHT = (*EQUIVARIANT, *UP_TO_PRECISION)
 NOT_DETERMINISTIC = ("not deterministic",)
 STATE = (*NOT_DETERMINISTIC, "mutating")
-PERIODS = "two calls that are compared have one between them, and no more are"
 
 OBSERVE, ACT = (2, 1, -3, 4, 6, 5), (2, 1, -3)
 
@@ -71,7 +70,7 @@ def transformer(group: str = "e3*s6", **settings: Any):
     def make(dtype: torch.dtype) -> Probe:
         return Probe(
             built(PointTransformer, 6, dtype=dtype, **settings),
-            (drawn(64, 6, 3, dtype=dtype), drawn(64, 6, 4, dtype=dtype, seed=1)),
+            (drawn(320, 6, 3, dtype=dtype), drawn(320, 6, 4, dtype=dtype, seed=1)),
             group,
             ("perm6*p", "perm6*(4x0e)"),
             ("perm6*p", "perm6*(4x0e)"),
@@ -400,7 +399,7 @@ CASES: tuple[Case, ...] = (
     Case("pointnet on coordinates", cloud(lambda dtype: built(PointNet, dtype=dtype), "0e"), NOT, None, "points.1"),
     # attention
     Case("transformer on points", transformer(), EQUIVARIANT),
-    Case("transformer on points: places in the list", transformer(order=0.5), NOT, "some motions", "second"),
+    Case("transformer on points: places in the list", transformer(order=0.5), NOT, "the order of items", "second"),
     Case("transformer on points: places, but under e3", transformer("e3", order=0.5), EQUIVARIANT),
     Case("transformer on points: layer norm", transformer(norm=True), NOT, "component by component", "norm"),
     # interatomic potentials
@@ -413,7 +412,6 @@ CASES: tuple[Case, ...] = (
         fn(lambda v: odd.handed(v, 1e-4)),
         APPROXIMATE,
         "parity",
-        fault="all pairs of one coset are taken for a branch",
     ),
     Case("a translation alone, by 1e-4", cloud(lambda _: odd.drifting, "6x1o"), APPROXIMATE, "absolute positions"),
     Case("only far from the origin", fn(odd.far_only, inputs=heavy_tailed), NOT),
@@ -437,7 +435,7 @@ CASES: tuple[Case, ...] = (
     Case("set of five items", item_set(False), EQUIVARIANT),
     Case("set of five items: weighted by place", item_set(True), NOT, None, "pool"),
     Case("mirrored policy", policy(), EQUIVARIANT),
-    Case("mirrored policy: a wrong sign inside", policy(True), NOT, None, "the whole"),
+    Case("mirrored policy: a wrong sign inside", policy(True), NOT, "a wrong rep"),
     Case("mirrored policy: joints in another order", policy(declared="signed[1,2,-3]"), NOT, "a wrong rep"),
     Case("robot on a plane", actor(), EQUIVARIANT),
     Case("robot on a plane: quarter turns", actor(group="c4z"), EQUIVARIANT),
@@ -452,7 +450,7 @@ CASES: tuple[Case, ...] = (
     Case("named tuple of energy and dipole", named_tuple, EQUIVARIANT),
     Case("numpy springs", in_numpy(0.0), EQUIVARIANT),
     Case("numpy springs: stiffer along z", in_numpy(0.1), NOT, "an axis of the laboratory"),
-    Case("traced module", scripted, EQUIVARIANT, fault="modules of TorchScript have no plain dicts of buffers"),
+    Case("traced module", scripted, EQUIVARIANT),
     # reps
     Case("crystal", crystal("3x1o"), EQUIVARIANT),
     Case("crystal: the cell is not turned", crystal("same"), NOT, "an input declared the same"),
@@ -482,16 +480,12 @@ CASES: tuple[Case, ...] = (
         "copies of one cloud",
         repeated(lambda p: p - p.mean(1, keepdim=True), "6x1o"),
         EQUIVARIANT,
-        fault="the spread of copies is 1e-17 and not 0",
-        faulty=("float64",),
     ),
     Case(
         "copies of one cloud, absolute positions",
         repeated(lambda p: p, "6x1o"),
         NOT,
         "absolute positions",
-        fault="the spread of copies is 1e-17 and not 0",
-        faulty=("float64",),
     ),
     Case("copies of one sample, z scaled", fn(lambda v: odd.tilted(v, 0.1), inputs=copies), NOT),
     Case("planar data", fn(odd.swirl, inputs=planar), EQUIVARIANT),
@@ -501,8 +495,8 @@ CASES: tuple[Case, ...] = (
     Case("clouds with padding", with_padding, EQUIVARIANT),
     Case("one of 3000 places", places, NOT),
     Case("centred points at 1e3", cloud_at(1e3), RIGHT),
-    Case("centred points at 1e6", cloud_at(1e6), RIGHT, fault="the rounding of turned inputs is not counted"),
-    Case("one cloud far away", cloud_at(1e4, 1), RIGHT, fault="one sample is given its offset for a spread"),
+    Case("centred points at 1e6", cloud_at(1e6), RIGHT),
+    Case("one cloud far away", cloud_at(1e4, 1), RIGHT),
     Case(
         "an expanded batch",
         fn(odd.swirl, inputs=lambda dtype: drawn(1, 4, 3, dtype=dtype).expand(4, 4, 3)),
@@ -513,7 +507,6 @@ CASES: tuple[Case, ...] = (
         "broken in an input that is zero",
         beside_zeros(lambda a, b: odd.swirl(a) + b.abs()),
         NOT,
-        fault="what no element moves is not looked at",
     ),
     Case("inputs of two scales", two_scales, EQUIVARIANT),
     Case("a number for an energy", in_pieces(odd.total, "0e"), EQUIVARIANT),
@@ -534,7 +527,6 @@ CASES: tuple[Case, ...] = (
         "whole numbers",
         cloud(lambda _: odd.neighbours, "6x0e"),
         EQUIVARIANT,
-        fault="a staircase is taken for low precision, though its residual is 0",
     ),
     Case("a fast wave", fn(lambda v: odd.hashed(v, 1e4)), EQUIVARIANT),
     Case("a hash", fn(lambda v: odd.hashed(v, 1e8)), UP_TO_PRECISION),
@@ -545,7 +537,6 @@ CASES: tuple[Case, ...] = (
         "a lift along the axis",
         fn(odd.lift, "4x1o", "so2z"),
         EQUIVARIANT,
-        fault="what lies along a fixed axis does not move and is called vacuous",
     ),
     Case("a lift along the axis, all rotations", fn(odd.lift, "4x1o", "so3"), NOT, "an axis of the laboratory"),
     Case("a cut-off at the spacing of a lattice", lattice, BROKEN, "a branch"),
@@ -559,14 +550,12 @@ CASES: tuple[Case, ...] = (
         "no rep turns",
         fn(lambda v: v.square(), "12x0e", "so3", "12x0e", numbers),
         VACUOUS,
-        fault="inputs that no element moves are not noticed",
     ),
     # precision
     Case(
         "rounded to tenths by component",
         fn(lambda v: odd.quantised(v, 0.1)),
         NOT,
-        fault="a coarse staircase by component is taken for low precision",
     ),
     Case("rounded to 1e-3 by component", fn(lambda v: odd.quantised(v, 1e-3)), (*UP_TO_PRECISION, *NOT)),
     Case("an energy of 1e8", fn(lambda v: odd.swirl(v).square().sum((1, 2))[:, None] - 1e8, "0e"), RIGHT),
@@ -612,13 +601,12 @@ CASES: tuple[Case, ...] = (
     Case("noise of numpy", fn(odd.numpy_noise), NOT_DETERMINISTIC),
     Case("noise of python", fn(odd.python_noise), NOT_DETERMINISTIC),
     Case("counts its calls outside", fn(odd.counted), STATE),
-    Case("every other call is another", vectors(lambda _: odd.alternating(2), "4x1o"), STATE, fault=PERIODS),
-    Case("every seventh call is another", vectors(lambda _: odd.alternating(7), "4x1o"), STATE, fault=PERIODS),
+    Case("every other call is another", vectors(lambda _: odd.alternating(2), "4x1o"), STATE),
+    Case("every seventh call is another", vectors(lambda _: odd.alternating(7), "4x1o"), STATE),
     Case(
         "keeps its last input",
         vectors(lambda _: odd.Stale(), "4x1o"),
         STATE,
-        fault="a call with another input between two is not tried",
     ),
     Case("counts its calls in a buffer", vectors(lambda dtype: odd.Counting().to(dtype), "4x1o"), ("mutating",)),
     Case("dropout in train mode", vectors(lambda _: odd.Dropped().train(), "4x1o"), NOT_DETERMINISTIC),
@@ -631,7 +619,6 @@ CASES: tuple[Case, ...] = (
         "batch norm on one vector a row, in train mode",
         single_normed(True),
         ("batch-dependent",),
-        fault="rows of one vector are taken for one structure",
     ),
     Case("batch norm on one vector a row", single_normed(False), EQUIVARIANT),
     Case("batch norm", vectors(lambda dtype: built(odd.BatchNormed, 4, dtype=dtype), "4x1o"), EQUIVARIANT),
