@@ -9,7 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from equiwm.audit.probe import Probe
     from equiwm.audit.residual import Residual, check_equivariance
+    from equiwm.audit.typed import Typed
     from equiwm.config import WorldConfig
     from equiwm.loading import load_run, save_subject
     from equiwm.schema import setting
@@ -29,7 +31,9 @@ _HOME = {
     "FiniteGroup": "equiwm.symmetry.finite",
     "Group": "equiwm.symmetry.group",
     "Kind": "equiwm.symmetry.kinds",
+    "Probe": "equiwm.audit.probe",
     "Subject": "equiwm.subject",
+    "Typed": "equiwm.audit.typed",
     "Rep": "equiwm.symmetry.reps",
     "Residual": "equiwm.audit.residual",
     "check_equivariance": "equiwm.audit.residual",
@@ -45,9 +49,11 @@ __all__ = [
     "FiniteGroup",
     "Group",
     "Kind",
+    "Probe",
     "Rep",
     "Residual",
     "Subject",
+    "Typed",
     "WorldConfig",
     "check_equivariance",
     "load_run",

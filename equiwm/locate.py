@@ -10,6 +10,7 @@
 | `claim` | `equiwm.claims` | a `Claim` of `equiwm.claims.claim` |
 | `ablation` | `equiwm.ablations` | a stress test of `equiwm ablate` |
 | `group` | `equiwm.groups` | a `Group` |
+| `probe` | `equiwm.probes` | a `Probe` of `equiwm.audit.probe`, or a function that makes one |
 
 A short name of this package is always this package's: an entry point cannot take its place. Nothing is imported but
 what is asked for. Whether a name may be looked up at all is decided where it comes from: names on the command line
@@ -18,6 +19,7 @@ and in files that the user gives are the user's own, those in a run's folder are
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from importlib import import_module, metadata
 from pathlib import Path
@@ -26,7 +28,7 @@ from typing import Any, Literal
 from equiwm.errors import ConfigError, MissingExtraError, nearest
 from equiwm.printable import quoted
 
-Extension = Literal["world", "model", "encoder", "predictor", "optimizer", "claim", "ablation", "group"]
+Extension = Literal["world", "model", "encoder", "predictor", "optimizer", "claim", "ablation", "group", "probe"]
 
 BUILT_IN: dict[Extension, dict[str, str]] = {
     "world": {
@@ -78,6 +80,7 @@ BUILT_IN: dict[Extension, dict[str, str]] = {
         "breaking": "equiwm.claims.ablation.breaking:KIND",
     },
     "group": {},
+    "probe": {},
 }
 """What is extended -> short name -> `module:name` of what this package has itself."""
 
@@ -96,6 +99,7 @@ _FIELD = {
     "claim": "claim",
     "ablation": "kind of ablation",
     "group": "group",
+    "probe": "probe",
 }
 
 
@@ -148,6 +152,30 @@ def locate(kind: Extension, name: str) -> Any:
         raise
     except RAISED as error:  # the user's module, which may do anything while it is imported
         raise ConfigError(f"{where}: importing {name.partition(':')[0]} raised {reason_of(error)}") from None
+
+
+def locate_in_file(file: Path, name: str) -> Any:
+    """What a file of Python has by a name; modules beside it are found.
+
+    Raises:
+        ConfigError: no such file, one that raises while it is imported, or one that lacks the name.
+    """
+    where = f"{file}:{name}"
+    if not file.is_file():
+        raise ConfigError(f"{where}: there is no file {file}.")
+    search(file.parent)
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"{where}: expected a file of Python, as in my_probe.py:probe.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault(file.stem, module)  # a dataclass looks its module up there
+    try:
+        spec.loader.exec_module(module)
+    except RAISED as error:  # the user's file, which may do anything while it is imported
+        raise ConfigError(f"{where}: importing it raised {reason_of(error)}") from None
+    if not hasattr(module, name):
+        raise ConfigError(f"{where}: {file} has no '{name}'.")
+    return getattr(module, name)
 
 
 def reason_of(error: BaseException) -> str:

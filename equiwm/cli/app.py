@@ -8,6 +8,7 @@ from equiwm.claims.closed_loop.claim import CLAIM as CLOSED_LOOP
 from equiwm.claims.rollout.claim import CLAIM as ROLLOUT
 from equiwm.claims.sweep.claim import CLAIM as SWEEP
 from equiwm.cli.ablate import AblateCommand, ablate
+from equiwm.cli.audit import audit
 from equiwm.cli.fsck import fsck
 from equiwm.cli.measure import measure, measuring_command
 from equiwm.cli.presets import presets
@@ -36,3 +37,4 @@ app.command("reproduce")(reproduce)
 app.command("report")(report)
 app.command("presets")(presets)
 app.command("fsck")(fsck)
+app.command("audit")(audit)

@@ -1,0 +1,220 @@
+"""The audit of a probe: preflight, measure, verdict, causes."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from equiwm.audit.calling import left_as_found, own_tensors
+from equiwm.audit.causes import Experiments, find_causes
+from equiwm.audit.judgement import APPROX, BROKEN, EXPLAINED, LEVELS, VACUOUS, Judged, judge_quantity, tolerance
+from equiwm.audit.layers import LayerFit, layer_fits, where_it_breaks
+from equiwm.audit.measure import MOVE, measure
+from equiwm.audit.preflight import Finding, Preflight, preflight
+from equiwm.audit.probe import Probe
+from equiwm.audit.profile import symmetry_profile
+from equiwm.audit.result import AuditResult, FindingResult, LayerResult, LeafResult, SymmetryResult
+from equiwm.audit.running import CallFailed
+from equiwm.audit.words import sentence
+from equiwm.errors import DataError
+from equiwm.symmetry.elements import Elements
+
+ELEMENTS = 64
+"""How many group elements an audit takes."""
+SEED = 1000
+"""Seed of elements and directions."""
+
+
+def audit(
+    probe: Probe, *, elements: int = ELEMENTS, layers: bool = False, symmetries: bool = False, seed: int = SEED
+) -> AuditResult:
+    """Is the network of a probe equivariant?
+
+    Args:
+        probe: what is audited; its modules, the random states and the threads are left as they were found.
+        elements: how many group elements: half drawn from the whole group, half that do one thing at a time.
+        layers: look at every module; done anyway where something breaks.
+        symmetries: measure what else it carries.
+        seed: of the elements, and of the directions in which inputs are moved.
+
+    Raises:
+        DataError: inputs that are not finite, or a model that raises at them.
+        RepError: an input or output that does not fit its rep.
+        GroupError: a group that does not act on the reps.
+    """
+    if elements < 2:
+        raise DataError(f"an audit takes at least 2 group elements; got {elements}.")
+    try:
+        with left_as_found(probe.modules):
+            return _audit(probe, elements, seed, layers=layers, symmetries=symmetries)
+    except CallFailed as error:
+        raise DataError(f"the model raised at turned or moved inputs: {error}") from None
+
+
+def _audit(probe: Probe, elements: int, seed: int, *, layers: bool, symmetries: bool) -> AuditResult:
+    state = preflight(probe, seed)
+    drawn, names = drawn_elements(probe, state, elements, seed)
+    judged = judge(state, drawn, seed)
+    if any(finding.name == "flat inputs" for finding in state.findings):
+        judged = [worse(*both) for both in zip(judged, judge_moved(state, drawn, seed), strict=True)]
+    failing = overall(judged) in ("approximate", "broken")
+    broken = broken_motions(judged, drawn, names) if failing else []
+    fits = []
+    if layers or failing:
+        fits = layer_fits(state.runner, probe.samples, _best(state), seed=seed, broken=broken)
+    random = state.stop is not None and state.stop.stops == "not deterministic"
+    causes = [] if random else find_causes(Experiments(state, judged, seed))
+    if failing and not random:
+        causes += where_it_breaks(fits)
+    profile = symmetry_profile(state, seed) if symmetries else []
+    return _result(probe, state, judged, drawn, names, causes, fits, profile, seed)
+
+
+def _best(state: Preflight) -> torch.dtype:
+    """The best dtype that the model runs in."""
+    return torch.float64 if state.high else state.low
+
+
+def drawn_elements(probe: Probe, state: Preflight, n: int, seed: int) -> tuple[Elements, list[str]]:
+    """Elements of the whole group, then of each coset, translations at the scale of the data; and their names."""
+    sigma = state.runner.reach(probe.samples)
+    cosets = probe.acting.cosets(n, seed + 1, sigma=sigma)
+    each = max(1, (n // 2) // max(1, len(cosets)))
+    parts = {"": probe.acting.sample(max(1, n - each * len(cosets)), seed, sigma=sigma)}
+    parts |= {name: found[:each] for name, found in cosets.items()}
+    names = [name for name, part in parts.items() for _ in range(len(part))]
+    return Elements.cat(list(parts.values())), names
+
+
+def judge(state: Preflight, elements: Elements, seed: int) -> list[Judged]:
+    """Measure and judge every quantity."""
+    samples = state.runner.probe.samples
+    both = {
+        dtype: measure(state.runner, samples, elements, dtype, batch=state.batch, seed=seed)
+        for dtype in dict.fromkeys((state.low, *([torch.float64] if state.high else [])))
+    }
+    low = both[state.low]
+    high = both.get(torch.float64)
+    if high is None or state.low == torch.float64:
+        return [judge_quantity(each, high[k] if high is not None else None) for k, each in enumerate(low)]
+    return [judge_quantity(each, high[k]) for k, each in enumerate(low)]
+
+
+def judge_moved(state: Preflight, elements: Elements, seed: int) -> list[Judged]:
+    """Measure and judge every quantity at moved inputs: what flat inputs hide is seen there."""
+    runner, best = state.runner, _best(state)
+    samples = runner.moved(runner.probe.samples, runner.directions(runner.probe.samples, seed), MOVE, best)
+    found = measure(runner, samples, elements, best, batch=state.batch, seed=seed)
+    return [judge_quantity(each, each if best == torch.float64 else None) for each in found]
+
+
+def worse(here: Judged, moved: Judged) -> Judged:
+    """What decides: the inputs as they are, unless moved ones break."""
+    return moved if moved.verdict in (APPROX, BROKEN) and moved.verdict > here.verdict else here
+
+
+def broken_motions(judged: list[Judged], elements: Elements, names: list[str]) -> list[str]:
+    """Kinds of motion under which something is approximate or broken by itself."""
+    found: list[str] = []
+    for each in judged:
+        if each.verdict in (APPROX, BROKEN):
+            leaf = _leaf(each, elements, names)
+            bound = max(tolerance(each.best.dtype), EXPLAINED * leaf.rounding)
+            found += [name for name, residual in leaf.by_coset.items() if not residual <= bound]
+    return list(dict.fromkeys(found))
+
+
+def overall(judged: list[Judged]) -> str:
+    """The verdict on all quantities: the worst of the outputs, and of the increments what is broken."""
+    outputs = [each for each in judged if each.best.quantity.over is None]
+    increments = [each for each in judged if each.best.quantity.over is not None and each.verdict != VACUOUS]
+    return LEVELS[max(each.verdict for each in (*outputs, *increments))]
+
+
+def _result(
+    probe: Probe,
+    state: Preflight,
+    judged: list[Judged],
+    elements: Elements,
+    names: list[str],
+    causes: list[Finding],
+    fits: list[LayerFit],
+    profile: list[SymmetryResult],
+    seed: int,
+) -> AuditResult:
+    stop = state.stop
+    verdict = overall(judged)
+    if stop is not None and stop.stops is not None and verdict not in ("broken", "approximate"):
+        verdict = stop.stops
+    if stop is not None and stop.stops == "not deterministic":
+        verdict = stop.stops
+    leaves = [_leaf(each, elements, names) for each in judged]
+    samples = len(probe.samples) if len(probe.samples) > 1 else max(1, state.batch)
+    return AuditResult(
+        verdict=verdict,
+        sentence=sentence(
+            verdict,
+            probe.acting.name,
+            leaves,
+            dtype=str(state.low).removeprefix("torch."),
+            float64=state.high,
+            stopped=stop.text if stop is not None and verdict == stop.stops else "",
+        ),
+        group=probe.acting.name,
+        dtype=str(state.low).removeprefix("torch."),
+        float64=state.high,
+        samples=samples,
+        elements=len(elements),
+        leaves=leaves,
+        findings=[FindingResult(each.name, each.text) for each in state.findings],
+        causes=[FindingResult(each.name, each.text) for each in causes],
+        layers=[
+            LayerResult(
+                each.place.name,
+                each.place.kind,
+                math.nan if each.residual is None else each.residual,
+                None if each.carries is None else list(each.carries),
+            )
+            for each in fits
+            if not each.place.given
+        ],
+        symmetries=profile,
+        parameters=sum(tensor.numel() for tensor in own_tensors(probe.modules).values() if tensor.requires_grad),
+        seed=seed,
+    )
+
+
+def _leaf(judged: Judged, elements: Elements, names: list[str]) -> LeafResult:
+    best, low = judged.best, judged.low
+    place, channel = judged.worst
+    pairs = best.pairs[:, :, place, channel] / best.scale[place, channel]
+    per_element = best.per_element[:, place, channel]
+    bound = max(tolerance(best.dtype), 8.0 * float(best.rounding[place, channel]))
+    worst = int(per_element.argmax())
+    cosets = {
+        name: float(per_element[[k for k, each in enumerate(names) if each == name]].amax())
+        for name in dict.fromkeys(names)
+        if name
+    }
+    where = f", place {place}" if best.scale.shape[0] > 1 else ""
+    return LeafResult(
+        name=best.quantity.name,
+        rep=str(best.quantity.rep),
+        verdict=LEVELS[judged.verdict],
+        channel=f"{best.quantity.channels[channel].name}{where}",
+        residual=float(best.residual[place, channel]),
+        residual_low=float(low.residual[place, channel]),
+        rounding=float(best.rounding[place, channel]),
+        rounding_low=float(low.rounding[place, channel]),
+        scale=float(best.scale[place, channel]),
+        median_pair=float(pairs.median()),
+        share=float((pairs > bound).double().mean()),
+        worst_sample=int(pairs.amax(0).argmax()),
+        worst_element=f"{elements[worst].motion}, {float(elements[worst].angle_deg):.1f} degrees",
+        by_coset=cosets,
+        control=float((best.unturned / best.scale)[:, place, channel].amax()),
+        channels=judged.level.numel(),
+        vacuous=int((judged.level == VACUOUS).sum()),
+        broken=int((judged.level >= APPROX).sum()) if judged.verdict != BROKEN else int((judged.level == BROKEN).sum()),
+    )

@@ -1,0 +1,150 @@
+"""From what was measured to a verdict on every channel, every output and the whole probe.
+
+| verdict | of a channel |
+|---|---|
+| exact | within tolerance, or within 8 times its rounding and exact in float64 |
+| precision-limited | above tolerance, explained by rounding |
+| approximate | not explained by rounding, at most 0.05 |
+| broken | more; or a share of the pairs (sample, element) breaks while most are exact: a branch |
+| vacuous | the output does not depend on the input |
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from equiwm.audit.measure import Measured
+from equiwm.audit.verdict import TOLERANCES
+
+EXPLAINED = 8.0
+"""A residual of at most so many times the rounding is explained by it: exactly equivariant networks reach 3."""
+APPROXIMATE = 0.05
+"""The largest residual that is still called approximate."""
+ROUNDED_CONSTANTS = 4 * torch.finfo(torch.float32).eps
+"""In float64 constants that were rounded to float32 leave at most this."""
+INSIDE = 1e-8
+"""A float64 noise above this is that of a function that computes in less inside."""
+NO_ROUNDING = 0.05
+"""A noise above this is none of rounding: the inputs stand on a branch, where one rounding changes everything."""
+BRANCH = {torch.float64: 1e-6}
+"""A pair above this is a jump where half of the pairs are within tolerance."""
+_BRANCH = 1e-3
+MOST_LIMITED = 0.02
+"""A residual above this is not put down to reduced precision: a coarse staircase of the values is a break."""
+LEVELS = ("exact", "precision-limited", "vacuous", "approximate", "broken")
+"""Verdicts on a channel, from the best to the worst."""
+EXACT, LIMITED, VACUOUS, APPROX, BROKEN = range(5)
+
+
+def tolerance(dtype: torch.dtype) -> float:
+    """The bound on a residual: 1e-5 in float32 and in what is shorter, where nothing is exact; 1e-10 in float64."""
+    return TOLERANCES.get(str(dtype).removeprefix("torch."), TOLERANCES["float32"])
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """One quantity, judged.
+
+    Attributes:
+        low: what was measured in the dtype of the inputs (float32 for float64 inputs).
+        high: the same in float64; None where it cannot run.
+        level: (M, C) of `LEVELS`, by place.
+        branches: (M, C) whether a share of the pairs breaks while most are exact.
+        inside: (M, C) whether it computes in less than float64 inside.
+    """
+
+    low: Measured
+    high: Measured | None
+    level: Tensor
+    branches: Tensor
+    inside: Tensor
+
+    @property
+    def best(self) -> Measured:
+        """The measurement that decides: float64 where there is one."""
+        return self.low if self.high is None else self.high
+
+    @property
+    def worst(self) -> tuple[int, int]:
+        """Place and channel that decide: the worst level, and of these the largest residual."""
+        residual = self.best.residual.nan_to_num(posinf=torch.finfo(torch.float64).max)
+        rank = self.level.double() * 2.0 + residual / (1.0 + residual)
+        alive = rank if bool((self.level == VACUOUS).all()) else torch.where(self.level == VACUOUS, -1.0, rank)
+        place, channel = divmod(int(alive.argmax()), rank.shape[1])
+        return place, channel
+
+    @property
+    def verdict(self) -> int:
+        """The worst channel's level; vacuous where every channel of a term of the rep is."""
+        there = self.level[self.level != VACUOUS]
+        worst = int(there.max()) if len(there) else VACUOUS
+        return max(worst, VACUOUS) if self.silent_terms else worst
+
+    @property
+    def silent_terms(self) -> list[str]:
+        """Names of the copies of terms of the rep that do not depend on the input at all."""
+        found: dict[str, list[int]] = {}
+        for k, channel in enumerate(self.best.quantity.channels):
+            found.setdefault(channel.term.partition(",")[0], []).append(k)
+        return [
+            str(self.best.quantity.channels[places[0]].kind)
+            for places in found.values()
+            if bool((self.level[:, places] == VACUOUS).all())
+        ]
+
+
+def judge_quantity(low: Measured, high: Measured | None) -> Judged:
+    """The verdict on every channel of one quantity."""
+    best = low if high is None else high
+    dead = best.dead
+    residual = _of_the_dead(best, dead)
+    inside = torch.zeros_like(dead)
+    short = torch.finfo(low.dtype).eps > torch.finfo(torch.float32).eps
+    bound_low = torch.maximum(EXPLAINED * low.rounding, torch.full_like(low.rounding, tolerance(low.dtype)))
+    if high is None:
+        explained = (low.residual <= EXPLAINED * low.rounding) & (low.residual <= MOST_LIMITED)
+        within = low.residual <= tolerance(low.dtype)
+        level = torch.where(explained & within, EXACT, torch.where(explained, LIMITED, _by_size(residual)))
+    else:
+        rounding = high.rounding
+        inside = rounding > INSIDE
+        exact = residual <= (EXPLAINED * rounding).clamp(tolerance(high.dtype), BRANCH[torch.float64])
+        fits_low = _of_the_dead(low, low.dead) <= bound_low
+        far_off = ~fits_low & (low.residual > 64 * low.rounding) & (low.residual > 0.01) & ~low.dead
+        by_noise = inside & (residual <= EXPLAINED * rounding) & (residual <= MOST_LIMITED)
+        by_constants = (residual <= ROUNDED_CONSTANTS) & fits_low
+        level = torch.where(
+            exact & (~inside | (residual <= tolerance(high.dtype))),
+            torch.where(
+                far_off, _by_size(low.residual), torch.where(fits_low | low.dead, LIMITED if short else EXACT, LIMITED)
+            ),
+            torch.where(by_noise | by_constants, LIMITED, _by_size(residual)),
+        )
+    branches = _branches(best) & ~dead & (level > LIMITED)
+    level = torch.where(branches, BROKEN, level)
+    level = torch.where(dead & (residual <= 64 * torch.finfo(best.dtype).eps), VACUOUS, level)
+    return Judged(low, high, level, branches, inside)
+
+
+def _of_the_dead(measured: Measured, dead: Tensor) -> Tensor:
+    """The residual, of channels that do not vary relative to their size: a constant vector has no scale."""
+    off = measured.pairs.square().mean(1).sqrt().amax(0)
+    return torch.where(dead, torch.where(off > 0, off / measured.size, off), measured.residual)
+
+
+def _by_size(residual: Tensor) -> Tensor:
+    return torch.where(residual <= APPROXIMATE, APPROX, BROKEN)
+
+
+def _branches(measured: Measured) -> Tensor:
+    """(M, C): of one kind of motion half of the pairs or more are within tolerance, and some are far beyond it."""
+    bound = torch.maximum(EXPLAINED * measured.rounding, torch.full_like(measured.scale, tolerance(measured.dtype)))
+    found = torch.zeros_like(measured.scale, dtype=torch.bool)
+    for motion in measured.motions.unique():
+        pairs = (measured.pairs[measured.motions == motion] / measured.scale).flatten(0, 1)
+        far = (4 * bound).clamp(min=BRANCH.get(measured.dtype, _BRANCH))
+        found |= (pairs.median(0).values <= bound) & (pairs.amax(0) > far)
+    return found

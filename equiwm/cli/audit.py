@@ -1,0 +1,136 @@
+"""`equiwm audit`: a verdict on any network."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from equiwm.cli.options import JsonOption, SeedOption, TrustOption
+from equiwm.errors import ConfigError
+
+if TYPE_CHECKING:
+    from equiwm.audit.probe import Probe
+
+HELP = "FILE.py:probe or module:probe, a Probe or a function that makes one; or the directory of a trained run"
+
+
+class Expected(StrEnum):
+    """The weakest verdict that passes."""
+
+    exact = "exact"
+    limited = "precision-limited"
+    approximate = "approximate"
+
+
+def audit(
+    target: Annotated[str, typer.Argument(metavar="PROBE", help=HELP)],
+    group: Annotated[str | None, typer.Option("--group", help=r"another group \[the probe's own]")] = None,
+    samples: Annotated[int | None, typer.Option("--samples", min=1, help=r"take the first so many \[all]")] = None,
+    elements: Annotated[int, typer.Option("--elements", min=2, help="how many group elements")] = 64,
+    expect: Annotated[
+        Expected | None, typer.Option("--expect", help=r"exit with 1 where it is worse \[precision-limited]")
+    ] = None,
+    layers: Annotated[bool, typer.Option("--layers", help="show every layer and what it carries")] = False,
+    symmetries: Annotated[bool, typer.Option("--symmetries", help="what else it carries, declared or not")] = False,
+    seed: SeedOption = 1000,
+    trust: TrustOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Is a network still equivariant, and what breaks it?
+
+    Preflight, residual of every channel beside its rounding, a verdict, and the causes that experiments find. The
+    network is left as it was found. Exits with 1 where the verdict is worse than --expect, which is precision-limited
+    unless it is said otherwise.
+
+    Examples: equiwm audit my_probe.py:probe ; equiwm audit my_package.probes:egnn --group o3 --expect exact ;
+    equiwm audit runs/vn-2d
+    """
+    from equiwm.audit.audit import audit as audited
+    from equiwm.audit.words import layer_table, symmetry_table, tables, text
+    from equiwm.cli.output import print_json, print_tables, print_text
+    from equiwm.disk.strict_json import plain
+
+    probe = _probe(target, trust or [])
+    if group is not None:
+        probe = replace(probe, group=group)
+    if samples is not None:
+        probe = _first(probe, samples)
+    result = audited(probe, elements=elements, layers=layers, symmetries=symmetries, seed=seed)
+    if json:
+        print_json(plain(result.as_dict()))
+    else:
+        print_text(text(result) + "\n\n")
+        shown = tables(result, target)
+        shown += [layer_table(result, target)] if layers else []
+        shown += [symmetry_table(result, target)] if symmetries else []
+        print_tables(shown)
+    if not passes(result.verdict, expect):
+        raise typer.Exit(1)
+
+
+def passes(verdict: str, expect: Expected | None) -> bool:
+    """Whether a verdict is as good as what is expected: by default exact, or as exact as the precision allows."""
+    order = [each.value for each in Expected]
+    return verdict in order[: 1 + order.index((expect or Expected.limited).value)]
+
+
+def _probe(target: str, trust: list[str]) -> Probe:
+    """The probe of a file, a module or a run.
+
+    Raises:
+        ConfigError: a file or module that cannot be imported, or what it has is no probe.
+    """
+    from equiwm.audit.probe import Probe
+    from equiwm.foreign import called
+    from equiwm.locate import locate, locate_in_file
+
+    path, colon, name = target.rpartition(":")
+    if Path(target).is_dir() or not colon:
+        return _of_run(Path(target), trust)
+    found: Any = locate_in_file(Path(path), name) if path.endswith(".py") else locate("probe", target)
+    if not isinstance(found, Probe) and callable(found):
+        found = called(found, f"{target}")
+    if not isinstance(found, Probe):
+        raise ConfigError(f"{target}: got {type(found).__name__}, expected a Probe or a function that makes one.")
+    return found
+
+
+def _of_run(path: Path, trust: list[str]) -> Probe:
+    """A run's whole model, F(s, a) = f(E(s), a), on held-out transitions."""
+    import torch
+
+    from equiwm.audit.probe import Probe
+    from equiwm.claims.probe import held_out
+    from equiwm.loading import load_run
+
+    subject = load_run(path, torch.float64, trust=trust)
+    data = held_out(subject, 64, 1000).to(subject.dtype, subject.device)
+    model = subject.model
+    return Probe(
+        model,
+        inputs=(data.observation, data.action),
+        group=subject.world.group,
+        takes=(model.observation_rep, model.action_rep),
+        gives=model.latent_rep,
+        call="*",
+    )
+
+
+def _first(probe: Probe, samples: int) -> Probe:
+    """The first samples of a probe, of a list or along the first axis of a batch.
+
+    Raises:
+        ConfigError: a batch that has no common first axis.
+    """
+    from equiwm.audit.pytree import is_array, leaves, replaced
+
+    if isinstance(probe.inputs, list):
+        return replace(probe, inputs=probe.inputs[:samples])
+    arrays = {path: leaf for path, leaf in leaves(probe.inputs).items() if is_array(leaf) and leaf.ndim}
+    if len({len(leaf) for leaf in arrays.values()}) != 1:
+        raise ConfigError("--samples: the inputs are one structure, not a batch along the first axis.")
+    return replace(probe, inputs=replaced(probe.inputs, {path: leaf[:samples] for path, leaf in arrays.items()}))
