@@ -1,1 +1,1 @@
-"""Campaigns: faults, kills, damage and races, over every command. Shortened they are tests; `-m slow` runs them whole."""
+"""Campaigns of faults, kills, damage and races over every command: shortened they are tests, `-m slow` is whole."""

@@ -11,7 +11,7 @@ import errno
 import io
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +40,12 @@ class Faults:
         kind: one of `KINDS`.
         n: which call fails, from 1.
         said: file that is written when it does: the call, and its path.
+        calls: what is counted, if not all that the kind counts.
     """
 
-    def __init__(self, root: str, kind: str, n: int, said: str) -> None:
+    def __init__(self, root: str, kind: str, n: int, said: str, calls: Sequence[str] = ()) -> None:
         self.root, self.kind, self.n, self.said = os.path.realpath(root), kind, n, said
-        self.counted = KINDS[kind][0]
+        self.counted = frozenset(calls) or KINDS[kind][0]
         self.count = 0
         self.write, self.kill = os.write, os.kill
         self.log = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)

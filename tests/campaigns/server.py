@@ -48,17 +48,23 @@ def _rehearse() -> None:
     from campaigns.commands import LOOP, SETTINGS, SWEEP, VERIFY
     from equiwm.cli.main import run
 
-    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder), open(os.devnull, "w") as nowhere:
-        with contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
-            for arguments in (
-                ["train", "--preset", "mlp-2d", "--name", "one", *SETTINGS],
-                ["ablate", "toy_study:KIND", "--jobs", "1"],
-                *(["verify-equivariance", *VERIFY], ["sweep-group", *SWEEP], ["closed-loop", *LOOP]),
-                *(["report", "runs", "--out", "report.md"], ["fsck", "runs", "--repair"]),
-            ):
-                status = run(arguments)
-                if status > 1:
-                    raise RuntimeError(f"{arguments}: status {status}")
+    sequence = (
+        ["train", "--preset", "mlp-2d", "--name", "one", *SETTINGS],
+        ["ablate", "toy_study:KIND", "--jobs", "1"],
+        *(["verify-equivariance", *VERIFY], ["sweep-group", *SWEEP], ["closed-loop", *LOOP]),
+        *(["report", "runs", "--out", "report.md"], ["fsck", "runs", "--repair"]),
+    )
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.chdir(folder),
+        open(os.devnull, "w") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+        contextlib.redirect_stderr(nowhere),
+    ):
+        for arguments in sequence:
+            status = run(arguments)
+            if status > 1:
+                raise RuntimeError(f"{arguments}: status {status}")
 
 
 def child(request: dict[str, Any]) -> None:
