@@ -93,6 +93,8 @@ class Commands:
         """
         number = next(self._numbers)
         out, err = self.folder / f"{number}.out", self.folder / f"{number}.err"
+        for path in (out, err):
+            path.touch()  # it may be struck before it begins
         asked = {"folder": str(folder), "arguments": list(arguments), "o": str(out), "e": str(err), **request}
         process = self._ask(asked)["process"]
         self._streams[process] = (out, err)

@@ -86,6 +86,8 @@ def child(request: dict[str, Any]) -> None:
 
 def _command(request: dict[str, Any]) -> None:
     os.setsid()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # whatever the shell has had ignored
+        signal.signal(number, signal.SIG_DFL)
     os.chdir(request["folder"])
     streams = (os.open(os.devnull, os.O_RDONLY), *(os.open(request[name], os.O_WRONLY | os.O_CREAT) for name in "oe"))
     for number, descriptor in enumerate(streams):
@@ -148,7 +150,8 @@ def serve() -> None:
                 os.close(answers.fileno())
                 child(request)
             answer = {"process": process}
-        print(json.dumps(answer), file=answers, flush=True)
+        with suppress(BrokenPipeError):  # whoever asked has ended
+            print(json.dumps(answer), file=answers, flush=True)
 
 
 if __name__ == "__main__":

@@ -162,7 +162,8 @@ def _read(path: Path) -> Any:
         if path.name == "config.yaml":
             header, data = read_config(path)
             return header.kind, canonical_config(header.seed, data)
-        return read_history(path)
+        begun = (path.parent / "resume.pt").exists()  # it stands at epoch 2; a later row is written anew
+        return [row for row in read_history(path) if row["epoch"] <= 2 or not begun]
     except (EquiwmError, Exception):
         return None
 
