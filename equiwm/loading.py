@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -145,7 +146,7 @@ def own_data(run: Run) -> Transitions | Sequences | None:
     Raises:
         RunError: it is damaged.
     """
-    if not run.data_path.exists():
+    if not os.path.lexists(run.data_path):
         return None
     try:
         return data_of(read_tensors(run.data_path))

@@ -120,7 +120,9 @@ def check_name(kind: Extension, name: str) -> None:
     Raises:
         ConfigError: such a name, with the nearest known ones.
     """
-    if not is_foreign(name) and name not in known_names(kind):
+    if is_foreign(name) or name in BUILT_IN[kind]:  # entry points cost 7 ms, and a command asks for 15 names
+        return
+    if name not in known_names(kind):
         expected = nearest(name, known_names(kind))
         raise ConfigError(f"unknown {_FIELD[kind]} {quoted(name)}: {expected} Or give your own as module:name.")
 

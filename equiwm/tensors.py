@@ -62,6 +62,8 @@ def read_tensors(path: Path, *, limit: int = LARGEST) -> dict[str, Any]:
     except OSError as error:
         raise RunError(f"cannot read {path}: {reason(error)}.") from None
     except _UNREADABLE as error:
+        if isinstance(error.__context__, OSError):  # zipfile calls a file that cannot be read no archive
+            raise RunError(f"cannot read {path}: {reason(error.__context__)}.") from None
         if "allocate memory" in str(error):  # torch's allocator raises RuntimeError
             raise MemoryError(str(error)) from None
         raise RunError(damaged) from None

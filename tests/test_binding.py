@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -349,6 +350,25 @@ def test_what_may_not_be_read_is_not_called_damaged(complete, monkeypatch):
     monkeypatch.setattr(os, "open", forbidden)
     said = refused(lambda: load_run(complete.path))
     assert said == f"cannot read {complete.checkpoint}: Permission denied."
+
+
+def test_a_disk_that_fails_while_a_file_is_read_has_not_damaged_it(complete, monkeypatch):
+    """zipfile makes of it a file that is no archive."""
+
+    def failing(*arguments):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("zipfile._EndRecData", failing)
+    said = refused(lambda: load_run(complete.path))
+    assert said == f"cannot read {complete.checkpoint}: Input/output error."
+
+
+def test_a_link_to_no_resume_point_costs_no_row(killed):
+    killed.resume_point.unlink()
+    killed.resume_point.symlink_to("nowhere")
+    before = killed.history_path.read_text()
+    assert "no such file" in refused(lambda: resume(killed))
+    assert killed.history_path.read_text() == before
 
 
 # What a kill leaves

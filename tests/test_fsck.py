@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ import torch
 
 from equiwm.cli.main import run as command_line
 from equiwm.disk.drafts import draft_of
+from equiwm.errors import RunError
 from equiwm.runs import Run
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -98,6 +100,8 @@ DAMAGES: dict[str, tuple[Callable[[Run], object], str]] = {
     "no metrics": (lambda run: run.metrics_path.unlink(), "lost its section 'train'"),
     "no summary": (lambda run: run.summary.unlink(), "equiwm train --preset mlp-2d"),
     "foreign resume point": (lambda run: run.resume_point.write_bytes(b"x"), "move it away"),
+    "a link to no resume point": (lambda run: run.resume_point.symlink_to("nowhere"), "move it away"),
+    "a link to no data": (lambda run: run.data_path.symlink_to("nowhere"), "no such file"),
     "training data": (lambda run: run.data_path.write_bytes(b"x"), "data.pt is damaged"),
 }
 
@@ -200,6 +204,29 @@ def test_repair_removes_a_resume_point_that_its_own_training_left(tmp_path, fsck
         "removed": [str(run.resume_point)],
     }
     assert not run.resume_point.exists()
+
+
+def test_repair_says_that_the_machine_refuses_it(run, fsck, monkeypatch):
+    """Rather than that there is something to repair."""
+    litter = run.path / draft_of(run.metrics_path).name.replace(f".{os.getpid()}-", f".{dead()}-")
+    litter.write_text("x")
+
+    def full(path):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr("equiwm.fsck.repair.remove_file", full)
+    status, out, err = fsck(run.path, "--repair")
+    assert (status, out, len(err.splitlines())) == (2, [], 1)
+    assert "the disk is full" in err
+
+
+def test_what_cannot_be_read_is_not_called_lost(run, fsck, monkeypatch):
+    def failing(path, *arguments, **options):
+        raise RunError(f"cannot read {path}: Input/output error.")
+
+    monkeypatch.setattr("equiwm.layout.metrics.read_json", failing)
+    status, out, _ = fsck(run.path)
+    assert (status, out) == (1, [f"cannot read {run.metrics_path}: Input/output error."])
 
 
 def test_a_run_in_use_is_left_alone(run, fsck):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -77,14 +78,15 @@ def _check_bare(run: Run, found: _Findings) -> None:
     """A folder without config.yaml: that of an evaluation with `--out`, or what is left of a run."""
     found.of(lambda: read_metrics(run.path))
     for file in (run.checkpoint, run.resume_point):
-        if file.exists():
+        if os.path.lexists(file):
             found.add(f"{file} has no config.yaml beside it, which says what it is; restore config.yaml.")
 
 
-def _check_results(run: Run, claims: Sequence[AnyClaim], found: _Findings) -> list[Stored]:
+def _check_results(run: Run, claims: Sequence[AnyClaim], found: _Findings) -> list[Stored] | None:
+    """The results that are sound; None where it is not known which there are."""
     metrics = found.of(run.metrics)
     if metrics is None:
-        return []
+        return None
     read = list(stored_results(metrics, claims, study=run.header.kind == "study", where=str(run.metrics_path)))
     for each in read:
         if isinstance(each, ResultError):
@@ -107,40 +109,40 @@ def _check_results(run: Run, claims: Sequence[AnyClaim], found: _Findings) -> li
     return results
 
 
-def _check_training(run: Run, results: Sequence[Stored], found: _Findings) -> None:
+def _check_training(run: Run, results: Sequence[Stored] | None, found: _Findings) -> None:
     config = found.of(lambda: run.config)
     model = None if config is None else found.of(lambda: model_of(run, build_world(run.config.world)))
     if config is None or model is None:
         return
-    trained = next((each.measured.result for each in results if each.claim.name == TRAINING.name), None)
+    trained = next((each.measured.result for each in results or () if each.claim.name == TRAINING.name), None)
     epochs = config.training.epochs
-    if run.checkpoint.exists():
+    if os.path.lexists(run.checkpoint):
         read = found.of(lambda: read_checkpoint(run, model))
         binding = read[1] if read else None
         if read and (binding is None or binding.epoch is not None):
             sha = None if binding is None else binding.history_sha256
             found.of(lambda: require_history(run.history_path, epochs, sha, run.checkpoint))
             _check_history(run, trained, found)
-        if run.resume_point.exists() and leaves_resume_point(run):
+        if os.path.lexists(run.resume_point) and leaves_resume_point(run):
             found.add(
                 f"{run.resume_point} is left from a training that is complete; equiwm fsck --repair removes it.",
                 run.resume_point,
             )
-        elif run.resume_point.exists():
+        elif os.path.lexists(run.resume_point):
             found.add(f"{run.resume_point} is no state of this training, which is complete; move it away.")
         by_command = run.header.command[:2] == ("equiwm", "train")
         if by_command and trained is not None and not run.summary.is_file():
             found.add(f"{run.path} has no summary; this writes it: {run.resume_command}")
-        if trained is None and (binding is None or binding.epoch is not None):
+        if results is not None and trained is None and (binding is None or binding.epoch is not None):
             found.add(f"{run.metrics_path} has lost its section 'train'; restore it, or train under another --name.")
-    elif run.resume_point.exists():
+    elif os.path.lexists(run.resume_point):
         found.of(lambda: read_resume_point(run, model, model.encoder))
     elif trained is not None:  # a copy without its checkpoint, which is the heavy part
         found.of(lambda: require_history(run.history_path, epochs, None, run.metrics_path))
         _check_history(run, trained, found)
     else:
         found.of(run.history)
-    if run.data_path.exists():
+    if os.path.lexists(run.data_path):
         found.of(lambda: own_data(run))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from equiwm.boundary import machine_error
 from equiwm.disk.ownership import remove_file
 from equiwm.errors import RunError
 from equiwm.fsck.finding import Finding
@@ -16,6 +17,9 @@ def repair(findings: Sequence[Finding]) -> tuple[list[Path], list[Finding]]:
 
     Returns:
         What was removed; and the findings that stay.
+
+    Raises:
+        MachineError: a full disk or a failing one; what was removed before stays so.
     """
     removed: list[Path] = []
     left: list[Finding] = []
@@ -26,7 +30,10 @@ def repair(findings: Sequence[Finding]) -> tuple[list[Path], list[Finding]]:
         try:
             with Run(finding.run).lock():
                 remove_file(finding.stale)
-        except (RunError, OSError):
+        except (RunError, OSError) as error:
+            refused = machine_error(error)
+            if refused is not None:  # a full disk, which would refuse the next one as well
+                raise refused from None
             left.append(finding)
         else:
             removed.append(finding.stale)

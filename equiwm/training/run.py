@@ -6,6 +6,7 @@ import copy
 import hashlib
 import io
 import math
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -189,7 +190,7 @@ def train_run(run: Run, *, device: torch.device, progress: TrainingProgress | No
         model = build_model(config.model, world.observation_rep, world.action_rep, seed=seed).to(device)
         initial = copy.deepcopy(model)
         fit = Fit(config.training, model, data.to(torch.float32, device), seed=seed)
-        before = _taken_up(run, fit) if run.resume_point.exists() else 0.0
+        before = _taken_up(run, fit) if os.path.lexists(run.resume_point) else 0.0
         history = history_sha256(run.history_path, fit.epoch) if fit.epoch else None
         steps_started = time.perf_counter()
         while not fit.done:
