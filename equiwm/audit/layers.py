@@ -10,7 +10,8 @@ character of what the layer carries: with tr A(theta) = sum_l m_l sin((2 l + 1) 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -177,7 +178,12 @@ def _layouts(values: Tensor, mode: str) -> list[Tensor]:
 def where_it_breaks(fits: list[LayerFit]) -> list[Finding]:
     """The first judged layer whose output no longer transforms linearly, and the last one before it that did."""
     outputs = [fit for fit in fits if not fit.place.given]
-    inputs = {(fit.place.module, fit.place.call): fit for fit in fits if fit.place.given}
+    inputs: dict[tuple[str, int], float] = {}
+    for fit in fits:
+        if fit.place.given and fit.residual is not None:
+            key = fit.place.module, fit.place.call
+            inputs[key] = max(fit.residual, inputs.get(key, 0.0))
+    calls = Counter(module for module, _ in inputs)
     before: LayerFit | None = None
     unjudged = sum(fit.residual is None for fit in outputs)
     rest = (
@@ -192,14 +198,23 @@ def where_it_breaks(fits: list[LayerFit]) -> list[Finding]:
             before = fit
             continue
         after = f", after {before.place.name} ({before.residual:.1e})" if before else ", the first that was judged"
-        given = inputs.get((fit.place.module, fit.place.call))
-        if given is not None and given.residual is not None and given.residual > GOOD and "." in fit.place.module:
-            parent = fit.place.module.rpartition(".")[0]
-            where = f"inside {parent}, before {fit.place.name} ({fit.place.kind}, whose input has {given.residual:.1e})"
-        else:
-            where = f"at {fit.place.name} ({fit.place.kind}, residual {fit.residual:.1e})"
+        where = f"at {fit.place.name} ({fit.place.kind}, residual {fit.residual:.1e})"
+        given = inputs.get((fit.place.module, fit.place.call), 0.0)
+        if given > GOOD:  # before it, as far out as the input is broken already
+            module, outer = fit.place.module, _outer(fit.place.module, calls)
+            while outer and calls[outer] == 1 and inputs[outer, 1] > GOOD:
+                module, given, outer = outer, inputs[outer, 1], _outer(outer, calls)
+            where = f"{f'inside {outer}, ' if outer else ''}before {module} (whose input has {given:.1e})"
         return [Finding("the layer", f"It breaks {where}{after}.{rest}")]
     return []
+
+
+def _outer(module: str, called: Container[str]) -> str:
+    """The module around it that is called itself; a list of modules is not."""
+    outer = module.rpartition(".")[0]
+    while outer and outer not in called:
+        outer = outer.rpartition(".")[0]
+    return outer
 
 
 def _recorded(runner: Runner, samples: list[Any], dtype: torch.dtype) -> dict[Place, Tensor]:
