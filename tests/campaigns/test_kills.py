@@ -61,6 +61,8 @@ class Kills:
         different = sorted(key for key in {*found, *self.expected} if found.get(key) != self.expected.get(key))
         assert different == [], f"{where}\nagain: {again}"
         assert _left(self.commands.folder / "tmp") == [], where
+        if name == "SIGKILL" and group:  # loky's own tracker, which removes its semaphores, was killed as well
+            return
         assert [path.name for path in Path("/dev/shm").glob(f"sem.loky-{process}-*")] == [], where
 
 
