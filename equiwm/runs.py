@@ -41,6 +41,9 @@ STUDY_RUNS = "runs"
 
 _NAME_BYTES = 200  # file systems take 255; what is written beside a run has a longer name
 
+_MOST_BYTES = 4 * 2**30
+"""Of a checkpoint whose model is not built."""
+
 State = Literal["absent", "incomplete", "complete"]
 
 
@@ -342,9 +345,22 @@ class Run:
             yield
 
     def checkpoint_sha256(self) -> str:
-        """SHA-256 of `checkpoint.pt`, hexadecimal: which weights a result belongs to."""
-        with self.checkpoint.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        """SHA-256 of `checkpoint.pt`, hexadecimal: which weights a result belongs to.
+
+        Raises:
+            RunError: it cannot be read, or is larger than weights are.
+        """
+        try:
+            with self.checkpoint.open("rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                if size > _MOST_BYTES:  # a sparse one takes no space and hours to hash
+                    raise RunError(
+                        f"{self.checkpoint} has {size:,} bytes, expected at most {_MOST_BYTES:,}; "
+                        "restore the file that was there."
+                    )
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise RunError(f"cannot read {self.checkpoint}: {reason(error)}.") from None
 
     def history(self) -> list[dict[str, float]]:
         """`read_history` of the run."""

@@ -332,6 +332,17 @@ def test_a_file_that_is_too_large_for_its_model_is_refused(complete):
     assert "bytes, expected at most" in refused(lambda: load_run(complete.path))
 
 
+def test_no_report_hashes_what_can_be_no_weights(complete, capsys):
+    """A sparse file takes no space, and hours to read."""
+    os.truncate(complete.checkpoint, 2**42)
+    began = time.process_time()
+    command_line(["report", str(complete.path)])
+    assert "bytes, expected at most" in capsys.readouterr().err
+    assert command_line(["fsck", str(complete.path), "--quiet"]) == 1
+    assert "bytes, expected at most" in capsys.readouterr().out
+    assert time.process_time() - began < 10
+
+
 @pytest.mark.parametrize("kind", ["fifo", "folder"])
 def test_only_regular_files_are_read(complete, kind):
     complete.checkpoint.unlink()

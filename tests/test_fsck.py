@@ -16,6 +16,7 @@ import torch
 
 from equiwm.cli.main import run as command_line
 from equiwm.disk.drafts import draft_of
+from equiwm.disk.ownership import make_folder
 from equiwm.errors import RunError
 from equiwm.runs import Run
 
@@ -187,6 +188,22 @@ def test_repair_removes_our_litter_and_says_so(run, fsck, snapshot):
         path.unlink() if path.is_file() else path.rmdir()
     (run.path / ".train.lock").unlink()
     assert snapshot(run.path) == before
+
+
+def test_repair_removes_a_folder_that_was_half_made_or_half_removed(run, fsck):
+    """If it says that it is ours, or holds nothing."""
+    names = [draft_of(run.path / name).name.replace(f".{os.getpid()}-", f".{dead()}-") for name in ("a", "b", "c")]
+    ours, empty, others = (run.path / name for name in names)
+    make_folder(ours, "store", {"cell.json": "{}"})
+    empty.mkdir()
+    others.mkdir()
+    (others / "notes.md").write_text("years of work")
+    assert len(fsck(run.path)[1]) == 3
+    status, out, err = fsck(run.path, "--repair")
+    assert (status, len(out)) == (1, 1)
+    assert str(others) in out[0]
+    assert f"removed: {ours}\n" in err
+    assert [path.exists() for path in (ours, empty, others / "notes.md")] == [False, False, True]
 
 
 def test_repair_removes_a_resume_point_that_its_own_training_left(tmp_path, fsck):

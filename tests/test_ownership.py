@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import errno
 import json
 import multiprocessing
 import os
@@ -26,6 +27,7 @@ from equiwm.disk.locks import hold
 from equiwm.disk.ownership import is_run, make_folder, marker_of, remove_file, remove_folder
 from equiwm.errors import RunError
 from equiwm.figures.canvas import open_folder
+from equiwm.fsck.drafts import stale_drafts
 from equiwm.runs import Run
 
 ROOT = Path(equiwm.__file__).parent
@@ -133,6 +135,29 @@ def test_a_folder_of_another_marker_is_left_alone(tmp_path, marker):
     (folder / ".equiwm").write_text(marker)
     assert not remove_folder(folder, "store")
     assert (folder / ".equiwm").is_file()
+
+
+def test_a_store_that_is_half_removed_is_still_known_for_ours(tmp_path, monkeypatch):
+    """And the next command removes the rest."""
+    make_folder(tmp_path / "store", "store")
+    for name in "abcde":
+        (tmp_path / "store" / name).write_text("")
+    unlink = os.unlink
+
+    def failing(path, *arguments, **options):
+        if os.path.basename(path) == "c":
+            raise OSError(errno.EIO, "Input/output error")
+        unlink(path, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", failing)
+        assert not remove_folder(tmp_path / "store", "store")
+    (left,) = tmp_path.iterdir()
+    assert marker_of(left) == "store"
+    left = left.rename(tmp_path / left.name.replace(f".{os.getpid()}-", f".{_dead()}-"))
+    assert list(stale_drafts(tmp_path)) == [left]
+    remove_stale(tmp_path)
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_link_to_a_store_is_not_followed(tmp_path):

@@ -73,16 +73,31 @@ def remove_stale(folder: Path) -> None:
             if entry.is_file():
                 os.unlink(entry.path)
             elif entry.is_dir() and os.path.lexists(os.path.join(entry.path, MARKER)):
-                shutil.rmtree(entry.path)
+                remove_marked(Path(entry.path))
             elif entry.is_dir():  # ended before its marker stood
                 remove_stale(Path(entry.path))
                 os.rmdir(entry.path)
+
+
+def remove_marked(folder: Path) -> None:
+    """Remove a folder of ours, its marker last: what an interruption leaves of it is still known for ours.
+
+    Raises:
+        OSError: something in it cannot be removed.
+    """
+    with os.scandir(folder) as entries:
+        inside = [entry for entry in entries if entry.name != MARKER]
+    for entry in inside:
+        shutil.rmtree(entry.path) if entry.is_dir(follow_symlinks=False) else os.unlink(entry.path)
+    with suppress(FileNotFoundError):
+        os.unlink(folder / MARKER)
+    os.rmdir(folder)
 
 
 def discard(draft: Path) -> None:
     """Remove a draft of this process, a file or a folder, if it is there; what cannot be removed stays behind."""
     with suppress(OSError):
         if stat.S_ISDIR(os.lstat(draft).st_mode):
-            shutil.rmtree(draft)
+            remove_marked(draft)
         else:
             os.unlink(draft)

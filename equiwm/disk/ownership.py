@@ -10,14 +10,13 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import stat
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-from equiwm.disk.drafts import MARKER, discard, draft_of, remove_stale
+from equiwm.disk.drafts import MARKER, discard, draft_of, remove_marked, remove_stale
 from equiwm.disk.files import sync_folder, write_atomic
 from equiwm.disk.inside import read_inside
 from equiwm.disk.strict_json import canonical_json
@@ -152,7 +151,7 @@ def remove_folder(folder: Path, kind: FolderKind) -> bool:
         if removable is None:
             gone = draft_of(folder)
             os.rename(folder, gone)
-            shutil.rmtree(gone)
+            remove_marked(gone)
             return True
         held = set(os.listdir(folder))
         if not held <= removable | {MARKER}:

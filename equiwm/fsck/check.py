@@ -98,7 +98,7 @@ def _check_results(run: Run, claims: Sequence[AnyClaim], found: _Findings) -> li
                 f"{run.metrics_path}: {section} is none of its own variants ({', '.join(variants)}); measure one again."
             )
     results = [each for each in read if isinstance(each, Stored)]
-    own = own_weights(run, metrics)
+    own = found.of(lambda: own_weights(run, metrics))
     for each in results:
         if is_others(each.measured, own):
             found.add(

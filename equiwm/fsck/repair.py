@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from equiwm.boundary import machine_error
+from equiwm.disk.drafts import remove_stale
 from equiwm.disk.ownership import remove_file
 from equiwm.errors import RunError
 from equiwm.fsck.finding import Finding
@@ -29,12 +30,18 @@ def repair(findings: Sequence[Finding]) -> tuple[list[Path], list[Finding]]:
             continue
         try:
             with Run(finding.run).lock():
-                remove_file(finding.stale)
+                if finding.stale.is_dir():
+                    remove_stale(finding.stale.parent)
+                else:
+                    remove_file(finding.stale)
         except (RunError, OSError) as error:
             refused = machine_error(error)
             if refused is not None:  # a full disk, which would refuse the next one as well
                 raise refused from None
             left.append(finding)
         else:
-            removed.append(finding.stale)
+            if finding.stale.exists():  # a folder that does not say whose it is
+                left.append(finding)
+            else:
+                removed.append(finding.stale)
     return removed, left

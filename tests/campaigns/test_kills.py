@@ -61,6 +61,8 @@ class Kills:
         different = sorted(key for key in {*found, *self.expected} if found.get(key) != self.expected.get(key))
         assert different == [], f"{where}\nagain: {again}"
         assert _left(self.commands.folder / "tmp") == [], where
+        if name == "SIGKILL" and group:  # loky's own tracker, which removes its semaphores, was killed as well
+            return
         assert [path.name for path in Path("/dev/shm").glob(f"sem.loky-{process}-*")] == [], where
 
 
@@ -95,7 +97,7 @@ def _campaign(commands: Commands, arguments: list[str], folder: Path, kills: int
     assert wrong == [], "\n\n".join(wrong[:10])
 
 
-@pytest.mark.parametrize(("arguments", "kills"), [(ONE, 6), (GRID, 2)], ids=["one", "grid"])
+@pytest.mark.parametrize(("arguments", "kills"), [(ONE, 6), (GRID, 1)], ids=["one", "grid"])
 def test_some_kills(commands, tmp_path, arguments, kills):
     _campaign(commands, arguments, tmp_path, kills)
 

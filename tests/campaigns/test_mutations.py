@@ -189,7 +189,7 @@ def _campaign(commands: Commands, folder: Path, numbers: range) -> None:
 
 
 def test_some_mutations(commands, tmp_path):
-    _campaign(commands, tmp_path, range(40))
+    _campaign(commands, tmp_path, range(32))
 
 
 @pytest.mark.slow
