@@ -79,6 +79,10 @@ def test_a_probe_that_is_none(probe, capsys, text, words):
 
 
 def test_files_and_groups_that_do_not_fit(probe, capsys):
-    for arguments in (["nowhere.py:probe"], [f"{probe}:probe", "--group", "so2"], [f"{probe}:probe", "--elements", "1"]):
+    for arguments in (
+        ["nowhere.py:probe"],
+        [f"{probe}:probe", "--group", "so2"],
+        [f"{probe}:probe", "--elements", "1"],
+    ):
         assert run(["audit", *arguments]) == 2
         assert "Traceback" not in capsys.readouterr().err
