@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 from equiwm.audit.result import AuditResult, FindingResult, LeafResult
@@ -106,7 +107,12 @@ def _carried(carries: list[int] | None) -> str:
     if carries is None:
         return "–"
     names = ["scalars", "vectors", *(f"degree {degree}" for degree in range(2, len(carries)))]
-    return ", ".join(f"{count} {what}" for count, what in zip(carries, names, strict=True) if count) or "nothing"
+    said = [
+        f"{count} {what.removesuffix('s') if count == 1 else what}"
+        for count, what in zip(carries, names, strict=True)
+        if count
+    ]
+    return ", ".join(said) or "nothing"
 
 
 def _notes(result: AuditResult) -> tuple[str, ...]:
@@ -116,11 +122,13 @@ def _notes(result: AuditResult) -> tuple[str, ...]:
     return ("Residuals are relative to the channel's variation; 'not turned' is the control that has to fail.", *notes)
 
 
-def text(result: AuditResult) -> str:
-    """The verdict, its causes and findings, as lines."""
+def text(result: AuditResult, width: int | None = None) -> str:
+    """The verdict, its causes and findings, as lines; wrapped between words where a width is given."""
     lines = [f"{result.verdict.upper()}: {result.sentence}"]
     lines += [f"cause: {_entry(each)}" for each in result.causes]
     lines += [f"found: {_entry(each)}" for each in result.findings]
+    if width is not None:
+        lines = [textwrap.fill(line, width, subsequent_indent="  ", break_long_words=False) for line in lines]
     return "\n".join(lines)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -63,7 +65,8 @@ def audit(
     if json:
         print_json(plain(result.as_dict()))
     else:
-        print_text(text(result) + "\n\n")
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        print_text(text(result, width) + "\n\n")
         shown = tables(result, target)
         shown += [layer_table(result, target)] if layers else []
         shown += [symmetry_table(result, target)] if symmetries else []
