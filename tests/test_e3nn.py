@@ -5,10 +5,13 @@ from __future__ import annotations
 import copy
 import sys
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from equiwm.audit.audit import audit
+from equiwm.audit.probe import Probe
 from equiwm.audit.residual import Residual, equivariance_residual
 from equiwm.config import load
 from equiwm.errors import ConfigError, MissingExtraError, RepError
@@ -135,3 +138,22 @@ class TestWithE3nn:
             E3nnEncoder(Rep.parse("4xp", 2), vectors(2, 2), (4, 8, 4))
         with pytest.raises(RepError, match="vectors"):
             E3nnEncoder(Rep.parse("4xp+2x0e", 3), LATENT, (4, 8, 4))
+
+
+def test_a_network_of_e3nn_is_audited_in_its_own_basis():
+    """Its irreps as they are; the same text in our basis is told for what it is."""
+    o3 = pytest.importorskip("e3nn.o3")
+    torch.manual_seed(0)
+    given, irreps = o3.Irreps("4x0e+4x1o"), o3.Irreps("4x0e+3x1o+2x2e")
+    product = o3.FullyConnectedTensorProduct(given, given, irreps)
+    x = torch.from_numpy(np.random.default_rng(0).normal(size=(64, 16)))
+
+    def square(v):
+        return product(v, v)
+
+    right = audit(Probe(square, inputs=x, group="o3", takes=given, gives=irreps), elements=16)
+    assert right.verdict in ("exact", "precision-limited")  # its constants are kept in float32
+    wrong = audit(Probe(square, inputs=x, group="o3", takes=given, gives=str(irreps)), elements=16)
+    assert wrong.verdict == "broken"
+    assert [cause.name for cause in wrong.causes][:1] == ["a wrong rep"]
+    assert "e3nn's basis" in wrong.causes[0].text

@@ -193,7 +193,7 @@ def _variants(rep: Rep) -> Iterator[tuple[str, Rep]]:
                 yield str(made), made
     based = each(in_e3nn_basis)
     if based is not None:
-        yield "the same in e3nn's basis", based
+        yield "the same in e3nn's basis (give e3nn.o3.Irreps)", based
     if rep.d == 3:
         for order in ((1, 2, 0), (2, 0, 1), (2, 1, 0), (1, 0, 2), (0, 2, 1)):
             made = _in_order(rep, order)

@@ -12,10 +12,12 @@ import torch
 from torch import Tensor
 
 from equiwm.audit.pytree import Path, is_array, label, leaves
+from equiwm.audit.rebased import in_e3nn_basis
 from equiwm.errors import DataError, RepError
 from equiwm.symmetry.composites import TensorProduct
 from equiwm.symmetry.elements import Elements
 from equiwm.symmetry.kinds import Kind
+from equiwm.symmetry.notation import parse_kind
 from equiwm.symmetry.reps import Rep
 
 SAME = "same"
@@ -27,7 +29,7 @@ class Typed:
     """The rep of a leaf and the axis that it describes, where that is not the last: `Typed("1o", axis=1)`.
 
     Attributes:
-        rep: a rep or its text.
+        rep: a rep, its text, or e3nn's `Irreps`, in whose basis it is then.
         axis: the axis that holds the entries of the rep; saying -1 tells that an ambiguous shape is meant so.
     """
 
@@ -154,6 +156,8 @@ def typed_leaves(tree: Any, spec: Any, d: int, what: str, kinds: Iterable[Kind] 
         rep, axis = (given.rep, given.axis) if isinstance(given, Typed) else (given, None)
         if isinstance(rep, str):
             rep = Rep.parse(rep, d, kinds)
+        elif not isinstance(rep, Rep):
+            rep = _of_irreps(rep)
         leaf = TypedLeaf(path, rep, axis)
         leaf.flat(there[path])
         found.append(leaf)
@@ -166,7 +170,7 @@ def declared(spec: Any, what: str) -> dict[Path, Rep | str | Typed]:
     Raises:
         RepError: something in it that is neither a rep nor a container.
     """
-    if isinstance(spec, Rep | str | Typed):
+    if isinstance(spec, Rep | str | Typed) or _is_irreps(spec):
         return {(): spec}
     if isinstance(spec, Mapping):
         items: Iterable[tuple[Any, Any]] = spec.items()
@@ -177,6 +181,16 @@ def declared(spec: Any, what: str) -> dict[Path, Rep | str | Typed]:
     else:
         raise RepError(f"{what}: got {type(spec).__name__}, expected reps as text, in the form of what they describe.")
     return {(key, *path): rep for key, child in items for path, rep in declared(child, what).items()}
+
+
+def _is_irreps(spec: object) -> bool:
+    """Whether it is e3nn's `Irreps`, a tuple by its class; e3nn is not imported for that."""
+    return type(spec).__name__ == "Irreps" and type(spec).__module__.partition(".")[0] == "e3nn"
+
+
+def _of_irreps(irreps: Any) -> Rep:
+    """e3nn's irreps as a rep, in e3nn's basis."""
+    return Rep([(count, in_e3nn_basis(parse_kind(str(kind), {}))) for count, kind in irreps if count], 3)
 
 
 def undeclared(tree: Any, spec: Any, what: str) -> list[Path]:
