@@ -6,8 +6,12 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
+from equiwm.audit.audit import ELEMENTS, SEED, audit
+from equiwm.audit.probe import Probe
 from equiwm.audit.residual import Residual, check_equivariance
+from equiwm.audit.result import AuditResult
 from equiwm.audit.verdict import TOLERANCES
+from equiwm.audit.words import EXPECTED, passes, text
 from equiwm.errors import DataError
 from equiwm.symmetry.groups import Group
 from equiwm.symmetry.reps import Rep
@@ -68,3 +72,30 @@ def assert_equivariant(
             f"the identity; by term: {terms}; max absolute {residual.max_abs:.1e})."
         )
     return residual
+
+
+def assert_probe(
+    probe: Probe, *, expect: str = "precision-limited", elements: int = ELEMENTS, seed: int = SEED
+) -> AuditResult:
+    """Fail unless the audit of a probe ends with the verdict `expect` or a better one, in the words of `equiwm audit`.
+
+    Args:
+        probe: what is audited; it is left as it was found.
+        expect: exact, precision-limited or approximate.
+        elements: how many group elements.
+        seed: of the elements.
+
+    Returns:
+        What the audit says.
+
+    Raises:
+        AssertionError: the verdict is worse; the message has the channel that decides, the causes and the layer.
+        DataError: another `expect`; and as `audit`, like RepError and GroupError.
+    """
+    __tracebackhide__ = True
+    if expect not in EXPECTED:
+        raise DataError(f"expect: got {expect!r}, expected {', '.join(EXPECTED)}.")
+    result = audit(probe, elements=elements, seed=seed)
+    if not passes(result.verdict, expect):
+        raise AssertionError(text(result))
+    return result

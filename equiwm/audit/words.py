@@ -21,6 +21,15 @@ _SAID = {
 }
 
 
+EXPECTED = ("exact", "precision-limited", "approximate")
+"""Verdicts that may be asked for, from the best to the worst."""
+
+
+def passes(verdict: str, expect: str) -> bool:
+    """Whether a verdict is as good as what is expected."""
+    return verdict in EXPECTED[: 1 + EXPECTED.index(expect)]
+
+
 def sentence(
     verdict: str, group: str, leaves: Sequence[LeafResult], *, dtype: str, float64: bool, stopped: str = ""
 ) -> str:

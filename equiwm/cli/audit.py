@@ -52,7 +52,7 @@ def audit(
     equiwm audit runs/vn-2d
     """
     from equiwm.audit.audit import audit as audited
-    from equiwm.audit.words import layer_table, symmetry_table, tables, text
+    from equiwm.audit.words import layer_table, passes, symmetry_table, tables, text
     from equiwm.cli.output import print_json, print_tables, print_text
     from equiwm.disk.strict_json import plain
 
@@ -71,14 +71,8 @@ def audit(
         shown += [layer_table(result, target)] if layers else []
         shown += [symmetry_table(result, target)] if symmetries else []
         print_tables(shown)
-    if not passes(result.verdict, expect):
+    if not passes(result.verdict, (expect or Expected.limited).value):
         raise typer.Exit(1)
-
-
-def passes(verdict: str, expect: Expected | None) -> bool:
-    """Whether a verdict is as good as what is expected: by default exact, or as exact as the precision allows."""
-    order = [each.value for each in Expected]
-    return verdict in order[: 1 + order.index((expect or Expected.limited).value)]
 
 
 def _probe(target: str, trust: list[str]) -> Probe:
