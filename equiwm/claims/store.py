@@ -18,6 +18,12 @@ from equiwm.disk.strict_json import canonical_json
 from equiwm.errors import RunError
 
 _LOCK = ".store.lock"
+_ATTEMPTS = 20
+"""How often a folder is made that other commands remove beside us."""
+
+
+class _GoneError(Exception):
+    """Another command, the last one that had a store there, has removed the folder of the stores this moment."""
 
 
 class Stores:
@@ -58,8 +64,14 @@ class Stores:
         store = self.folder / name
         if store in self._stores:
             return store
-        self._make(self.folder, "stores")
-        self._make(store, "store")
+        for attempt in range(_ATTEMPTS):
+            self._make(self.folder, "stores")
+            try:
+                self._make(store, "store")
+                break
+            except _GoneError:
+                if attempt == _ATTEMPTS - 1:
+                    raise RunError(f"{self.folder} is removed again and again; choose another --out.") from None
         if self.folder in self._above and marker_of(self.folder) is None:  # another command removed it in between
             mark(self.folder, "stores")
         self._held.enter_context(hold(store / _LOCK, f"the store {store}"))
@@ -83,10 +95,12 @@ class Stores:
                 raise RunError(f"{path} was not made by equiwm; move it, or pass another --out.")
             return
         try:
-            self._above += make_folder(path, kind)
+            self._above += make_folder(path, kind, parents=kind == "stores")
         except OSError as error:
             if error.errno in (errno.EEXIST, errno.ENOTEMPTY):  # another command has made it this moment
                 return
+            if kind == "store" and error.errno == errno.ENOENT:
+                raise _GoneError from error
             raise RunError(f"cannot make {path}: {reason(error)}; choose another --out.") from None
 
     def _remove(self, store: Path) -> bool:

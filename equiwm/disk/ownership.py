@@ -88,7 +88,9 @@ def mark(folder: Path, kind: FolderKind) -> None:
     write_atomic(folder / MARKER, canonical_json({"kind": kind, "schema": SCHEMA}) + "\n")
 
 
-def make_folder(path: Path, kind: FolderKind, contents: Mapping[str, str] | None = None) -> list[Path]:
+def make_folder(
+    path: Path, kind: FolderKind, contents: Mapping[str, str] | None = None, *, parents: bool = True
+) -> list[Path]:
     """Make a folder with its marker and some files, or nothing at all.
 
     It is filled under another name and renamed: of two processes one wins, and no reader ever finds it half.
@@ -97,6 +99,7 @@ def make_folder(path: Path, kind: FolderKind, contents: Mapping[str, str] | None
         path: the folder; there may be an empty one in its place.
         kind: what it is.
         contents: names and texts of its first files.
+        parents: make the folders above it too; else they have to be there.
 
     Returns:
         The folders above it that had to be made, the innermost first.
@@ -109,8 +112,8 @@ def make_folder(path: Path, kind: FolderKind, contents: Mapping[str, str] | None
     above: list[Path] = []
     draft = draft_of(path)
     try:
-        above = [parent for parent in path.parents if not parent.exists()]
-        draft.mkdir(parents=True)
+        above = [parent for parent in path.parents if not parent.exists()] if parents else []
+        draft.mkdir(parents=parents)
         remove_stale(path.parent)
         mark(draft, kind)
         for name, text in (contents or {}).items():
