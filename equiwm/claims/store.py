@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import stat
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -88,9 +89,10 @@ class Stores:
         return [store for store in list(self._stores) if not self._remove(store)]
 
     def _make(self, path: Path, kind: FolderKind) -> None:
-        if path.is_symlink() or (path.exists() and not path.is_dir()):
+        found = _mode(path)
+        if found is not None and not stat.S_ISDIR(found):
             raise RunError(f"{path} is in the way of what is kept there; move it, or pass another --out.")
-        if path.is_dir():
+        if found is not None:
             if kind == "store" and marker_of(path) != "store":
                 raise RunError(f"{path} was not made by equiwm; move it, or pass another --out.")
             return
@@ -110,6 +112,14 @@ class Stores:
         if remove_folder(self.folder, "stores"):
             remove_empty(self._above)
         return True
+
+
+def _mode(path: Path) -> int | None:
+    """What stands at `path`, asked once: another command may remove it between two questions. None for nothing."""
+    try:
+        return path.lstat().st_mode
+    except OSError:
+        return None
 
 
 def _is_empty(store: Path) -> bool:

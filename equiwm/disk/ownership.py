@@ -119,7 +119,8 @@ def make_folder(
         for name, text in (contents or {}).items():
             write_atomic(draft / name, text)
         if path.is_dir() and not path.is_symlink():
-            path.rmdir()
+            with suppress(FileNotFoundError):  # another process has removed it since
+                path.rmdir()
         os.rename(draft, path)
         sync_folder(path.parent)
     except BaseException:
