@@ -86,3 +86,46 @@ def test_files_and_groups_that_do_not_fit(probe, capsys):
     ):
         assert run(["audit", *arguments]) == 2
         assert "Traceback" not in capsys.readouterr().err
+
+
+MASKED = """
+import torch
+from equiwm import Probe, Typed
+
+class Mask(torch.nn.Module):
+    def forward(self, weights):
+        return weights.masked_fill(torch.eye(weights.shape[-1], dtype=bool), float("-inf"))
+
+class Attention(torch.nn.Module):
+    def __init__(self, stretch):
+        super().__init__()
+        self.mask, self.stretch = Mask(), stretch
+
+    def forward(self, points):
+        apart = points[:, :, None] - points[:, None]
+        weights = torch.softmax(self.mask(-apart.square().sum(-1)), -1)
+        return points + (weights[..., None] * apart).sum(2) * torch.tensor([1, 1, 1 + self.stretch]).to(points)
+
+def probe(stretch=0.0, rep="p"):
+    torch.manual_seed(0)
+    return Probe(Attention(stretch), torch.randn(64, 6, 3), "e3", rep, "p")
+
+def broken():
+    return probe(0.5)
+
+def untyped():
+    return probe(rep=Typed(5, axis=-1))
+"""
+
+
+def test_features_that_are_not_finite_are_not_judged(probe, capsys):
+    """A masked attention has -inf inside; what comes out of it is finite, and is judged."""
+    Path("masked.py").write_text(MASKED)
+    assert run(["audit", "masked.py:probe", "--layers", "--elements", "8"]) == 0
+    assert "| mask | Mask | – | – |" in capsys.readouterr().out
+    assert run(["audit", "masked.py:broken", "--elements", "8"]) == 1
+    shown = capsys.readouterr().out
+    assert "It breaks at the whole" in shown
+    assert "1 of 2 outputs had too few rows, do not vary or are not finite" in shown
+    assert run(["audit", "masked.py:untyped"]) == 2
+    assert "got int for a rep" in capsys.readouterr().err

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from processes import session_of
 
 from equiwm import interrupts
 from equiwm.cli import signals
@@ -51,19 +52,6 @@ def command(folder, *arguments, code=START):
         for pid in session_of(process.pid):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-
-
-def session_of(pid):
-    """Processes that the command of that process id has started, itself included; zombies are none."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if int(fields[3]) == pid and fields[0] != "Z":
-            found.append(int(path.parent.name))
-    return found
 
 
 def until(condition, seconds=60.0):

@@ -94,11 +94,8 @@ def judge(state: Preflight, elements: Elements, seed: int) -> list[Judged]:
         dtype: measure(state.runner, samples, elements, dtype, batch=state.batch, seed=seed)
         for dtype in dict.fromkeys((state.low, *([torch.float64] if state.high else [])))
     }
-    low = both[state.low]
     high = both.get(torch.float64)
-    if high is None or state.low == torch.float64:
-        return [judge_quantity(each, high[k] if high is not None else None) for k, each in enumerate(low)]
-    return [judge_quantity(each, high[k]) for k, each in enumerate(low)]
+    return [judge_quantity(each, None if high is None else high[k]) for k, each in enumerate(both[state.low])]
 
 
 def judge_moved(state: Preflight, elements: Elements, seed: int) -> list[Judged]:
@@ -190,7 +187,7 @@ def _leaf(judged: Judged, elements: Elements, names: list[str]) -> LeafResult:
     place, channel = judged.worst
     pairs = best.pairs[:, :, place, channel] / best.scale[place, channel]
     per_element = best.per_element[:, place, channel]
-    bound = max(tolerance(best.dtype), 8.0 * float(best.rounding[place, channel]))
+    bound = max(tolerance(best.dtype), EXPLAINED * float(best.rounding[place, channel]))
     worst = int(per_element.argmax())
     cosets = {
         name: float(per_element[[k for k, each in enumerate(names) if each == name]].amax())

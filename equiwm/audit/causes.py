@@ -12,6 +12,7 @@ from torch import Tensor
 
 from equiwm.audit.judgement import (
     APPROX,
+    BRANCH,
     BROKEN,
     EXPLAINED,
     LEVELS,
@@ -439,7 +440,7 @@ def _branches(tried: Experiments, names: set[str]) -> Iterator[Finding]:
             continue
         place, channel = (int(k) for k in torch.nonzero(each.branches)[0])
         pairs = each.best.pairs[:, :, place, channel] / each.best.scale[place, channel]
-        bad = pairs > 1e-6
+        bad = pairs > BRANCH[torch.float64]
         samples = torch.nonzero(bad.any(0)).flatten().tolist()
         shown = ", ".join(map(str, samples[:5])) + (", ..." if len(samples) > 5 else "")
         yield Finding(

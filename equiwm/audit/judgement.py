@@ -32,8 +32,9 @@ NO_ROUNDING = 0.05
 BRANCH = {torch.float64: 1e-6}
 """A pair above this is a jump where half of the pairs are within tolerance."""
 _BRANCH = 1e-3
-MOST_LIMITED = 0.02
-"""A residual above this is not put down to reduced precision: a coarse staircase of the values is a break."""
+MOST_LIMITED = EXPLAINED * torch.finfo(torch.bfloat16).eps / 4
+"""0.016: what bfloat16, the shortest format that networks compute in, explains by itself, its rounding being eps / 4 of
+a value as in `Measured.rounding`. A coarser staircase of the values is a break and no arithmetic."""
 LEVELS = ("exact", "precision-limited", "vacuous", "approximate", "broken")
 """Verdicts on a channel, from the best to the worst."""
 EXACT, LIMITED, VACUOUS, APPROX, BROKEN = range(5)

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from equiwm.audit.preflight import Finding
 from equiwm.audit.pytree import is_array, label, leaves
 from equiwm.audit.running import Runner
+from equiwm.stats import largest
 from equiwm.symmetry.elements import Elements
 
 ROWS_PER_COLUMN = 3
@@ -70,7 +71,8 @@ class LayerFit:
 
     Attributes:
         place: where.
-        residual: on held-out rows, worst over the elements, relative to the variation; None where rows were too few.
+        residual: on held-out rows, worst over the elements, relative to the variation; None where rows were too few,
+            do not vary, or are not finite.
         carries: multiplicities by degree (or frequency), where they come out whole.
     """
 
@@ -187,7 +189,7 @@ def where_it_breaks(fits: list[LayerFit]) -> list[Finding]:
     before: LayerFit | None = None
     unjudged = sum(fit.residual is None for fit in outputs)
     rest = (
-        f" {unjudged} of {len(outputs)} outputs had too few rows, or do not vary, and were not judged."
+        f" {unjudged} of {len(outputs)} outputs had too few rows, do not vary or are not finite, and were not judged."
         if unjudged
         else ""
     )
@@ -268,6 +270,8 @@ def _fit(place: Place, rows: Tensor, turned: list[Tensor], angles: Tensor, d: in
     step = max(1, -(-len(rows) // MOST_ROWS))
     rows, turned = rows[::step], [part[::step] for part in turned]
     width = rows.shape[1]
+    if not all(bool(part.isfinite().all()) for part in (rows, *turned)):  # the -inf of a masked attention
+        return LayerFit(place, None, None)
     scale = float((rows - rows.mean(0)).square().mean().sqrt())
     if len(rows) < 2 * ROWS_PER_COLUMN * width:
         return LayerFit(place, None, None)
@@ -279,15 +283,15 @@ def _fit(place: Place, rows: Tensor, turned: list[Tensor], angles: Tensor, d: in
     span = basis[:rank].mT
     small = rows @ span
     known = torch.cat([small, torch.ones(len(small), 1, dtype=torch.float64)], 1) if affine else small
-    worst, traces = 0.0, []
+    residuals, traces = [], []
     for part in turned:
         there = part @ span
         action = torch.linalg.lstsq(known[fitted], there[fitted], driver="gelsd").solution
         off = float((there[held] - known[held] @ action).square().sum(1).mean().sqrt())
-        worst = max(worst, off / max(scale * math.sqrt(width), 1e-300))
+        residuals.append(off / max(scale * math.sqrt(width), 1e-300))
         traces.append(float(action[:rank].diagonal().sum()))
     character = torch.tensor(traces[: len(angles)], dtype=torch.float64)
-    return LayerFit(place, worst, _multiplicities(character, angles, rank, d))
+    return LayerFit(place, largest(residuals), _multiplicities(character, angles, rank, d))
 
 
 def _multiplicities(traces: Tensor, angles: Tensor, rank: int, d: int) -> tuple[int, ...] | None:

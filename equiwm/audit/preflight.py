@@ -14,6 +14,7 @@ from equiwm.audit.probe import Probe
 from equiwm.audit.pytree import is_array, label, leaves
 from equiwm.audit.running import CallFailed, Outputs, Runner, about_centroid, check_finite, inputs_dtype
 from equiwm.errors import DataError
+from equiwm.stats import largest
 
 REPEATS = (False, False, True, False, True, True, False)
 """Answers to the same input that are compared with the first one; True is after other inputs."""
@@ -150,12 +151,12 @@ def _side_effects(runner: Runner, dtype: torch.dtype) -> list[Finding]:
 def _unsteady(runner: Runner, samples: list[Any], dtype: torch.dtype, first: Outputs, seed: int) -> float:
     """The largest relative difference of the first answer and later ones to the same input, other inputs in between."""
     others = runner.moved(samples, runner.directions(samples, seed), MOVE, dtype)
-    found = 0.0
+    found = []
     for between in REPEATS:
         if between:
             runner(others, dtype)
-        found = max(found, _apart(first, runner(samples, dtype)))
-    return found
+        found.append(_apart(first, runner(samples, dtype)))
+    return largest(found)
 
 
 def _mutating(runner: Runner, samples: list[Any], dtype: torch.dtype, apart: float, seed: int) -> Finding | None:

@@ -6,6 +6,7 @@ learn it. Every row is measured with the reps of the probe: under O(3), say, wha
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -172,6 +173,8 @@ def _scalings(state: Preflight) -> Iterator[SymmetryResult]:
     for power in POWERS:
         rows = [_by_map(state, f"scalings (power {power})", scaled(by), partial(torch.mul, by**power)) for by in SCALES]
         worst = max(rows, key=lambda row: row.residual)
+        if any(math.isnan(row.residual) for row in rows):  # it does not take inputs of that size
+            continue
         if best is None or worst.residual < best.residual:
             best = worst
     if best is not None:

@@ -189,7 +189,13 @@ def _is_irreps(spec: object) -> bool:
 
 
 def _of_irreps(irreps: Any) -> Rep:
-    """e3nn's irreps as a rep, in e3nn's basis."""
+    """e3nn's irreps as a rep, in e3nn's basis.
+
+    Raises:
+        RepError: something that is none.
+    """
+    if not _is_irreps(irreps):
+        raise RepError(f"got {type(irreps).__name__} for a rep; expected a Rep, its text, or e3nn's Irreps.")
     return Rep([(count, in_e3nn_basis(parse_kind(str(kind), {}))) for count, kind in irreps if count], 3)
 
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from processes import session_of
+
 TESTS = Path(__file__).resolve().parents[1]
 PATIENCE = 240.0
 """Seconds after which a command is taken to hang; the machine may have other work."""
@@ -118,19 +120,6 @@ class Commands:
         assert self._server.stdin is not None
         self._server.stdin.close()
         self._server.wait(20)
-
-
-def session_of(leader: int) -> list[int]:
-    """Processes in a session, but for zombies."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if int(fields[3]) == leader and fields[0] != "Z":
-            found.append(int(path.parent.name))
-    return found
 
 
 def orphans(leader: int, seconds: float = 10.0) -> list[int]:
