@@ -10,7 +10,7 @@ from equiwm.audit.calling import left_as_found, own_tensors
 from equiwm.audit.causes import Experiments, find_causes
 from equiwm.audit.judgement import APPROX, BROKEN, EXPLAINED, LEVELS, VACUOUS, Judged, judge_quantity, tolerance
 from equiwm.audit.layers import LayerFit, layer_fits, where_it_breaks
-from equiwm.audit.measure import MOVE, measure
+from equiwm.audit.measure import MOVE, Measured, measure
 from equiwm.audit.preflight import Finding, Preflight, preflight
 from equiwm.audit.probe import Probe
 from equiwm.audit.profile import symmetry_profile
@@ -94,8 +94,30 @@ def judge(state: Preflight, elements: Elements, seed: int) -> list[Judged]:
         dtype: measure(state.runner, samples, elements, dtype, batch=state.batch, seed=seed)
         for dtype in dict.fromkeys((state.low, *([torch.float64] if state.high else [])))
     }
-    high = both.get(torch.float64)
-    return [judge_quantity(each, None if high is None else high[k]) for k, each in enumerate(both[state.low])]
+    low, high = both[state.low], both.get(torch.float64)
+    if high is None:
+        return [judge_quantity(each, None) for each in low]
+    if state.runner.promote:
+        return [judge_quantity(*each) for each in zip(low, high, high, strict=True)]
+    judged = [judge_quantity(*each) for each in zip(low, high, strict=True)]
+    if not any(bool(each.inside.any()) for each in judged):
+        return judged
+    pure = _promoted(state, elements, seed)
+    return judged if pure is None else [judge_quantity(*each) for each in zip(low, high, pure, strict=True)]
+
+
+def _promoted(state: Preflight, elements: Elements, seed: int) -> list[Measured] | None:
+    """Every quantity with every operation in float64; None where that cannot be.
+
+    Where it can, what follows (experiments, layers) runs so too: the rounding inside would hide what they look for.
+    """
+    state.runner.promote = True
+    try:
+        samples = state.runner.probe.samples
+        return measure(state.runner, samples, elements, torch.float64, batch=state.batch, seed=seed)
+    except (CallFailed, DataError):
+        state.runner.promote = False
+        return None
 
 
 def judge_moved(state: Preflight, elements: Elements, seed: int) -> list[Judged]:

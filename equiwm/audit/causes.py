@@ -15,6 +15,7 @@ from equiwm.audit.judgement import (
     BRANCH,
     BROKEN,
     EXPLAINED,
+    FOLLOWS,
     LEVELS,
     LIMITED,
     NO_ROUNDING,
@@ -85,9 +86,8 @@ class Experiments:
             samples: others than the probe's.
         """
         try:
-            runner = (
-                self.state.runner if probe is None else Runner(probe, self.state.runner.grad, self.state.runner.seed)
-            )
+            own = self.state.runner
+            runner = own if probe is None else Runner(probe, own.grad, own.seed, promote=own.promote)
             chosen = self.dtype if dtype is None else dtype
             given = runner.probe.samples if samples is None else samples
             if isinstance(runner.probe.inputs, list):
@@ -127,7 +127,7 @@ def find_causes(tried: Experiments) -> list[Finding]:
         found += experiment(tried, names)
         if found:
             break
-    return [*found, *([] if found else _some_motions(tried, names)), *_hidden(tried, names)]
+    return [*found, *([] if found else _some_motions(tried, names)), *_grid(tried), *_hidden(tried, names)]
 
 
 def _training_mode(tried: Experiments, names: set[str]) -> Iterator[Finding]:
@@ -399,6 +399,23 @@ def _by_component(tried: Experiments, names: set[str]) -> Iterator[Finding]:
 # Values
 
 
+def _grid(tried: Experiments) -> Iterator[Finding]:
+    """Values on a grid: as coarse with every operation in float64 as without."""
+    if not tried.state.runner.promote:
+        return
+    for each in (each for each in tried.failing if each.best.quantity.over is None):
+        place, channel = each.worst
+        high, low = (float(side.rounding[place, channel]) for side in (each.best, each.low))
+        if bool(each.inside[place, channel]) and high > FOLLOWS * low:
+            yield Finding(
+                "values on a grid",
+                f"{each.best.quantity.name} jumps by {high:.1e} of its variation between neighbouring inputs, with "
+                "every operation in float64 too: values are rounded to a grid, counted or looked up; no precision "
+                "cures that.",
+            )
+            return
+
+
 def _constant(tried: Experiments, names: set[str]) -> Iterator[Finding]:
     """A constant in a channel that turns: Delta = (rho(g) - 1) c for one c and every sample."""
     samples, elements = tried.probe.samples, tried.sample(n=2 * FEW)
@@ -483,7 +500,7 @@ def _limited(tried: Experiments) -> Iterator[Finding]:
         if bool(each.inside.any()) and 0.05 * low < rounding <= NO_ROUNDING:
             text = (
                 f"{name}: in float64 it still rounds by {rounding:.1e}: it computes in float32, TF32, bfloat16 or "
-                "under autocast inside."
+                f"under autocast inside{_with_promotion(tried)}."
             )
             yield Finding("computes in less inside", text)
         elif bool(each.inside.any()) and rounding > NO_ROUNDING:
@@ -503,6 +520,10 @@ def _limited(tried: Experiments) -> Iterator[Finding]:
             why = f": it varies by 1/{offset:.0e} of its size, the digits are used up" if offset > 1e3 else ""
             why = why or (f": the inputs lie {far:.0f} times their spread from the origin" if far > 8 else "")
             yield Finding("rounding", f"{name} is exact in float64; what is left is rounding{why}.")
+
+
+def _with_promotion(tried: Experiments) -> str:
+    return "; with every operation in float64 it is exact" if tried.state.runner.promote else ""
 
 
 def _short(dtype: torch.dtype) -> str:

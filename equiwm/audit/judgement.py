@@ -27,6 +27,9 @@ ROUNDED_CONSTANTS = 4 * torch.finfo(torch.float32).eps
 """In float64 constants that were rounded to float32 leave at most this."""
 INSIDE = 1e-8
 """A float64 noise above this is that of a function that computes in less inside."""
+FOLLOWS = 1e-3
+"""Noise that is of arithmetic shrinks by at least this from float32 to float64: by 2e-9 as a rule, by its root where a
+root amplifies it. A staircase (values on a grid, counts, look-ups) is as coarse in both."""
 NO_ROUNDING = 0.05
 """A noise above this is none of rounding: the inputs stand on a branch, where one rounding changes everything."""
 BRANCH = {torch.float64: 1e-6}
@@ -97,8 +100,15 @@ class Judged:
         ]
 
 
-def judge_quantity(low: Measured, high: Measured | None) -> Judged:
-    """The verdict on every channel of one quantity."""
+def judge_quantity(low: Measured, high: Measured | None, pure: Measured | None = None) -> Judged:
+    """The verdict on every channel of one quantity.
+
+    Args:
+        low: measured in the dtype of the inputs.
+        high: in float64, where it runs.
+        pure: with every operation in float64, where that was tried and it can be: by it is judged what computes in less
+            inside; `high` itself where it runs in float64 in no other way.
+    """
     best = low if high is None else high
     dead = best.dead
     residual = _of_the_dead(best, dead)
@@ -115,19 +125,33 @@ def judge_quantity(low: Measured, high: Measured | None) -> Judged:
         exact = residual <= (EXPLAINED * rounding).clamp(tolerance(high.dtype), BRANCH[torch.float64])
         fits_low = _of_the_dead(low, low.dead) <= bound_low
         far_off = ~fits_low & (low.residual > 64 * low.rounding) & (low.residual > 0.01) & ~low.dead
+        left = residual
         by_noise = inside & (residual <= EXPLAINED * rounding) & (residual <= MOST_LIMITED)
-        by_constants = (residual <= ROUNDED_CONSTANTS) & fits_low
+        if pure is not None and bool(inside.any()):
+            by_noise = inside & _of_arithmetic(pure, low)
+            left = torch.where(inside, _of_the_dead(pure, dead), residual)
+            best = pure
+        at_best = torch.full_like(inside, LIMITED if short else EXACT, dtype=torch.long)
+        if pure is high:  # it has no float64 of its own: what it gives is what it gives in its dtype
+            at_best = torch.where(low.residual <= tolerance(low.dtype), at_best, LIMITED)
+        by_constants = (left <= ROUNDED_CONSTANTS) & fits_low
         level = torch.where(
             exact & (~inside | (residual <= tolerance(high.dtype))),
-            torch.where(
-                far_off, _by_size(low.residual), torch.where(fits_low | low.dead, LIMITED if short else EXACT, LIMITED)
-            ),
-            torch.where(by_noise | by_constants, LIMITED, _by_size(residual)),
+            torch.where(far_off, _by_size(low.residual), torch.where(fits_low | low.dead, at_best, LIMITED)),
+            torch.where(by_noise | by_constants, LIMITED, _by_size(left)),
         )
     branches = _branches(best) & ~dead & (level > LIMITED)
     level = torch.where(branches, BROKEN, level)
     level = torch.where(dead & (residual <= 64 * torch.finfo(best.dtype).eps), VACUOUS, level)
-    return Judged(low, high, level, branches, inside)
+    shown = best if bool((inside & (level > VACUOUS)).any()) else high  # the figures that decide
+    return Judged(low, shown, level, branches, inside)
+
+
+def _of_arithmetic(pure: Measured, low: Measured) -> Tensor:
+    """(M, C): what is left of the residual with every operation in float64 is within float64's own rounding."""
+    exact = pure.residual <= tolerance(pure.dtype)
+    noise = (pure.residual <= EXPLAINED * pure.rounding) & (pure.residual <= MOST_LIMITED)
+    return exact | (noise & (low.dead | (pure.rounding <= FOLLOWS * low.rounding)))
 
 
 def _of_the_dead(measured: Measured, dead: Tensor) -> Tensor:

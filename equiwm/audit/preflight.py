@@ -88,7 +88,7 @@ def preflight(probe: Probe, seed: int) -> Preflight:
     if given == torch.float64:
         low = torch.float32 if _runs(runner, torch.float32, found) else given
     else:
-        high = _runs(runner, torch.float64, found)
+        high = _runs(runner, torch.float64, found) or _promotes(runner, found)
     found += _still(runner, seed)
     found += _hidden_directions(runner)
     state = Preflight(runner, low, high, 0, found)
@@ -201,6 +201,18 @@ def _runs(runner: Runner, dtype: torch.dtype, found: list[Finding]) -> bool:
             Finding(f"no {name}", f"It does not run in {name} ({error}); what {name} would tell is not known.")
         )
         return False
+    return True
+
+
+def _promotes(runner: Runner, found: list[Finding]) -> bool:
+    """Whether it runs with every operation in float64, where it does not run in float64 as it stands."""
+    runner.promote = True
+    if not _runs(runner, torch.float64, []):
+        runner.promote = False
+        return False
+    reason = found.pop().text.partition(";")[0]
+    text = f"{reason}; it was run with every one of its operations in float64 instead."
+    found.append(Finding("float64 by promotion", text))
     return True
 
 

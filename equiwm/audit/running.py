@@ -15,6 +15,7 @@ from torch import Tensor
 
 from equiwm.audit.calling import cast, in_dtype, spread, tensors_as_found
 from equiwm.audit.probe import Probe
+from equiwm.audit.promoted import InFloat64
 from equiwm.audit.pytree import Path, is_array, label, leaves, replaced
 from equiwm.audit.typed import TypedLeaf
 from equiwm.errors import DataError
@@ -37,6 +38,7 @@ class Runner:
         grad: whether gradients are on while it is called.
         seed: a seed for torch's generator before every call; None leaves it to run on.
         restore: whether parameters and buffers are put back after every call.
+        promote: whether every operation is promoted to float64 where it is called in float64 (`promoted.InFloat64`).
         outputs: the typed output leaves, known after the first call.
     """
 
@@ -44,6 +46,7 @@ class Runner:
     grad: bool = False
     seed: int | None = None
     restore: bool = False
+    promote: bool = False
     outputs: tuple[TypedLeaf, ...] = ()
 
     @cached_property
@@ -69,9 +72,11 @@ class Runner:
         if self.seed is not None:
             torch.manual_seed(self.seed)
         kept = tensors_as_found(probe.modules) if self.restore else nullcontext()
+        promoted = InFloat64(sample) if self.promote and dtype == torch.float64 else nullcontext()
         with kept, in_dtype(probe.modules, dtype), torch.set_grad_enabled(self.grad):
             try:
-                return spread(probe.model, sample, probe.call)
+                with promoted:
+                    return spread(probe.model, sample, probe.call)
             except (KeyboardInterrupt, GeneratorExit, MemoryError):
                 raise
             except BaseException as error:

@@ -1,0 +1,100 @@
+"""Every operation in float64: precision and breaks are told apart by experiment."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from equiwm.audit.audit import audit
+from equiwm.audit.probe import Probe
+from equiwm.audit.promoted import InFloat64, NotPromoted
+
+GENERATOR = torch.Generator().manual_seed(0)
+VECTORS = torch.randn(32, 8, 3, generator=GENERATOR)
+MIX, BACK, GATE = (torch.randn(8, 8, generator=GENERATOR) / 3 for _ in range(3))
+
+
+def neurons(v: Tensor) -> Tensor:
+    """Exact under rotations, and closing over weights of float32."""
+    mixed = MIX.to(v.dtype) @ v
+    return BACK.to(v.dtype) @ (mixed * torch.sigmoid(mixed.norm(dim=-1) @ GATE.to(v.dtype))[..., None])
+
+
+def verdict_of(model, **given):
+    return audit(Probe(model, VECTORS, "so3", "8x1o", "8x1o", **given), elements=16)
+
+
+@pytest.mark.parametrize("step", [1e-2, 1e-3, 1e-4])
+def test_positions_on_a_grid_are_a_break_and_no_precision(step):
+    result = verdict_of(lambda v: neurons(torch.round(v / step) * step))
+    assert result.verdict == "approximate", result.sentence
+    assert "values on a grid" in [cause.name for cause in result.causes]
+
+
+def test_a_fast_wave_along_the_axes_is_a_break_and_no_precision():
+    assert verdict_of(lambda v: neurons(v) + 1e-6 * torch.sin(1e7 * v)).verdict == "approximate"
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("size", [0.0, 2e-5, 1e-2])
+def test_a_break_below_the_rounding_of_what_is_computed_in_less_is_seen(dtype, size):
+    stretch = torch.tensor([1.0, 1.0, 1.0 + size], dtype=torch.float64)
+
+    def model(v: Tensor) -> Tensor:
+        return neurons((v * stretch).to(dtype)).to(v.dtype)
+
+    assert verdict_of(model).verdict == ("approximate" if size else "precision-limited")
+
+
+def test_autocast_inside_is_precision():
+    inner = nn.Linear(8, 8, bias=False)
+
+    def model(v: Tensor) -> Tensor:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return inner(v.float().mT).mT.to(v.dtype)
+
+    assert verdict_of(model).verdict == "precision-limited"
+
+
+def test_a_function_that_refuses_float64_is_run_in_it_all_the_same():
+    weight = torch.randn(8, 8, generator=torch.Generator().manual_seed(1))
+    right = verdict_of(lambda v: weight @ v)
+    assert (right.verdict, right.float64) == ("exact", True)
+    assert right.leaves[0].residual < 1e-13
+    assert "float64 by promotion" in [finding.name for finding in right.findings]
+    wrong = verdict_of(lambda v: weight @ (v * torch.tensor([1.0, 1.0, 1.00001])))
+    assert wrong.verdict == "approximate", wrong.sentence
+
+
+def test_what_leaves_torch_is_not_judged_by_it():
+    def model(v: Tensor) -> Tensor:
+        return torch.from_numpy(MIX.numpy() @ v.detach().numpy().astype(np.float32)).to(v.dtype)
+
+    assert verdict_of(model).verdict == "precision-limited"
+    with pytest.raises(NotPromoted, match="numpy"), InFloat64(VECTORS):
+        model(VECTORS)
+    with pytest.raises(NotPromoted, match="numpy arrays"), InFloat64(VECTORS.numpy()):
+        pass
+    with pytest.raises(NotPromoted, match="bits"), InFloat64(VECTORS):
+        VECTORS.view(torch.int32)
+
+
+def test_what_is_written_in_place_is_written():
+    buffer, made = torch.zeros(2), []
+    with InFloat64(None):
+        buffer += torch.tensor([1.0, 1.0]) / 3
+        made.append(torch.zeros(2).add_(torch.tensor(1.0) / 3))
+    assert torch.equal(buffer, torch.full((2,), 1.0) / 3)
+    assert made[0].dtype == torch.float64
+
+
+def test_gradients_inside_are_promoted():
+    def model(v: Tensor) -> Tensor:
+        with torch.enable_grad():
+            given = v.float().detach().requires_grad_(True)
+            energy = torch.exp(-torch.cdist(given, given).square()).sum()
+            return torch.autograd.grad(energy, given)[0].to(v.dtype)
+
+    assert verdict_of(model).verdict == "precision-limited"
