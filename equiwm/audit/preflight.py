@@ -13,6 +13,7 @@ from equiwm.audit.measure import MOVE
 from equiwm.audit.probe import Probe
 from equiwm.audit.pytree import is_array, label, leaves
 from equiwm.audit.running import CallFailed, Outputs, Runner, about_centroid, check_finite, inputs_dtype
+from equiwm.audit.typed import declared
 from equiwm.errors import DataError
 from equiwm.stats import largest
 
@@ -91,6 +92,7 @@ def preflight(probe: Probe, seed: int) -> Preflight:
         high = _runs(runner, torch.float64, found) or _promotes(runner, found)
     found += _still(runner, seed)
     found += _hidden_directions(runner)
+    found += _without_reps(runner, given)
     state = Preflight(runner, low, high, 0, found)
     if state.stop is None:
         _batch(state, samples, given, first, seed)
@@ -248,6 +250,21 @@ def _hidden_directions(runner: Runner) -> list[Finding]:
             text = f"{leaf.name} of the inputs is {what}; it was moved as well, to see what that hides."
             found.append(Finding("flat inputs", text))
     return found
+
+
+def _without_reps(runner: Runner, dtype: torch.dtype) -> list[Finding]:
+    """Outputs that nothing is said of: a reader would take the verdict for one on them too."""
+    made, told = runner.raw(runner.probe.samples[0], dtype), declared(runner.probe.gives, "gives")
+    names = [
+        label(path)
+        for path, leaf in leaves(made).items()
+        if path not in told
+        and (isinstance(leaf, float) or (is_array(leaf) and torch.as_tensor(leaf).is_floating_point()))
+    ]
+    if not names:
+        return []
+    shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    return [Finding("outputs without a rep", f"{shown} of the outputs: gives names no rep, so nothing is said of it.")]
 
 
 def _batch(state: Preflight, samples: list[Any], dtype: torch.dtype, first: Outputs, seed: int) -> None:
