@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from equiwm.audit.residual import equivariance_residual
+from equiwm.audit.pooled import equivariance_residual
 from equiwm.audit.spread import latent_spread
 from equiwm.claims.optimizers import optimizer_cell, parse_optimizers
 from equiwm.claims.probe import fitting_group, held_out

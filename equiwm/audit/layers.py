@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from equiwm.audit.measure import MOVE
 from equiwm.audit.preflight import Finding
 from equiwm.audit.pytree import is_array, label, leaves
 from equiwm.audit.running import Runner
@@ -31,6 +32,8 @@ MOST_ROWS = 20_000
 """More rows than this are thinned out evenly."""
 MOST_WIDTH = 512
 """The widest that two axes are read as one."""
+WIDEST = 512
+"""Layers up to this width are given rows enough, by inputs that are moved, where the samples are too few."""
 ROTATIONS, OTHERS = 10, 4
 """How many rotations a character is read off, and how many elements of every other kind are fitted besides."""
 GOOD = 1e-8
@@ -38,6 +41,8 @@ GOOD = 1e-8
 DEGREES = 6
 """The highest degree that is read off a character."""
 _RANK = 1e-9
+THE_LAYER = "the layer"
+"""Name of the finding that says where it breaks."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,10 @@ def layer_fits(
     """
     elements, turns, mode = _elements(runner, samples, seed, broken)
     straight = _recorded(runner, samples, dtype)
+    if more := _copies(straight):
+        moved = [runner.moved(samples, runner.directions(samples, seed + k), MOVE, dtype) for k in range(more)]
+        samples = [*samples, *(sample for copies in moved for sample in copies)]
+        straight = _recorded(runner, samples, dtype)
     turned = [_recorded(runner, runner.turned(samples, elements[k], dtype), dtype) for k in range(len(elements))]
     angles = torch.deg2rad(turns.angle_deg)
     fits = {}
@@ -104,6 +113,16 @@ def layer_fits(
         if len(there) == len(turned):
             fits[place] = _best_fit(place, values, there, angles, runner.probe.d, mode)
     return [_averaged(fit, fits, straight, turned, angles, runner.probe.d, mode) for fit in fits.values()]
+
+
+def _copies(straight: dict[Place, Tensor]) -> int:
+    """How many moved copies of the samples give every layer rows enough, those apart that are too wide for it."""
+    shapes = [(values.numel() // values.shape[-1], values.shape[-1]) for values in straight.values() if values.numel()]
+    return max((-(-_needed(width) // rows) - 1 for rows, width in shapes if width <= WIDEST), default=0)
+
+
+def _needed(width: int) -> int:
+    return 2 * ROWS_PER_COLUMN * width
 
 
 def _elements(runner: Runner, samples: list[Any], seed: int, broken: Sequence[str]) -> tuple[Elements, Elements, str]:
@@ -207,7 +226,7 @@ def where_it_breaks(fits: list[LayerFit]) -> list[Finding]:
             while outer and calls[outer] == 1 and inputs[outer, 1] > GOOD:
                 module, given, outer = outer, inputs[outer, 1], _outer(outer, calls)
             where = f"{f'inside {outer}, ' if outer else ''}before {module} (whose input has {given:.1e})"
-        return [Finding("the layer", f"It breaks {where}{after}.{rest}")]
+        return [Finding(THE_LAYER, f"It breaks {where}{after}.{rest}")]
     return []
 
 
@@ -273,7 +292,7 @@ def _fit(place: Place, rows: Tensor, turned: list[Tensor], angles: Tensor, d: in
     if not all(bool(part.isfinite().all()) for part in (rows, *turned)):  # the -inf of a masked attention
         return LayerFit(place, None, None)
     scale = float((rows - rows.mean(0)).square().mean().sqrt())
-    if len(rows) < 2 * ROWS_PER_COLUMN * width:
+    if len(rows) < _needed(width):
         return LayerFit(place, None, None)
     if scale <= 1e-14 * float(rows.abs().amax().clamp(min=1e-300)):
         return LayerFit(place, None, None)
@@ -283,10 +302,11 @@ def _fit(place: Place, rows: Tensor, turned: list[Tensor], angles: Tensor, d: in
     span = basis[:rank].mT
     small = rows @ span
     known = torch.cat([small, torch.ones(len(small), 1, dtype=torch.float64)], 1) if affine else small
+    images = [part @ span for part in turned]
+    # One decomposition for all elements: only the right-hand sides differ.
+    solved = torch.linalg.lstsq(known[fitted], torch.cat(images, 1)[fitted], driver="gelsd").solution
     residuals, traces = [], []
-    for part in turned:
-        there = part @ span
-        action = torch.linalg.lstsq(known[fitted], there[fitted], driver="gelsd").solution
+    for there, action in zip(images, solved.split(rank, 1), strict=True):
         off = float((there[held] - known[held] @ action).square().sum(1).mean().sqrt())
         residuals.append(off / max(scale * math.sqrt(width), 1e-300))
         traces.append(float(action[:rank].diagonal().sum()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from equiwm.audit.verdict import Verdict
 from equiwm.results.result import Real, Result
 
 
@@ -47,7 +48,7 @@ class LeafResult(Result):
 
     name: str
     rep: str
-    verdict: str
+    verdict: Verdict
     channel: str
     residual: Real
     residual_low: Real
@@ -107,8 +108,7 @@ class AuditResult(Result):
     """The verdict on a probe.
 
     Attributes:
-        verdict: exact, precision-limited, approximate, broken, vacuous, not deterministic, batch-dependent, mutating or
-            not judged.
+        verdict: of the worst output; or what the preflight says, where it stops there.
         sentence: the same for a reader, with the channel and element that decide.
         group: the group's name.
         dtype: of the inputs, or float32 for inputs in float64.
@@ -124,7 +124,7 @@ class AuditResult(Result):
         seed: of elements and directions.
     """
 
-    verdict: str
+    verdict: Verdict
     sentence: str
     group: str
     dtype: str

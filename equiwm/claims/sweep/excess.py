@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from equiwm.audit.residual import equivariance_residual
+from equiwm.audit.pooled import equivariance_residual
 from equiwm.audit.verdict import TOLERANCES
 from equiwm.claims.sweep.result import SymmetryExcess
 from equiwm.stats import largest
