@@ -83,7 +83,7 @@ def _audit(
     broken = broken_motions(judged, drawn, names) if failing else []
     fits = []
     if layers or failing:
-        fits = layer_fits(state.runner, probe.samples, _best(state), seed=seed, broken=broken)
+        fits = layer_fits(state.runner, probe.samples, _best(state), seed=seed, broken=broken, to_the_break=not layers)
     random = state.stop is not None and state.stop.stops == "not deterministic"
     causes = [] if random or not explain else find_causes(Experiments(state, judged, seed))
     if failing and not random:

@@ -13,7 +13,7 @@ import math
 from collections import Counter
 from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -32,8 +32,8 @@ MOST_ROWS = 20_000
 """More rows than this are thinned out evenly."""
 MOST_WIDTH = 512
 """The widest that two axes are read as one."""
-WIDEST = 512
-"""Layers up to this width are given rows enough, by inputs that are moved, where the samples are too few."""
+MOST_COPIES, MOST_CALLS = 31, 128
+"""Where rows are too few, so many moved copies of the samples are taken at most, and in all so many calls an element."""
 ROTATIONS, OTHERS = 10, 4
 """How many rotations a character is read off, and how many elements of every other kind are fitted besides."""
 GOOD = 1e-8
@@ -87,41 +87,66 @@ class LayerFit:
 
 
 def layer_fits(
-    runner: Runner, samples: list[Any], dtype: torch.dtype, *, seed: int, broken: Sequence[str] = ()
+    runner: Runner,
+    samples: list[Any],
+    dtype: torch.dtype,
+    *,
+    seed: int,
+    broken: Sequence[str] = (),
+    to_the_break: bool = False,
 ) -> list[LayerFit]:
     """Every module's inputs and outputs, in the order of execution, under rotations and reflections, or what else the
     group has.
 
     Args:
         runner: the model.
-        samples: what it is called with.
+        samples: what it is called with; where they make too few rows for a layer, moved copies are taken besides.
         dtype: what the model runs in.
         seed: of the elements.
         broken: kinds of motion that break it, where not all do.
+        to_the_break: leave off what runs after the first output that no longer transforms linearly.
     """
     elements, turns, mode = _elements(runner, samples, seed, broken)
     straight = _recorded(runner, samples, dtype)
-    if more := _copies(straight):
+    if more := _copies(straight, len(samples)):
         moved = [runner.moved(samples, runner.directions(samples, seed + k), MOVE, dtype) for k in range(more)]
         samples = [*samples, *(sample for copies in moved for sample in copies)]
         straight = _recorded(runner, samples, dtype)
     turned = [_recorded(runner, runner.turned(samples, elements[k], dtype), dtype) for k in range(len(elements))]
+    straight = {
+        place: values
+        for place, values in straight.items()
+        if all(place in one and one[place].shape == values.shape for one in turned)
+    }
     angles = torch.deg2rad(turns.angle_deg)
-    fits = {}
+    found: list[LayerFit] = []
     for place, values in straight.items():
-        there = [one[place] for one in turned if place in one and one[place].shape == values.shape]
-        if len(there) == len(turned):
-            fits[place] = _best_fit(place, values, there, angles, runner.probe.d, mode)
-    return [_averaged(fit, fits, straight, turned, angles, runner.probe.d, mode) for fit in fits.values()]
+        before = found[-1].place if found else None
+        if before and all(_same(one[place], one[before]) for one in (straight, *turned)):
+            fit = replace(found[-1], place=place)  # what one module gives the next one is given
+        else:
+            fit = _best_fit(place, values, [one[place] for one in turned], angles, runner.probe.d, mode)
+            fit = _averaged(fit, straight, turned, angles, runner.probe.d, mode)
+        found.append(fit)
+        if to_the_break and not place.given and fit.residual is not None and fit.residual > GOOD:
+            break
+    return found
 
 
-def _copies(straight: dict[Place, Tensor]) -> int:
-    """How many moved copies of the samples give every layer rows enough, those apart that are too wide for it."""
+def _same(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and torch.equal(one, other)
+
+
+def _copies(straight: dict[Place, Tensor], calls: int) -> int:
+    """How many moved copies of the samples give every layer rows enough, those apart that would need too many."""
+    most = min(MOST_COPIES, MOST_CALLS // calls - 1)
     shapes = [(values.numel() // values.shape[-1], values.shape[-1]) for values in straight.values() if values.numel()]
-    return max((-(-_needed(width) // rows) - 1 for rows, width in shapes if width <= WIDEST), default=0)
+    needed = [-(-_needed(width) // rows) - 1 for rows, width in shapes]
+    return max((more for more in needed if more <= most), default=0)
 
 
 def _needed(width: int) -> int:
+    """How many rows a layer of a width is judged by."""
     return 2 * ROWS_PER_COLUMN * width
 
 
@@ -157,7 +182,6 @@ def _best_fit(place: Place, values: Tensor, turned: list[Tensor], angles: Tensor
 
 def _averaged(
     fit: LayerFit,
-    fits: dict[Place, LayerFit],
     straight: dict[Place, Tensor],
     turned: list[dict[Place, Tensor]],
     angles: Tensor,
@@ -171,7 +195,9 @@ def _averaged(
     if fit.residual is None or fit.residual <= GOOD:
         return fit
     place = fit.place
-    calls = [each for each in fits if (each.module, each.leaf, each.given) == (place.module, place.leaf, place.given)]
+    calls = [
+        each for each in straight if (each.module, each.leaf, each.given) == (place.module, place.leaf, place.given)
+    ]
     if len(calls) < 2 or len({straight[each].shape for each in calls}) > 1:
         return fit
     joint = torch.cat([straight[each] for each in calls], -1)
@@ -304,7 +330,7 @@ def _fit(place: Place, rows: Tensor, turned: list[Tensor], angles: Tensor, d: in
     known = torch.cat([small, torch.ones(len(small), 1, dtype=torch.float64)], 1) if affine else small
     images = [part @ span for part in turned]
     # One decomposition for all elements: only the right-hand sides differ.
-    solved = torch.linalg.lstsq(known[fitted], torch.cat(images, 1)[fitted], driver="gelsd").solution
+    solved = torch.linalg.lstsq(known[fitted], torch.cat(images, 1)[fitted], driver="gelsy").solution
     residuals, traces = [], []
     for there, action in zip(images, solved.split(rank, 1), strict=True):
         off = float((there[held] - known[held] @ action).square().sum(1).mean().sqrt())

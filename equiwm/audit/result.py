@@ -118,7 +118,7 @@ class AuditResult(Result):
         leaves: outputs and increments.
         findings: of the preflight.
         causes: what was found by experiment to break it.
-        layers: every module, where layers were asked for or something breaks.
+        layers: every module, where layers were asked for; up to the first that breaks, where something does.
         symmetries: what else it carries, where that was asked for.
         parameters: scalars in its modules.
         seed: of elements and directions.
