@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -33,7 +34,7 @@ MOST_ROWS = 20_000
 MOST_WIDTH = 512
 """The widest that two axes are read as one."""
 MOST_COPIES, MOST_CALLS = 31, 128
-"""Where rows are too few, so many moved copies of the samples are taken at most, and in all so many calls an element."""
+"""Where rows are too few, moved copies of the samples are taken: at most so many, and so many calls an element."""
 ROTATIONS, OTHERS = 10, 4
 """How many rotations a character is read off, and how many elements of every other kind are fitted besides."""
 GOOD = 1e-8
@@ -194,10 +195,8 @@ def _averaged(
     """
     if fit.residual is None or fit.residual <= GOOD:
         return fit
-    place = fit.place
-    calls = [
-        each for each in straight if (each.module, each.leaf, each.given) == (place.module, place.leaf, place.given)
-    ]
+    place, key = fit.place, attrgetter("module", "leaf", "given")
+    calls = [each for each in straight if key(each) == key(place)]
     if len(calls) < 2 or len({straight[each].shape for each in calls}) > 1:
         return fit
     joint = torch.cat([straight[each] for each in calls], -1)
