@@ -19,7 +19,7 @@ from equiwm.symmetry.reps import Rep
 ELEMENTS, SAMPLES = 64, 256
 """How many group elements and samples a residual is taken over unless it is said otherwise."""
 
-_ROWS_AT_ONCE = 16_384
+_ROWS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True, eq=False)
