@@ -220,8 +220,8 @@ def test_no_circles(lazy):
 
 
 def test_packages_do_nothing_when_imported():
-    """An `__init__` holds a docstring; the top one loads names lazily, that of the worlds registers environments, and that of
-    the audit can be called."""
+    """An `__init__` holds a docstring; the top one loads names lazily, that of the worlds registers environments, and
+    that of the audit makes it callable."""
     for module in MODULES:
         path = file_of(module)
         if path.name == "__init__.py" and module not in ("equiwm", "equiwm.audit", "equiwm.worlds"):
