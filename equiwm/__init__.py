@@ -9,9 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from equiwm.audit.audit import audit
     from equiwm.audit.probe import Probe
     from equiwm.audit.residual import Residual, check_equivariance
     from equiwm.audit.typed import Typed
+    from equiwm.audit.verdict import Verdict
     from equiwm.config import WorldConfig
     from equiwm.loading import load_run, save_subject
     from equiwm.schema import setting
@@ -34,6 +36,7 @@ _HOME = {
     "Probe": "equiwm.audit.probe",
     "Subject": "equiwm.subject",
     "Typed": "equiwm.audit.typed",
+    "Verdict": "equiwm.audit.verdict",
     "Rep": "equiwm.symmetry.reps",
     "Residual": "equiwm.audit.residual",
     "check_equivariance": "equiwm.audit.residual",
@@ -54,7 +57,9 @@ __all__ = [
     "Residual",
     "Subject",
     "Typed",
+    "Verdict",
     "WorldConfig",
+    "audit",
     "check_equivariance",
     "load_run",
     "save_subject",
@@ -63,6 +68,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
+    if name == "audit":  # the package, which can be called: importing any module of it binds the name to it anyway
+        return import_module("equiwm.audit")
     if name not in _HOME:
         raise AttributeError(f"module 'equiwm' has no attribute '{name}'")
     return getattr(import_module(_HOME[name]), name)

@@ -72,9 +72,9 @@ def test_rows_hold_residuals_before_and_after(rows):
     assert 0.0 < vn.relative_residual < 1e-6
     assert vn.residual_float64 < 1e-13
     assert vn.ood_factor == pytest.approx(1.0, abs=1e-5)
-    assert vn.verdict == "equivariant"
+    assert vn.verdict == "exact"
     assert mlp.relative_residual > 0.1
-    assert mlp.verdict == "not equivariant"
+    assert mlp.verdict == "broken"
     assert next(row for row in rows if row.arm == "vn_layer").verdict is None
 
 
@@ -85,7 +85,16 @@ def test_verdicts_that_do_not_hold_are_counted(rows):
         return found.median, found.holds
 
     assert share(rows) == (1.0, True)
-    assert share([replace(row, verdict="inconclusive") if row.arm == "vn" else row for row in rows]) == (0.0, False)
+
+    def said(verdict: str):
+        return share([replace(row, verdict=verdict) if row.arm == "vn" else row for row in rows])
+
+    assert {word: said(word) for word in ("equivariant", "exact / precision-limited")} == {  # the first is 0.1's word
+        "equivariant": (1.0, True),
+        "exact / precision-limited": (1.0, True),
+    }
+    for word in ("inconclusive", "not equivariant", "vacuous", "exact / broken", "approximate"):
+        assert said(word) == (0.0, False), word
 
 
 def test_tables_and_figure(rows, tmp_path):

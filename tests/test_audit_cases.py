@@ -24,7 +24,7 @@ from equiwm.audit.probe import Probe
 from equiwm.audit.result import AuditResult
 from equiwm.audit.typed import Typed
 from equiwm.errors import DataError, RepError
-from equiwm.testing import assert_probe
+from equiwm.testing import assert_equivariant
 
 NOT = ("approximate", "broken")
 ELEMENTS = 24
@@ -575,9 +575,11 @@ def test_coordinates_that_were_not_declared_are_asked_about():
 
 def test_a_probe_is_asserted_in_the_words_of_the_audit():
     x = drawn(32, 4, 3, dtype=torch.float32)
-    assert assert_probe(of_vectors(lambda v: v * v.norm(dim=-1, keepdim=True), x), expect="exact").verdict == "exact"
+    assert (
+        assert_equivariant(of_vectors(lambda v: v * v.norm(dim=-1, keepdim=True), x), expect="exact").verdict == "exact"
+    )
     broken = of_vectors(lambda v: v.clamp(-0.5, 0.5), x)
     with pytest.raises(AssertionError, match=r"(?s)BROKEN: .*cause: component by component"):
-        assert_probe(broken, expect="approximate", elements=16)
+        assert_equivariant(broken, expect="approximate", elements=16)
     with pytest.raises(DataError, match="expect: got 'fine'"):
-        assert_probe(broken, expect="fine")
+        assert_equivariant(broken, expect="fine")

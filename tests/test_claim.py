@@ -348,8 +348,8 @@ def test_verify_measures_a_baseline_as_well(call, copy_run):
     path, baseline = copy_run(), copy_run("mlp-2d")
     status, out, _ = call("verify-equivariance", path, "--samples", "2", "--baseline", baseline)
     assert status == 0  # the run's verdict decides
-    assert "Verdict: EQUIVARIANT" in out
-    assert "Verdict: NOT EQUIVARIANT" in out
+    assert "Verdict: EXACT" in out
+    assert "Verdict: BROKEN" in out
     entry = Run(path).metrics()["verify_equivariance"]
     assert entry["baseline"]["name"] == "mlp-2d"
     assert not entry["baseline"]["passed"]

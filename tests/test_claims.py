@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from equiwm.audit.residual import equivariance_residual
+from equiwm.audit.pooled import equivariance_residual
 from equiwm.audit.spread import latent_spread
 from equiwm.claims.optimizers import optimizer_cell, parse_optimizers
 from equiwm.claims.probe import fitting_group, held_out
@@ -365,7 +365,7 @@ def test_held_out_data_are_never_training_data(loaded, seed):
 @pytest.mark.parametrize("preset", ["vn-2d", "vn-2d-forward"])
 def test_equivariant_runs_verify(verdicts, preset, dtype):
     result = verdicts[preset, dtype]
-    assert result.verdict == "equivariant", result.reason
+    assert result.verdict == "exact", result.reason
     assert result.passed
     assert max(result.trained.encoder, result.trained.predictor, result.trained.composed) <= DTYPES[dtype] / 10
     assert max(result.init.encoder, result.init.predictor, result.init.composed) <= DTYPES[dtype] / 10
@@ -379,7 +379,7 @@ def test_equivariant_runs_verify(verdicts, preset, dtype):
 @pytest.mark.parametrize("preset", ["mlp-2d", "mlp-2d-forward"])
 def test_ordinary_runs_do_not(verdicts, preset, dtype):
     result = verdicts[preset, dtype]
-    assert result.verdict == "not equivariant"
+    assert result.verdict == "broken"
     assert not result.passed
     assert result.trained.relative_composed >= 0.05
     assert result.trained.cost_drift >= (1e-2 if preset == "mlp-2d" else 0.0)
@@ -410,7 +410,7 @@ def test_the_initial_network_is_rebuilt_from_the_seed(loaded, verdicts):
 def test_an_untrained_network_gets_no_verdict(loaded):
     run = loaded["vn-2d", torch.float64]
     result = verify(run.altered(model=run.initial_model()), samples=8, transitions=32)
-    assert result.verdict == "inconclusive"
+    assert result.verdict == "not judged"
     assert "not trained" in result.reason
     assert not result.passed
 
@@ -421,13 +421,13 @@ def test_a_collapsed_network_gets_no_verdict(loaded, trained):
         for parameter in run.model.encoder.parameters():
             parameter.mul_(1e-3)
     result = verify(run, samples=8, transitions=32)
-    assert result.verdict == "inconclusive"
+    assert result.verdict == "vacuous"
     assert "collapsed" in result.reason
 
 
 def test_a_control_that_passes_gives_no_verdict(loaded):
     result = verify(loaded["vn-2d", torch.float64], samples=8, transitions=32, tolerance=10.0)
-    assert result.verdict == "inconclusive"
+    assert result.verdict == "vacuous"
     assert "control" in result.reason
 
 
@@ -440,7 +440,7 @@ def test_the_tolerance_decides(loaded):
 def test_a_larger_group_is_not_carried_by_complex_weights(loaded):
     result = verify(loaded["vn-2d", torch.float64], group="o2", samples=16, transitions=32)
     assert result.group == "o2"
-    assert result.verdict == "not equivariant"
+    assert result.verdict == "broken"
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from equiwm.audit.residual import check_equivariance, equivariance_residual
+from equiwm.audit.pooled import equivariance_residual
+from equiwm.audit.residual import check_equivariance
 from equiwm.config import load, parse
 from equiwm.errors import ConfigError, RepError
 from equiwm.models.clouds import VNCloudEncoder, VNSetEncoder, centred

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from equiwm.audit.audit import audit
+from equiwm.audit.pooled import PooledResidual, equivariance_residual
 from equiwm.audit.probe import Probe
-from equiwm.audit.residual import Residual, equivariance_residual
 from equiwm.config import load
 from equiwm.errors import ConfigError, MissingExtraError, RepError
 from equiwm.models.e3nn_encoder import E3nnEncoder
@@ -34,7 +34,7 @@ def observation() -> Tensor:
     return Cloud().transitions(128, seed=3).observation
 
 
-def residual(model: WorldModel, g: Elements, x: Tensor) -> Residual:
+def residual(model: WorldModel, g: Elements, x: Tensor) -> PooledResidual:
     return equivariance_residual(model.encode, [CLOUD], LATENT, g, [x])
 
 

@@ -166,7 +166,7 @@ def verify(residual: float) -> dict:
         samples=4,
         transitions=256,
         tolerance=1e-5,
-        verdict="equivariant" if held else "not equivariant",
+        verdict="exact" if held else "broken",
         reason="r",
         passed=held,
         init=network(1e-7),
@@ -270,7 +270,7 @@ def test_seeds_are_summarised_and_compared_with_their_baseline(everything):
     assert trained["vn-2d"]["baseline"] == "mlp-2d"
     assert trained["mlp-2d"]["seeds"] == "0, 1, 2"
     assert trained["vn-2d"]["loss, last epoch"] == "0.200 [0.100, 0.300]"
-    assert rows_of(text, "Relative composed residual: PushT")["vn-2d"]["verdict"] == "3 equivariant"
+    assert rows_of(text, "Relative composed residual: PushT")["vn-2d"]["verdict"] == "3 exact"
     diverged = rows_of(text, "OOD factor of H steps")["mlp-2d"]
     assert diverged["H = 4"] == "8.00 (1 of 3)"
     assert rows_of(text, "Closed loop: PushT")["mlp-2d"]["unseen / seen"] == "2.00"

@@ -147,9 +147,9 @@ def test_a_subject_by_hand_is_verified(tmp_path):
     assert result.passed
     assert result.init is None
     assert math.isnan(result.weights_moved)
-    assert "–" in verify_tables(Measured(result), "mine")[0].markdown()
+    assert "–" in verify_tables(Measured(result), "mine")[-1].markdown()
     untrained = verify(Subject(Linear().double(), Field(), initial=Linear().double()), samples=8, transitions=32)
-    assert untrained.verdict == "inconclusive"
+    assert untrained.verdict == "not judged"
     assert result.trained.composed < 1e-12
     assert result.control.composed > 0.01
     broken = verify(Subject(Lab().double(), Field(), initial=Linear().double()), samples=8, transitions=32)

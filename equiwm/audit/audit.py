@@ -15,7 +15,8 @@ from equiwm.audit.preflight import Finding, Preflight, preflight
 from equiwm.audit.probe import Probe
 from equiwm.audit.profile import symmetry_profile
 from equiwm.audit.result import AuditResult, FindingResult, LayerResult, LeafResult, SymmetryResult
-from equiwm.audit.running import CallFailed
+from equiwm.audit.running import CallFailed, Runner
+from equiwm.audit.verdict import Verdict
 from equiwm.audit.words import sentence
 from equiwm.errors import DataError
 from equiwm.symmetry.elements import Elements
@@ -27,15 +28,26 @@ SEED = 1000
 
 
 def audit(
-    probe: Probe, *, elements: int = ELEMENTS, layers: bool = False, symmetries: bool = False, seed: int = SEED
+    probe: Probe,
+    *,
+    elements: int = ELEMENTS,
+    layers: bool = False,
+    symmetries: bool = False,
+    explain: bool = True,
+    seed: int = SEED,
 ) -> AuditResult:
     """Is the network of a probe equivariant?
+
+        >>> import equiwm
+        >>> equiwm.audit(probe).verdict
+        <Verdict.EXACT: 'exact'>
 
     Args:
         probe: what is audited; its modules, the random states and the threads are left as they were found.
         elements: how many group elements: half drawn from the whole group, half that do one thing at a time.
-        layers: look at every module; done anyway where something breaks.
+        layers: look at every module; done anyway where something breaks and is to be explained.
         symmetries: measure what else it carries.
+        explain: find out what breaks it, and which layer; without, a failure costs no more than a success.
         seed: of the elements, and of the directions in which inputs are moved.
 
     Raises:
@@ -43,32 +55,41 @@ def audit(
         RepError: an input or output that does not fit its rep.
         GroupError: a group that does not act on the reps.
     """
+    return examined(probe, elements, seed, layers=layers, symmetries=symmetries, explain=explain)[0]
+
+
+def examined(
+    probe: Probe, elements: int, seed: int, *, layers: bool = False, symmetries: bool = False, explain: bool = True
+) -> tuple[AuditResult, Runner]:
+    """As `audit`, with the runner that has found out how the model is called."""
     if elements < 2:
         raise DataError(f"an audit takes at least 2 group elements; got {elements}.")
     try:
         with left_as_found(probe.modules):
-            return _audit(probe, elements, seed, layers=layers, symmetries=symmetries)
+            return _audit(probe, elements, seed, layers=layers, symmetries=symmetries, explain=explain)
     except CallFailed as error:
         raise DataError(f"the model raised at turned or moved inputs: {error}") from None
 
 
-def _audit(probe: Probe, elements: int, seed: int, *, layers: bool, symmetries: bool) -> AuditResult:
+def _audit(
+    probe: Probe, elements: int, seed: int, *, layers: bool, symmetries: bool, explain: bool
+) -> tuple[AuditResult, Runner]:
     state = preflight(probe, seed)
     drawn, names = drawn_elements(probe, state, elements, seed)
     judged = judge(state, drawn, seed)
     if any(finding.name == "flat inputs" for finding in state.findings):
         judged = [worse(*both) for both in zip(judged, judge_moved(state, drawn, seed), strict=True)]
-    failing = overall(judged) in ("approximate", "broken")
+    failing = explain and overall(judged) in (Verdict.APPROXIMATE, Verdict.BROKEN)
     broken = broken_motions(judged, drawn, names) if failing else []
     fits = []
     if layers or failing:
-        fits = layer_fits(state.runner, probe.samples, _best(state), seed=seed, broken=broken)
+        fits = layer_fits(state.runner, probe.samples, _best(state), seed=seed, broken=broken, to_the_break=not layers)
     random = state.stop is not None and state.stop.stops == "not deterministic"
-    causes = [] if random else find_causes(Experiments(state, judged, seed))
+    causes = [] if random or not explain else find_causes(Experiments(state, judged, seed))
     if failing and not random:
         causes += where_it_breaks(fits)
     profile = symmetry_profile(state, seed) if symmetries else []
-    return _result(probe, state, judged, drawn, names, causes, fits, profile, seed)
+    return _result(probe, state, judged, drawn, names, causes, fits, profile, seed), state.runner
 
 
 def _best(state: Preflight) -> torch.dtype:
@@ -144,7 +165,7 @@ def broken_motions(judged: list[Judged], elements: Elements, names: list[str]) -
     return list(dict.fromkeys(found))
 
 
-def overall(judged: list[Judged]) -> str:
+def overall(judged: list[Judged]) -> Verdict:
     """The verdict on all quantities: the worst of the outputs, and of the increments what is broken."""
     outputs = [each for each in judged if each.best.quantity.over is None]
     increments = [each for each in judged if each.best.quantity.over is not None and each.verdict != VACUOUS]
@@ -164,10 +185,10 @@ def _result(
 ) -> AuditResult:
     stop = state.stop
     verdict = overall(judged)
-    if stop is not None and stop.stops is not None and verdict not in ("broken", "approximate"):
-        verdict = stop.stops
-    if stop is not None and stop.stops == "not deterministic":
-        verdict = stop.stops
+    if stop is not None and stop.stops is not None:
+        stopped = Verdict(stop.stops)
+        if stopped == Verdict.RANDOM or verdict not in (Verdict.BROKEN, Verdict.APPROXIMATE):
+            verdict = stopped
     leaves = [_leaf(each, elements, names) for each in judged]
     samples = len(probe.samples) if len(probe.samples) > 1 else max(1, state.batch)
     return AuditResult(

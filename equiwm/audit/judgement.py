@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from equiwm.audit.measure import Measured
-from equiwm.audit.verdict import TOLERANCES
+from equiwm.audit.verdict import TOLERANCES, Verdict
 
 EXPLAINED = 8.0
 """A residual of at most so many times the rounding is explained by it: exactly equivariant networks reach 3."""
@@ -38,7 +38,7 @@ _BRANCH = 1e-3
 MOST_LIMITED = EXPLAINED * torch.finfo(torch.bfloat16).eps / 4
 """0.016: what bfloat16, the shortest format that networks compute in, explains by itself, its rounding being eps / 4 of
 a value as in `Measured.rounding`. A coarser staircase of the values is a break and no arithmetic."""
-LEVELS = ("exact", "precision-limited", "vacuous", "approximate", "broken")
+LEVELS = (Verdict.EXACT, Verdict.LIMITED, Verdict.VACUOUS, Verdict.APPROXIMATE, Verdict.BROKEN)
 """Verdicts on a channel, from the best to the worst."""
 EXACT, LIMITED, VACUOUS, APPROX, BROKEN = range(5)
 

@@ -13,12 +13,14 @@ import math
 from collections import Counter
 from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from equiwm.audit.measure import MOVE
 from equiwm.audit.preflight import Finding
 from equiwm.audit.pytree import is_array, label, leaves
 from equiwm.audit.running import Runner
@@ -31,6 +33,8 @@ MOST_ROWS = 20_000
 """More rows than this are thinned out evenly."""
 MOST_WIDTH = 512
 """The widest that two axes are read as one."""
+MOST_COPIES, MOST_CALLS = 31, 128
+"""Where rows are too few, moved copies of the samples are taken: at most so many, and so many calls an element."""
 ROTATIONS, OTHERS = 10, 4
 """How many rotations a character is read off, and how many elements of every other kind are fitted besides."""
 GOOD = 1e-8
@@ -38,6 +42,8 @@ GOOD = 1e-8
 DEGREES = 6
 """The highest degree that is read off a character."""
 _RANK = 1e-9
+THE_LAYER = "the layer"
+"""Name of the finding that says where it breaks."""
 
 
 @dataclass(frozen=True)
@@ -82,28 +88,67 @@ class LayerFit:
 
 
 def layer_fits(
-    runner: Runner, samples: list[Any], dtype: torch.dtype, *, seed: int, broken: Sequence[str] = ()
+    runner: Runner,
+    samples: list[Any],
+    dtype: torch.dtype,
+    *,
+    seed: int,
+    broken: Sequence[str] = (),
+    to_the_break: bool = False,
 ) -> list[LayerFit]:
     """Every module's inputs and outputs, in the order of execution, under rotations and reflections, or what else the
     group has.
 
     Args:
         runner: the model.
-        samples: what it is called with.
+        samples: what it is called with; where they make too few rows for a layer, moved copies are taken besides.
         dtype: what the model runs in.
         seed: of the elements.
         broken: kinds of motion that break it, where not all do.
+        to_the_break: leave off what runs after the first output that no longer transforms linearly.
     """
     elements, turns, mode = _elements(runner, samples, seed, broken)
     straight = _recorded(runner, samples, dtype)
+    if more := _copies(straight, len(samples)):
+        moved = [runner.moved(samples, runner.directions(samples, seed + k), MOVE, dtype) for k in range(more)]
+        samples = [*samples, *(sample for copies in moved for sample in copies)]
+        straight = _recorded(runner, samples, dtype)
     turned = [_recorded(runner, runner.turned(samples, elements[k], dtype), dtype) for k in range(len(elements))]
+    straight = {
+        place: values
+        for place, values in straight.items()
+        if all(place in one and one[place].shape == values.shape for one in turned)
+    }
     angles = torch.deg2rad(turns.angle_deg)
-    fits = {}
+    found: list[LayerFit] = []
     for place, values in straight.items():
-        there = [one[place] for one in turned if place in one and one[place].shape == values.shape]
-        if len(there) == len(turned):
-            fits[place] = _best_fit(place, values, there, angles, runner.probe.d, mode)
-    return [_averaged(fit, fits, straight, turned, angles, runner.probe.d, mode) for fit in fits.values()]
+        before = found[-1].place if found else None
+        if before and all(_same(one[place], one[before]) for one in (straight, *turned)):
+            fit = replace(found[-1], place=place)  # what one module gives the next one is given
+        else:
+            fit = _best_fit(place, values, [one[place] for one in turned], angles, runner.probe.d, mode)
+            fit = _averaged(fit, straight, turned, angles, runner.probe.d, mode)
+        found.append(fit)
+        if to_the_break and not place.given and fit.residual is not None and fit.residual > GOOD:
+            break
+    return found
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and torch.equal(one, other)
+
+
+def _copies(straight: dict[Place, Tensor], calls: int) -> int:
+    """How many moved copies of the samples give every layer rows enough, those apart that would need too many."""
+    most = min(MOST_COPIES, MOST_CALLS // calls - 1)
+    shapes = [(values.numel() // values.shape[-1], values.shape[-1]) for values in straight.values() if values.numel()]
+    needed = [-(-_needed(width) // rows) - 1 for rows, width in shapes]
+    return max((more for more in needed if more <= most), default=0)
+
+
+def _needed(width: int) -> int:
+    """How many rows a layer of a width is judged by."""
+    return 2 * ROWS_PER_COLUMN * width
 
 
 def _elements(runner: Runner, samples: list[Any], seed: int, broken: Sequence[str]) -> tuple[Elements, Elements, str]:
@@ -138,7 +183,6 @@ def _best_fit(place: Place, values: Tensor, turned: list[Tensor], angles: Tensor
 
 def _averaged(
     fit: LayerFit,
-    fits: dict[Place, LayerFit],
     straight: dict[Place, Tensor],
     turned: list[dict[Place, Tensor]],
     angles: Tensor,
@@ -151,8 +195,8 @@ def _averaged(
     """
     if fit.residual is None or fit.residual <= GOOD:
         return fit
-    place = fit.place
-    calls = [each for each in fits if (each.module, each.leaf, each.given) == (place.module, place.leaf, place.given)]
+    place, key = fit.place, attrgetter("module", "leaf", "given")
+    calls = [each for each in straight if key(each) == key(place)]
     if len(calls) < 2 or len({straight[each].shape for each in calls}) > 1:
         return fit
     joint = torch.cat([straight[each] for each in calls], -1)
@@ -207,7 +251,7 @@ def where_it_breaks(fits: list[LayerFit]) -> list[Finding]:
             while outer and calls[outer] == 1 and inputs[outer, 1] > GOOD:
                 module, given, outer = outer, inputs[outer, 1], _outer(outer, calls)
             where = f"{f'inside {outer}, ' if outer else ''}before {module} (whose input has {given:.1e})"
-        return [Finding("the layer", f"It breaks {where}{after}.{rest}")]
+        return [Finding(THE_LAYER, f"It breaks {where}{after}.{rest}")]
     return []
 
 
@@ -273,7 +317,7 @@ def _fit(place: Place, rows: Tensor, turned: list[Tensor], angles: Tensor, d: in
     if not all(bool(part.isfinite().all()) for part in (rows, *turned)):  # the -inf of a masked attention
         return LayerFit(place, None, None)
     scale = float((rows - rows.mean(0)).square().mean().sqrt())
-    if len(rows) < 2 * ROWS_PER_COLUMN * width:
+    if len(rows) < _needed(width):
         return LayerFit(place, None, None)
     if scale <= 1e-14 * float(rows.abs().amax().clamp(min=1e-300)):
         return LayerFit(place, None, None)
@@ -283,10 +327,11 @@ def _fit(place: Place, rows: Tensor, turned: list[Tensor], angles: Tensor, d: in
     span = basis[:rank].mT
     small = rows @ span
     known = torch.cat([small, torch.ones(len(small), 1, dtype=torch.float64)], 1) if affine else small
+    images = [part @ span for part in turned]
+    # One decomposition for all elements: only the right-hand sides differ.
+    solved = torch.linalg.lstsq(known[fitted], torch.cat(images, 1)[fitted], driver="gelsy").solution
     residuals, traces = [], []
-    for part in turned:
-        there = part @ span
-        action = torch.linalg.lstsq(known[fitted], there[fitted], driver="gelsd").solution
+    for there, action in zip(images, solved.split(rank, 1), strict=True):
         off = float((there[held] - known[held] @ action).square().sum(1).mean().sqrt())
         residuals.append(off / max(scale * math.sqrt(width), 1e-300))
         traces.append(float(action[:rank].diagonal().sum()))

@@ -1,193 +1,159 @@
-"""The equivariance residual of a callable: rho_out(g) F(x) - F(rho_in(g) x).
+"""The verdict on any torch callable, with the pooled figures beside it: what `check_equivariance` gives.
 
-An equivariance error is data; verdicts and assertions are thin layers on it. Everything is probed in the dtype of
-the inputs, at group elements built in float64.
+The verdict is the audit's, channel by channel. `relative` and `max_abs` pool the whole output, as the paper does.
 """
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from equiwm.errors import DataError, GroupError, RepError
-from equiwm.symmetry.groups import Elements, Group
-from equiwm.symmetry.laws import check_group, check_rep
+from equiwm.audit.audit import ELEMENTS, SEED, examined
+from equiwm.audit.calling import left_as_found
+from equiwm.audit.pooled import PooledResidual, pooled
+from equiwm.audit.probe import Probe
+from equiwm.audit.result import AuditResult, LeafResult
+from equiwm.audit.running import CallFailed, Runner, inputs_dtype
+from equiwm.audit.typed import Typed
+from equiwm.audit.verdict import Verdict
+from equiwm.audit.words import beyond, deciding
+from equiwm.errors import DataError, GroupError
+from equiwm.symmetry.group import Group
 from equiwm.symmetry.reps import Rep
 
-ELEMENTS, SAMPLES = 64, 256
-"""How many group elements and samples a residual is taken over unless it is said otherwise."""
-
-_ROWS_AT_ONCE = 16_384
+_WIDTH = 80
 
 
-@dataclass(frozen=True, eq=False)
-class Residual:
-    """How far a callable is from equivariant.
+@dataclass(frozen=True, eq=False, repr=False)
+class Residual(PooledResidual):
+    """How far a callable is from equivariant: the verdict of its audit, and the pooled figures. Printed, five lines.
 
     Attributes:
-        relative: max over g of RMS_x(rho(g) F(x) - F(g x)) / RMS_x(F(x)).
-        max_abs: max over g, x and components of |rho(g) F(x) - F(g x)| (the paper's residual [A]).
-        output_rms: RMS of F(x); a zero network is perfectly equivariant.
-        output_spread: mean over output components of the standard deviation of F(x) over the samples; so is a
-            constant one under an invariant output rep.
-        per_element: the relative residual at each g, (len(elements),), float64.
-        per_term: the relative residual of each term of the output rep, worst over g, by name.
-        elements: the group elements probed.
+        audit: what the audit says, channel by channel, with causes and the layer that breaks it.
     """
 
-    relative: float
-    max_abs: float
-    output_rms: float
-    output_spread: float
-    per_element: Tensor = field(repr=False)
-    per_term: dict[str, float]
-    elements: Elements = field(repr=False)
+    audit: AuditResult
 
     @property
-    def worst_element(self) -> Elements:
-        """The group element with the largest relative residual."""
-        return self.elements[int(self.per_element.argmax())]
+    def verdict(self) -> Verdict:
+        """The audit's."""
+        return self.audit.verdict
 
+    @property
+    def channel(self) -> LeafResult:
+        """The output, or increment, with the channel that decides: its residual, rounding and worst element."""
+        leaves = self.audit.leaves
+        return deciding(self.verdict, leaves) or max(leaves, key=lambda leaf: leaf.residual)
 
-def equivariance_residual(
-    fn: Callable[..., Tensor], in_reps: Sequence[Rep], out_rep: Rep, elements: Elements, inputs: Sequence[Tensor]
-) -> Residual:
-    """Residual of `fn` at given group elements.
+    def beyond(self, tolerance: float) -> str | None:
+        """Why it is beyond a bound of one's own on the pooled residual and on every channel's; None if it is not."""
+        return beyond(tolerance, self.relative, {"the output": self.audit})
 
-    Args:
-        fn: takes one tensor per input rep, batched over the first axis, gives a tensor of `out_rep`.
-        in_reps: rep of each argument.
-        out_rep: rep of the output.
-        elements: n elements, batch shape (n,).
-        inputs: one tensor per argument, (B, ...), all of one floating dtype.
+    def __repr__(self) -> str:
+        return f"Residual({str(self.verdict)!r}, relative={self.relative:.2e}, max_abs={self.max_abs:.2e})"
 
-    Raises:
-        DataError: no inputs or elements, unequal batch lengths or dtypes, or an input or output that is not finite.
-        RepError: an input or output whose shape does not fit its rep.
-    """
-    if len(elements) < 1:
-        raise DataError("a residual needs at least one group element.")
-    _check_inputs(in_reps, inputs)
-    batch = len(inputs[0])
-    with torch.no_grad():
-        straight = fn(*inputs)
-        if not isinstance(straight, Tensor) or straight.shape[:1] != (batch,):
-            found = tuple(straight.shape) if isinstance(straight, Tensor) else type(straight).__name__
-            raise DataError(f"the output has to be a tensor batched as the inputs, ({batch}, ...); got {found}.")
-        _check_finite(straight, "the output")
-        turned_inputs = [_turned(rep, x, elements) for rep, x in zip(in_reps, inputs, strict=True)]
-        difference = torch.empty(len(elements), *straight.shape, dtype=torch.float64)
-        step = max(1, _ROWS_AT_ONCE // batch)
-        for start in range(0, len(elements), step):
-            part = slice(start, start + step)
-            rows = [x[part].flatten(0, 1) for x in turned_inputs]
-            expected = _turned(out_rep, straight, elements[part])
-            got = fn(*rows).reshape(expected.shape)
-            _check_finite(got, "the output at a turned input")
-            difference[part] = _apart(out_rep, expected, got).cpu().double()
-    output = straight.detach().cpu().double()
-    rms = float(output.square().mean().sqrt())
-    worst = difference.square().flatten(1).mean(1).sqrt()
-    # An output that is zero here and not at g x breaks the symmetry without bound; 0 / 0 breaks nothing.
-    per_element = torch.where(worst > 0, worst / rms, worst)
-    return Residual(
-        relative=float(per_element.max()),
-        max_abs=float(difference.abs().max()),
-        output_rms=rms,
-        output_spread=float(output.flatten(1).std(0).mean()) if batch > 1 else 0.0,
-        per_element=per_element,
-        per_term=_per_term(out_rep, difference, output),
-        elements=elements,
-    )
-
-
-def _turned(rep: Rep, x: Tensor, elements: Elements) -> Tensor:
-    """rho(g) x of every element and sample, (n, B, ...)."""
-    flat = x.flatten(1) if rep.structured and x.shape[1:] == (rep.multiplicity, rep.d) else x
-    if flat.shape[1:] != (rep.dim,):
-        raise RepError(f"a batch of rep {rep} has shape {rep.shapes('B')}; got {tuple(x.shape)}.")
-    return rep.transform(flat, elements[:, None]).unflatten(-1, x.shape[1:])
-
-
-def _apart(rep: Rep, x: Tensor, y: Tensor) -> Tensor:
-    """x - y of tensors (n, B, ...) as `Rep.difference` takes it."""
-    return rep.difference(x.flatten(2), y.flatten(2)).reshape(x.shape)
-
-
-def _per_term(rep: Rep, difference: Tensor, output: Tensor) -> dict[str, float]:
-    difference = difference.reshape(*difference.shape[:2], rep.dim)
-    output = output.reshape(len(output), rep.dim)
-    result: dict[str, float] = {}
-    start = 0
-    for count, kind in rep.terms:
-        stop = start + Rep(((count, kind),), rep.d).dim
-        scale = output[:, start:stop].square().mean().sqrt().clamp(min=torch.finfo(torch.float64).tiny)
-        worst = difference[..., start:stop].square().flatten(1).mean(1).sqrt().max()
-        name = f"{count}x{kind}"
-        result[name if name not in result else f"{name}@{start}"] = float(worst / scale)
-        start = stop
-    return result
-
-
-def _check_inputs(in_reps: Sequence[Rep], inputs: Sequence[Tensor]) -> None:
-    if not inputs or len(in_reps) != len(inputs):
-        raise DataError(f"expected one input per input rep: got {len(inputs)} inputs and {len(in_reps)} reps.")
-    lengths = [len(x) for x in inputs]
-    if min(lengths) < 1 or len(set(lengths)) > 1:
-        raise DataError(f"inputs are batched over their first axis, all of one length >= 1; got lengths {lengths}.")
-    dtypes = sorted({str(x.dtype).removeprefix("torch.") for x in inputs})
-    if len(dtypes) > 1 or not inputs[0].is_floating_point():
-        raise DataError(f"inputs are tensors of one floating dtype, the dtype of the check; got {', '.join(dtypes)}.")
-    for x in inputs:
-        _check_finite(x, "an input")
-
-
-def _check_finite(x: Tensor, what: str) -> None:
-    if not bool(torch.isfinite(x).all()):
-        raise DataError(f"{what} holds NaN or infinity: a residual would mean nothing.")
+    def __str__(self) -> str:
+        audit, worst = self.audit, self.channel
+        best = "float64" if audit.float64 else audit.dtype
+        low = f", {audit.dtype} {worst.residual_low:.1e} ({worst.rounding_low:.1e})" if best != audit.dtype else ""
+        causes = (f"{each.name}. {each.text}" for each in (*audit.causes, *audit.findings))
+        lines = (
+            f"{audit.verdict.upper()} under {audit.group.upper()}: {audit.elements} elements x {audit.samples} samples"
+            + (f", {worst.broken} of {worst.channels} channels broken" if worst.broken else ""),
+            f"channel: {worst.name}, {worst.channel}: {best} {worst.residual:.1e} (rounding {worst.rounding:.1e}){low}",
+            f"worst: {worst.worst_element}, sample {worst.worst_sample}; {worst.share:.0%} of pairs beyond tolerance",
+            f"pooled: relative {self.relative:.1e}, max absolute {self.max_abs:.1e}, output RMS {self.output_rms:.1e}",
+            f"cause: {next(causes, 'nothing fails')}",
+        )
+        return "\n".join(textwrap.shorten(line, _WIDTH, placeholder=" ...") for line in lines)
 
 
 def check_equivariance(
-    fn: Callable[..., Tensor],
-    in_reps: Sequence[Rep | str],
-    out_rep: Rep | str,
+    fn: Callable[..., Any],
+    in_reps: Sequence[Rep | str | Typed],
+    out_rep: Rep | str | Typed,
     group: Group | str,
     inputs: Sequence[Tensor],
     *,
     elements: int = ELEMENTS,
-    seed: int = 1000,
+    seed: int = SEED,
     sigma: float = 1.0,
 ) -> Residual:
-    """Residual of any torch callable under a group.
+    """Whether a torch callable of one output is equivariant, and its residual.
 
         >>> norm = lambda x: x.norm(dim=-1)
-        >>> check_equivariance(norm, ["4x1o"], "4x0e", "so3", [torch.randn(256, 4, 3)]).relative < 1e-6
-        True
+        >>> check_equivariance(norm, ["4x1o"], "4x0e", "so3", [torch.randn(256, 4, 3)]).verdict
+        <Verdict.EXACT: 'exact'>
+
+    It is an audit of `Probe(fn, inputs=tuple(inputs), group=group, takes=in_reps, gives=out_rep, call="*")`: the
+    function is called with as many rows as it was given, on copies, with gradients where it takes them inside, and a
+    module behind it is left as it was found.
 
     Args:
-        fn: takes one tensor per input rep, batched over the first axis, gives a tensor of `out_rep`. A module has
-            to be in evaluation mode if it has one.
-        in_reps: rep of each argument, `Rep` or text such as `16xp` or `8x0e+4x1o`.
+        fn: takes one tensor per input rep, gives a tensor of `out_rep`.
+        in_reps: rep of each argument, `Rep` or text such as `16xp` or `8x0e+4x1o`; of its last axis, or the last two as
+            (copies, d). `equiwm.Typed("1o", axis=1)` says another.
         out_rep: rep of the output.
         group: a `Group` or its name.
-        inputs: one tensor per argument, (B, ...); their dtype is the dtype of the check.
+        inputs: one tensor per argument; their dtype is that of the pooled figures. The audit runs float64 too.
         elements: how many group elements to draw.
         seed: seed of the group elements.
-        sigma: standard deviation of the translations, in the units of the points.
+        sigma: standard deviation of the translations of the pooled figures, in the units of the points; the audit's are
+            of the spread of the points.
 
     Raises:
         GroupError: an unknown group, or one of another dimension than the reps.
-        RepError: a rep that cannot be read, or a shape that does not fit.
-        DataError: inputs or outputs that are empty, unequal in length or dtype, or not finite; no elements.
+        RepError: a rep that cannot be read, or a shape that does not fit, or fits in two ways.
+        DataError: inputs or outputs that are empty, of several dtypes, or not finite; no elements; a function that
+            raises.
     """
     group = group if isinstance(group, Group) else Group.parse(group)
-    reps = [rep if isinstance(rep, Rep) else Rep.parse(rep, group.d) for rep in (*in_reps, out_rep)]
-    if any(group.d not in (0, rep.d) for rep in reps):
-        raise GroupError(f"{group} acts on d = {group.d}; the reps have d = {[rep.d for rep in reps]}.")
-    check_group(group)
-    for rep in reps:
-        check_rep(rep, group)
-    return equivariance_residual(fn, reps[:-1], reps[-1], group.sample(elements, seed, sigma=sigma), inputs)
+    _check(in_reps, out_rep, group, inputs)
+    if elements < 1:
+        raise DataError("a residual needs at least one group element.")
+    probe = Probe(fn, inputs=tuple(inputs), group=group, takes=tuple(in_reps), gives=out_rep, call="*")
+    result, runner = examined(probe, max(2, elements), seed)
+    try:
+        with left_as_found(probe.modules):
+            found = _pooled(runner, elements, seed, sigma)
+    except CallFailed as error:
+        raise DataError(f"the function raised at turned inputs: {error}") from None
+    return Residual(**vars(found), audit=result)
+
+
+def _pooled(runner: Runner, elements: int, seed: int, sigma: float) -> PooledResidual:
+    """The pooled figures in the dtype of the inputs, one call an element."""
+    probe = runner.probe
+    samples = probe.samples
+    dtype = inputs_dtype(samples, {leaf.path: leaf for leaf in runner.inputs})
+    drawn = probe.acting.sample(elements, seed, sigma=sigma)
+    (given,) = runner(samples, dtype)
+    (leaf,) = runner.outputs
+    straight = given[leaf.path]
+    difference = torch.empty(len(drawn), *straight.shape, dtype=torch.float64)
+    for k in range(len(drawn)):
+        (there,) = runner(runner.turned(samples, drawn[k], dtype), dtype)
+        difference[k] = leaf.rep.difference(leaf.rep.transform(straight, drawn[k]), there[leaf.path])
+    return pooled(leaf.rep, straight, difference, drawn)
+
+
+def _check(
+    in_reps: Sequence[Rep | str | Typed], out_rep: Rep | str | Typed, group: Group, inputs: Sequence[Tensor]
+) -> None:
+    if not inputs or len(in_reps) != len(inputs):
+        raise DataError(f"expected one input per input rep: got {len(inputs)} inputs and {len(in_reps)} reps.")
+    shapes = [tuple(x.shape) for x in inputs]
+    if not all(x.numel() for x in inputs):
+        raise DataError(f"an input is empty; got shapes {', '.join(map(str, shapes))}.")
+    dtypes = sorted({str(x.dtype).removeprefix("torch.") for x in inputs})
+    if len(dtypes) > 1 or not inputs[0].is_floating_point():
+        raise DataError(f"inputs are tensors of one floating dtype, the dtype of the check; got {', '.join(dtypes)}.")
+    values = [rep.rep if isinstance(rep, Typed) else rep for rep in (*in_reps, out_rep)]
+    dimensions = [rep.d for rep in values if isinstance(rep, Rep)]
+    if any(group.d not in (0, d) for d in dimensions):
+        raise GroupError(f"{group} acts on d = {group.d}; the reps have d = {dimensions}.")

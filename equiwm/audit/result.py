@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from equiwm.audit.verdict import Verdict
 from equiwm.results.result import Real, Result
 
 
@@ -47,7 +48,7 @@ class LeafResult(Result):
 
     name: str
     rep: str
-    verdict: str
+    verdict: Verdict
     channel: str
     residual: Real
     residual_low: Real
@@ -107,8 +108,7 @@ class AuditResult(Result):
     """The verdict on a probe.
 
     Attributes:
-        verdict: exact, precision-limited, approximate, broken, vacuous, not deterministic, batch-dependent, mutating or
-            not judged.
+        verdict: of the worst output; or what the preflight says, where it stops there.
         sentence: the same for a reader, with the channel and element that decide.
         group: the group's name.
         dtype: of the inputs, or float32 for inputs in float64.
@@ -118,13 +118,13 @@ class AuditResult(Result):
         leaves: outputs and increments.
         findings: of the preflight.
         causes: what was found by experiment to break it.
-        layers: every module, where layers were asked for or something breaks.
+        layers: every module, where layers were asked for; up to the first that breaks, where something does.
         symmetries: what else it carries, where that was asked for.
         parameters: scalars in its modules.
         seed: of elements and directions.
     """
 
-    verdict: str
+    verdict: Verdict
     sentence: str
     group: str
     dtype: str

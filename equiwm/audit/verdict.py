@@ -1,12 +1,16 @@
-"""From a residual to a verdict. A network that does nothing, or a probe that nothing fails, gets none."""
+"""The one set of verdicts: of foreign networks, of trained runs, and of assertions in test suites.
+
+What each means is measured by `measure` and decided by `judgement`; a trained run has conditions besides, which are
+here, since a network that does nothing and one that was never trained are perfectly equivariant.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterable
+from enum import StrEnum
 
 TOLERANCES = {"float32": 1e-5, "float64": 1e-10}
-"""Default bounds on relative residuals, by dtype."""
+"""Bounds on residuals, by dtype."""
 
 MIN_SPREAD = 0.1
 """A latent standard deviation below this is a network that does (almost) nothing."""
@@ -18,37 +22,50 @@ MIN_CONTROL = 0.01
 """The control's relative residual has to be at least this: else the probe does not see a broken symmetry."""
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """A verdict and its reason, one line."""
+class Verdict(StrEnum):
+    """A verdict, from the best to the worst.
 
-    name: Literal["equivariant", "not equivariant", "inconclusive"]
-    reason: str
+    A value is its word: `Verdict.EXACT == "exact"`.
+    """
 
-    @property
-    def passed(self) -> bool:
-        """Whether the symmetry was shown to hold."""
-        return self.name == "equivariant"
+    EXACT = "exact"
+    """Within tolerance; or within 8 times the network's own rounding, and exact in float64."""
+    LIMITED = "precision-limited"
+    """Above tolerance, and explained by rounding."""
+    NOT_JUDGED = "not judged"
+    """Something has to be done before it can be judged: the reason says what."""
+    VACUOUS = "vacuous"
+    """The output does not depend on the input, nothing is turned, or the control does not fail."""
+    MUTATING = "mutating"
+    """A call changes the network, and with it the next call."""
+    COUPLED = "batch-dependent"
+    """The output of a sample depends on the others in its batch."""
+    RANDOM = "not deterministic"
+    """Two calls on the same input differ."""
+    APPROXIMATE = "approximate"
+    """Not explained by rounding, at most 0.05."""
+    BROKEN = "broken"
+    """More; or a share of the pairs of sample and element breaks."""
+
+    @classmethod
+    def worst(cls, verdicts: Iterable[Verdict]) -> Verdict:
+        """The worst of several."""
+        order = list(cls)
+        return max(verdicts, key=order.index)
 
 
-def judge(*, residual: float, tolerance: float, spread: float, moved: float | None, control: float) -> Verdict:
-    """Judge a relative residual.
+def condition(*, spread: float, moved: float | None, control: float) -> tuple[Verdict, str] | None:
+    """What keeps a trained network without a verdict although no residual is found: which verdict, and why.
 
     Args:
-        residual: of the trained network.
-        tolerance: bound on it.
         spread: standard deviation of its latents.
         moved: |W - W0| / |W0|; None where W0 is not known, and then nothing is asked of it.
         control: relative residual of the network that has to fail.
     """
-    if not residual <= tolerance:  # also NaN
-        return Verdict("not equivariant", f"relative residual {residual:.1e} > tolerance {tolerance:.0e}")
-    if not spread >= MIN_SPREAD:
-        return Verdict("inconclusive", f"latent spread {spread:.1e} < {MIN_SPREAD:g}: a collapsed latent is invariant")
+    if not spread >= MIN_SPREAD:  # also NaN
+        return Verdict.VACUOUS, f"latent spread {spread:.1e} < {MIN_SPREAD:g}: a collapsed latent is invariant"
     if moved is not None and not moved >= MIN_MOVED:
-        return Verdict("inconclusive", f"the weights moved by {moved:.1e} < {MIN_MOVED:g}: the network is not trained")
-    if not control >= max(MIN_CONTROL, tolerance):
-        return Verdict("inconclusive", f"the control's residual is {control:.1e}: the probe sees no broken symmetry")
-    return Verdict(
-        "equivariant", f"relative residual {residual:.1e} <= tolerance {tolerance:.0e}, control {control:.1e}"
-    )
+        return Verdict.NOT_JUDGED, f"the weights moved by {moved:.1e} < {MIN_MOVED:g}: the network is not trained"
+    if not control >= MIN_CONTROL:
+        return Verdict.VACUOUS, f"the control's residual is {control:.1e}: the probe sees no broken symmetry"
+    return None

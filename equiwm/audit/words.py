@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from equiwm.audit.result import AuditResult, FindingResult, LeafResult
+from equiwm.audit.verdict import Verdict
 from equiwm.tables.table import Table, number
 
 _SAID = {
@@ -30,6 +31,23 @@ def passes(verdict: str, expect: str) -> bool:
     return verdict in EXPECTED[: 1 + EXPECTED.index(expect)]
 
 
+def beyond(tolerance: float, pooled: float, audits: Mapping[str, AuditResult]) -> str | None:
+    """Why residuals are beyond a bound of the user's own, in one line; None where none is.
+
+    Args:
+        tolerance: the bound.
+        pooled: the pooled relative residual, in the dtype that was asked for.
+        audits: of what was measured, by name; every channel that varies has to be within, in the best dtype.
+    """
+    if not pooled <= tolerance:  # also NaN
+        return f"pooled relative residual {pooled:.1e} > tolerance {tolerance:.0e}"
+    for name, audit in audits.items():
+        for leaf in audit.leaves:
+            if leaf.verdict != Verdict.VACUOUS and not leaf.residual <= tolerance:
+                return f"{name}, channel {leaf.channel}: residual {leaf.residual:.1e} > tolerance {tolerance:.0e}"
+    return None
+
+
 def sentence(
     verdict: str, group: str, leaves: Sequence[LeafResult], *, dtype: str, float64: bool, stopped: str = ""
 ) -> str:
@@ -49,17 +67,20 @@ def sentence(
     worst = deciding(verdict, leaves)
     if worst is None:
         return f"{said}."
-    best = "float64" if float64 else dtype
     where = f"{worst.name}, channel {worst.channel}"
     if verdict == "vacuous":
         return f"{said}: {worst.name} ({worst.vacuous} of {worst.channels} channels)."
-    numbers = f"residual {worst.residual:.1e} in {best} (rounding {worst.rounding:.1e})"
-    if float64 and dtype != "float64":
-        numbers += f", {worst.residual_low:.1e} in {dtype} (rounding {worst.rounding_low:.1e})"
-    if not float64:
-        numbers += "; float64 could not be run"
     at = f", worst at a {worst.worst_element}" if verdict in ("broken", "approximate") else ""
-    return f"{said}: {where}: {numbers}{at}."
+    return f"{said}: {where}: {figures(worst, dtype, float64=float64)}{at}."
+
+
+def figures(leaf: LeafResult, dtype: str, *, float64: bool) -> str:
+    """Residual and rounding of the channel that decides, in both precisions."""
+    best = "float64" if float64 else dtype
+    numbers = f"residual {leaf.residual:.1e} in {best} (rounding {leaf.rounding:.1e})"
+    if float64 and dtype != "float64":
+        numbers += f", {leaf.residual_low:.1e} in {dtype} (rounding {leaf.rounding_low:.1e})"
+    return numbers if float64 else f"{numbers}; float64 could not be run"
 
 
 def deciding(verdict: str, leaves: Sequence[LeafResult]) -> LeafResult | None:

@@ -97,24 +97,17 @@ def _probe(target: str, trust: list[str]) -> Probe:
 
 
 def _of_run(path: Path, trust: list[str]) -> Probe:
-    """A run's whole model, F(s, a) = f(E(s), a), on held-out transitions."""
+    """A run's whole model, F(s, a) = f(E(s), a), on held-out transitions, as `verify-equivariance` takes it."""
     import torch
 
-    from equiwm.audit.probe import Probe
-    from equiwm.claims.probe import held_out
+    from equiwm.audit.pooled import SAMPLES
+    from equiwm.claims.probe import PROBE_SEED, held_out
+    from equiwm.claims.residual.probes import composed_probe
     from equiwm.loading import load_run
 
     subject = load_run(path, torch.float64, trust=trust)
-    data = held_out(subject, 64, 1000).to(subject.dtype, subject.device)
-    model = subject.model
-    return Probe(
-        model,
-        inputs=(data.observation, data.action),
-        group=subject.world.group,
-        takes=(model.observation_rep, model.action_rep),
-        gives=model.latent_rep,
-        call="*",
-    )
+    data = held_out(subject, SAMPLES, PROBE_SEED).to(subject.dtype, subject.device)
+    return composed_probe(subject.model, data, subject.world.group)
 
 
 def _first(probe: Probe, samples: int) -> Probe:

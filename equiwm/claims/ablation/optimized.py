@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from equiwm.audit.residual import ELEMENTS, SAMPLES, equivariance_residual
+from equiwm.audit.pooled import ELEMENTS, SAMPLES, equivariance_residual
 from equiwm.claims.ablation.commutant import LayerName, off_commutant, train_layer
 from equiwm.claims.ablation.world_models import model_columns
 from equiwm.claims.optimizers import probe_run

@@ -14,6 +14,7 @@ import numpy as np
 from equiwm.claims.ablation.arms import ARMS, arm_config, sized, with_optimizer
 from equiwm.claims.ablation.kind import AblationKind, Scope, StudyRows
 from equiwm.claims.ablation.rows import column, of_each_seed, select
+from equiwm.claims.residual.result import holds
 from equiwm.claims.statement import Statement, at_least, at_most, ours
 from equiwm.config import parse
 from equiwm.errors import TrainingError
@@ -133,11 +134,11 @@ def _extreme(
 
 
 def _equivariant(rows: Sequence[OptimizerAblationRow]) -> float:
-    """Share of the VN's verdicts that are `equivariant`."""
+    """Share of the VN's verdicts that say that the symmetry holds."""
     vn = select(rows, arm="vn")
     if not vn:
         raise ValueError("no verdicts")
-    return sum(row.verdict == "equivariant" for row in vn) / len(vn)
+    return sum(row.verdict is not None and holds(row.verdict) for row in vn) / len(vn)
 
 
 def statements(scope: Scope) -> list[Statement[OptimizerAblationRow]]:

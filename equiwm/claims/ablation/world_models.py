@@ -7,7 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from equiwm.audit.residual import ELEMENTS, SAMPLES, equivariance_residual
+from equiwm.audit.pooled import ELEMENTS, SAMPLES, equivariance_residual
 from equiwm.audit.rounding import float32_rounding
 from equiwm.audit.spread import latent_spread
 from equiwm.claims.probe import PROBE_SEED, held_out_pair

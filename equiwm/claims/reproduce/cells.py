@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from equiwm.audit.residual import ELEMENTS
+from equiwm.audit.pooled import ELEMENTS
 from equiwm.claims.closed_loop.measure import closed_loop
 from equiwm.claims.closed_loop.result import ClosedLoopResult
 from equiwm.claims.optimizers import optimizer_study

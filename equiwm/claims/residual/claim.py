@@ -10,8 +10,8 @@ CLAIM: Claim[VerifyResult] = Claim(
     command="verify-equivariance",
     help="""Measure whether a trained network is still equivariant; exits with 1 if it is not.
 
-    Residuals of encoder, predictor and both composed, at initialisation and after training, beside an ordinary
-    network that has to fail.
+    The audit of encoder, predictor and both composed; their pooled residuals at initialisation and after training,
+    beside an ordinary network that has to fail.
 
     Examples: equiwm verify-equivariance runs/vn-2d --dtype float64 ;
     equiwm verify-equivariance runs/vn-2d --optimizers all --jobs 2
@@ -20,7 +20,7 @@ CLAIM: Claim[VerifyResult] = Claim(
     options=(
         Option("group", str, help=r"so2, so3, se3, o2, c5z, so2*s5, ... or your own as module:name \[the world's own]"),
         Option("samples", int, 64, "group elements to probe", low=1),
-        Option("tolerance", float, None, "bound on relative residuals [1e-5, or 1e-10 in float64]", low=0.0),
+        Option("tolerance", float, None, r"a bound of your own on residuals, pooled and per channel \[none]", low=0.0),
         Option("world_rollouts", int, 0, "also measure the world's own symmetry, on so many rollouts", low=0),
     ),
     bounds="equiwm.claims.residual.bounds:broken",

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
 
-from equiwm.audit.localise import first_broken, layer_residuals
-from equiwm.audit.residual import ELEMENTS, SAMPLES, equivariance_residual
+from equiwm.audit.layers import THE_LAYER
+from equiwm.audit.pooled import ELEMENTS, SAMPLES, equivariance_residual
+from equiwm.audit.result import AuditResult
 from equiwm.audit.spread import latent_spread
-from equiwm.audit.verdict import TOLERANCES, judge
+from equiwm.audit.verdict import TOLERANCES
+from equiwm.audit.words import deciding
 from equiwm.claims.probe import PROBE_SEED, fitting_group, held_out
-from equiwm.claims.residual.result import ModelResidual, VerifyResult, WorldResidual
+from equiwm.claims.residual.judgement import audited, judge
+from equiwm.claims.residual.probes import part_probes
+from equiwm.claims.residual.result import ModelResidual, PartVerdict, VerifyResult, WorldResidual
 from equiwm.config import ModelConfig, load
 from equiwm.models.factory import build_model
 from equiwm.models.world_model import WorldModel
@@ -21,8 +26,6 @@ from equiwm.subject import Subject
 from equiwm.symmetry.groups import Elements
 from equiwm.training.run import weights_moved
 from equiwm.worlds.world import Transitions
-
-_LOCALISE_SAMPLES, _LOCALISE_ELEMENTS = 64, 8
 
 
 def cost_drift(model: WorldModel, data: Transitions, elements: Elements) -> float:
@@ -104,14 +107,14 @@ def verify(
     sigma: float = 1.0,
     world_rollouts: int = 0,
 ) -> VerifyResult:
-    """Measure a run's residuals under a group and judge them.
+    """Audit a run's parts under a group, and measure the paper's residuals beside the verdict.
 
     Args:
         subject: the run, in the dtype to evaluate in.
         group: name of the group; None is the world's.
         samples: how many group elements.
-        transitions: how many held-out transitions each is probed on.
-        tolerance: bound on the trained network's relative residuals; None is 1e-5 (float32) or 1e-10 (float64).
+        transitions: how many held-out transitions each is probed on; the audit takes the first `probes.AUDITED`.
+        tolerance: a bound of the user's own on the trained network's pooled residuals and on every channel's.
         seed: seed of transitions and elements.
         sigma: standard deviation of translations, in the world's units.
         world_rollouts: also measure the world's own residual, on that many rollouts.
@@ -123,14 +126,15 @@ def verify(
     data = held_out(subject, transitions, seed).to(subject.dtype, subject.device)
     elements = chosen.sample(samples, seed, sigma=sigma)
     dtype = str(subject.dtype).removeprefix("torch.")
-    bound = TOLERANCES[dtype] if tolerance is None else tolerance
     initial = subject.initial_model() if subject.knows_initial else None
     trained = model_residual(subject.model, data, elements)
     control = model_residual(control_model(subject), data, elements)
     moved = None if initial is None else weights_moved(subject.model, initial)
-    verdict = judge(
-        residual=largest((trained.encoder, trained.predictor, trained.composed)),
-        tolerance=bound,
+    audits = audited(part_probes(subject.model, data, chosen), elements=max(2, samples), seed=seed)
+    judged = judge(
+        audits,
+        pooled=largest((trained.encoder, trained.predictor, trained.composed)),
+        tolerance=tolerance,
         spread=trained.latent_std,
         moved=moved,
         control=control.composed,
@@ -141,28 +145,43 @@ def verify(
         device=subject.device.type,
         samples=samples,
         transitions=transitions,
-        tolerance=bound,
-        verdict=verdict.name,
-        reason=verdict.reason,
-        passed=verdict.passed,
+        tolerance=TOLERANCES[dtype] if tolerance is None else tolerance,
+        verdict=str(judged.verdict),
+        reason=judged.reason,
+        passed=judged.passed,
         init=None if initial is None else model_residual(initial, data, elements),
         trained=trained,
         control=control,
         weights_moved=math.nan if moved is None else moved,
         latent_std=trained.latent_std,
         effective_rank=trained.effective_rank,
-        breaks_at=None if verdict.name == "equivariant" else _breaks_at(subject.model, data, elements, bound),
+        breaks_at=_breaks_at(audits),
         world=_world_residual(subject, world_rollouts, seed) if world_rollouts else None,
         seed=seed,
+        parts=[_part(name, found) for name, found in audits.items()],
     )
 
 
-def _breaks_at(model: WorldModel, data: Transitions, elements: Elements, tolerance: float) -> str | None:
-    """The first layer that breaks the symmetry, on a few samples and elements."""
-    few, reps = data.take(_LOCALISE_SAMPLES), [model.observation_rep, model.action_rep]
-    inputs = [few.observation, few.action]
-    found = first_broken(layer_residuals(model, model, reps, elements[:_LOCALISE_ELEMENTS], inputs), tolerance)
-    return f"{found.name} ({found.kind}), relative residual {found.relative:.1e}" if found else None
+def _part(name: str, found: AuditResult) -> PartVerdict:
+    worst = deciding(found.verdict, found.leaves) or found.leaves[0]
+    return PartVerdict(
+        part=name,
+        verdict=found.verdict,
+        sentence=found.sentence,
+        output=worst.name,
+        channel=worst.channel,
+        residual=worst.residual,
+        rounding=worst.rounding,
+        residual_low=worst.residual_low,
+        rounding_low=worst.rounding_low,
+        causes=[f"{cause.name}: {cause.text}" for cause in found.causes],
+    )
+
+
+def _breaks_at(audits: Mapping[str, AuditResult]) -> str | None:
+    """What the audits say of the layer."""
+    causes = [cause for found in audits.values() for cause in found.causes]
+    return next((cause.text for cause in causes if cause.name == THE_LAYER), None)
 
 
 def _world_residual(subject: Subject, rollouts: int, seed: int) -> WorldResidual:

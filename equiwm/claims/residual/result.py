@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from equiwm.audit.verdict import Verdict
+from equiwm.audit.words import passes
 from equiwm.results.result import Real, Result
+
+POOLED = ("equivariant", "not equivariant", "inconclusive")
+"""Verdicts that 0.1 stored, by the pooled residual alone: they are shown as they stand."""
+
+
+def holds(verdict: str) -> bool:
+    """Whether a stored verdict, or each of several (`exact / precision-limited`), says that the symmetry holds."""
+    return all(word == POOLED[0] or passes(word, Verdict.LIMITED) for word in verdict.split(" / "))
 
 
 @dataclass(frozen=True)
@@ -51,6 +61,35 @@ class WorldResidual(Result):
 
 
 @dataclass(frozen=True)
+class PartVerdict(Result):
+    """The audit of the encoder, the predictor, or both composed.
+
+    Attributes:
+        part: `composed`, `encoder` or `predictor`.
+        verdict: of its worst channel, or what the preflight says.
+        sentence: the same for a reader.
+        output: what decides: the output (`it`), or its increment over an input.
+        channel: the channel of it that decides.
+        residual: of that channel, relative to its own variation, in float64 where the model runs in it.
+        rounding: of the model itself there.
+        residual_low: in float32, or the dtype of the evaluation where float32 cannot run.
+        rounding_low: of the model itself there.
+        causes: what was found to break it, where that was looked for.
+    """
+
+    part: str
+    verdict: Verdict
+    sentence: str
+    output: str
+    channel: str
+    residual: Real
+    rounding: Real
+    residual_low: Real
+    rounding_low: Real
+    causes: list[str]
+
+
+@dataclass(frozen=True)
 class VerifyResult(Result):
     """Section `verify_equivariance`.
 
@@ -60,19 +99,22 @@ class VerifyResult(Result):
         device: device of the evaluation.
         samples: group elements probed.
         transitions: transitions each was probed on.
-        tolerance: bound on `trained.relative_composed`.
-        verdict: `equivariant`, `not equivariant` or `inconclusive`.
+        tolerance: bound on the pooled relative residuals: the user's own, else what is usual in this dtype.
+        verdict: one of `audit.verdict.Verdict`, the worst of the parts'; `vacuous` also of a collapsed latent and where
+            the control does not fail, `not judged` of a network that was not trained. 0.1 stored `POOLED`.
         reason: why, in one line.
-        passed: whether the verdict is `equivariant`.
+        passed: whether the symmetry was shown to hold: `exact` or `precision-limited`, within the user's tolerance.
         init: the network at initialisation, rebuilt from the seed; None of a model made by hand that does not say.
         trained: the network as trained.
         control: an ordinary network of the same interface, which has to fail.
         weights_moved: |W - W0| / |W0|; NaN where W0 is not known.
         latent_std: spread of the trained latents.
         effective_rank: of the same latents.
-        breaks_at: the first layer whose output is off by more than the tolerance, or None.
+        breaks_at: the first layer whose features no longer transform linearly, as a sentence; None where nothing
+            breaks, and where no layer was found. 0.1 stored its name, class and residual.
         world: the world's own residual, if it was asked for.
         seed: seed of probe data and elements.
+        parts: the audits that the verdict is made of; none in a result of 0.1.
     """
 
     group: str
@@ -93,6 +135,7 @@ class VerifyResult(Result):
     breaks_at: str | None
     world: WorldResidual | None
     seed: int
+    parts: list[PartVerdict] = field(default_factory=list)
 
     @property
     def initial(self) -> float:
@@ -147,7 +190,7 @@ class OptimizerStudy(Result):
         samples: group elements probed.
         rows: one an optimiser.
         failed: cells that ended in an error, each with its message.
-        passed: whether every optimiser's verdict is `equivariant`, in both precisions.
+        passed: whether the symmetry holds under every optimiser, in both precisions.
         seed: seed of probe data.
     """
 

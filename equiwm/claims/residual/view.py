@@ -49,18 +49,40 @@ def verify_tables(measured: Measured[VerifyResult], name: str) -> list[Table]:
 
 
 def _network_tables(result: VerifyResult, name: str) -> list[Table]:
-    columns = ("relative residual", "initial", "trained", "control (has to fail)")
+    columns = ("pooled relative residual", "initial", "trained", "control (has to fail)")
     networks = (result.init, result.trained, result.control)
     rows = [
         (column.heading, *("–" if network is None else column.text(network) for network in networks))
         for column in _NETWORK
     ]
     title = f"{name}: {asked(result)}, {probe(result)}"
-    notes = [f"Verdict: {result.verdict.upper()}: {result.reason}."]
-    if result.breaks_at:
-        notes.append(f"The first layer that breaks it: {result.breaks_at}.")
-    tables = [Table(title, columns, rows, tuple(notes))]
+    tables = [Table(title, columns, rows, tuple(_notes(result)))]
+    if result.parts:
+        tables.insert(0, _parts_table(result, name))
     return tables if result.world is None else [*tables, _world_table(result.world)]
+
+
+def _notes(result: VerifyResult) -> list[str]:
+    notes = [f"Verdict: {result.verdict.upper()}: {result.reason}."]
+    if not result.parts:
+        notes.append("It is of equiwm 0.1, by the pooled residual alone; measure again for one of every channel.")
+        return [*notes, f"The first layer that breaks it: {result.breaks_at}."] if result.breaks_at else notes
+    causes = dict.fromkeys(cause for part in result.parts for cause in part.causes)
+    return [*notes, *(f"Cause: {cause}" for cause in causes)]
+
+
+def _parts_table(result: VerifyResult, name: str) -> Table:
+    """The audit, a row a part: what decides there, beside its rounding."""
+    columns = ("part", "verdict", "channel", "residual", "rounding", "float32")
+    rows = [
+        (
+            *(part.part, part.verdict, f"{part.channel}, increment" if " - " in part.output else part.channel),
+            *(number(value, 2) for value in (part.residual, part.rounding, part.residual_low)),
+        )
+        for part in result.parts
+    ]
+    note = "Residuals of the channel that decides, relative to its own variation; an increment is F(x) - x."
+    return Table(f"{name}: audit under {result.group.upper()}", columns, rows, (note,))
 
 
 def _world_table(world: WorldResidual) -> Table:
@@ -88,7 +110,8 @@ def probe(result: VerifyResult) -> str:
 
 VIEW: View[VerifyResult] = View(
     heading="Claim A: the symmetry holds after training",
-    about="Residual of the composed predictor at random group elements, the worst of them, relative to its RMS.",
+    about="The verdict is that of the worst channel; residuals are pooled: of the composed predictor at random group "
+    "elements, the worst of them, relative to its RMS.",
     columns=(
         *(VERDICT, INITIAL, ENCODER, PREDICTOR, RESIDUAL, MAX_ABS, DRIFT, SPREAD, RANK),
         *(CONTROL, CONTROL_DRIFT, MOVED, PASSED),

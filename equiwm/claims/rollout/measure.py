@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from equiwm.audit.residual import ELEMENTS, SAMPLES, equivariance_residual
+from equiwm.audit.pooled import ELEMENTS, SAMPLES, equivariance_residual
 from equiwm.audit.spread import latent_spread
 from equiwm.claims.probe import PROBE_SEED, held_out_pairs
 from equiwm.claims.relmse import relmse

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from equiwm.audit.residual import equivariance_residual
-from equiwm.audit.verdict import TOLERANCES
+from equiwm.audit.audit import audit
+from equiwm.audit.pooled import equivariance_residual
+from equiwm.audit.verdict import Verdict
+from equiwm.audit.words import passes
+from equiwm.claims.residual.probes import composed_probe
 from equiwm.claims.sweep.result import SymmetryExcess
 from equiwm.stats import largest
 from equiwm.subject import Subject
@@ -40,18 +43,19 @@ def symmetry_excess(subject: Subject, group: Group, data: Transitions, elements:
         subject: the run.
         group: the larger group.
         data: transitions, float64.
-        elements: elements of it.
+        elements: elements of it, for the two residuals; the verdict on the model is its audit's.
     """
     model, cast = subject.model, data.to(subject.dtype, subject.device)
     reps, inputs = [model.observation_rep, model.action_rep], [cast.observation, cast.action]
     of_model = equivariance_residual(model, reps, model.latent_rep, elements, inputs).relative
     of_world = world_residual(subject.world, data, elements)
-    bound = TOLERANCES[str(subject.dtype).removeprefix("torch.")]
+    probe = composed_probe(model, cast, group)
+    carries = passes(audit(probe, elements=max(2, len(elements)), explain=False).verdict, Verdict.LIMITED)
     return SymmetryExcess(
         group=group.name,
         world=of_world,
         model=of_model,
         world_symmetric=of_world <= WORLD_TOLERANCE,
-        model_symmetric=of_model <= bound,
-        agree=(of_world <= WORLD_TOLERANCE) == (of_model <= bound),
+        model_symmetric=carries,
+        agree=(of_world <= WORLD_TOLERANCE) == carries,
     )
