@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from equiwm.loading import load_run, save_subject
     from equiwm.schema import setting
     from equiwm.subject import Subject
+    from equiwm.symmetrised import symmetrise
     from equiwm.symmetry.coverage import Coverage
     from equiwm.symmetry.elements import Elements
     from equiwm.symmetry.finite import FiniteGroup
@@ -41,6 +42,7 @@ _HOME = {
     "load_run": "equiwm.loading",
     "save_subject": "equiwm.loading",
     "setting": "equiwm.schema",
+    "symmetrise": "equiwm.symmetrised",
 }
 
 __all__ = [
@@ -59,6 +61,7 @@ __all__ = [
     "load_run",
     "save_subject",
     "setting",
+    "symmetrise",
 ]
 
 

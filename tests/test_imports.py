@@ -49,6 +49,7 @@ LEVELS = {
     "models": 3,
     "worlds": 3,
     "planning": 3,
+    "symmetrised": 3,
     "training": 4,
     "subject": 4,
     "loading": 4,

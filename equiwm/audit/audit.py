@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
-from equiwm.audit.calling import left_as_found, own_tensors
+from equiwm.audit.calling import cast, in_dtype, left_as_found, own_tensors
 from equiwm.audit.causes import Experiments, find_causes
 from equiwm.audit.judgement import APPROX, BROKEN, EXPLAINED, LEVELS, VACUOUS, Judged, judge_quantity, tolerance
 from equiwm.audit.layers import LayerFit, layer_fits, where_it_breaks
@@ -54,6 +56,7 @@ def audit(
 
 def _audit(probe: Probe, elements: int, seed: int, *, layers: bool, symmetries: bool) -> AuditResult:
     state = preflight(probe, seed)
+    state.findings += notes(state)
     drawn, names = drawn_elements(probe, state, elements, seed)
     judged = judge(state, drawn, seed)
     if any(finding.name == "flat inputs" for finding in state.findings):
@@ -69,6 +72,26 @@ def _audit(probe: Probe, elements: int, seed: int, *, layers: bool, symmetries: 
         causes += where_it_breaks(fits)
     profile = symmetry_profile(state, seed) if symmetries else []
     return _result(probe, state, judged, drawn, names, causes, fits, profile, seed)
+
+
+@runtime_checkable
+class Telling(Protocol):
+    """A module that has something to say of itself, as what `symmetrise` makes has."""
+
+    def audit_note(self, samples: Sequence[Any]) -> str:
+        """One or two sentences, given the inputs."""
+
+
+def notes(state: Preflight) -> list[Finding]:
+    """What the modules of a probe say of themselves."""
+    probe = state.runner.probe
+    found = []
+    for module in probe.modules:
+        if isinstance(module, Telling):
+            with in_dtype(probe.modules, state.low), torch.set_grad_enabled(state.runner.grad):
+                said = module.audit_note([cast(sample, state.low) for sample in probe.samples])
+            found.append(Finding(type(module).__name__.lower(), said))
+    return found
 
 
 def _best(state: Preflight) -> torch.dtype:

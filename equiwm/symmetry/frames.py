@@ -1,0 +1,116 @@
+"""Frames read off vectors: principal axes, the signs that they leave open, and where vectors stand in a rep."""
+
+from __future__ import annotations
+
+from functools import cache
+from itertools import product
+from math import prod
+
+import torch
+from torch import Tensor
+
+from equiwm.symmetry.composites import DirectSum, TensorProduct, is_still
+from equiwm.symmetry.kinds import Kind, Vector
+from equiwm.symmetry.orientations import RotationMatrix
+from equiwm.symmetry.reps import Rep
+
+NEAR = 0.05
+"""Relative gap between two principal moments below which their axes are about to change places."""
+
+
+def principal_axes(moments: Tensor) -> tuple[Tensor, Tensor]:
+    """Right-handed axes of second moments M = sum_c v_c v_c^T, and how well they are determined.
+
+    Args:
+        moments: (..., d, d) symmetric, d = 2 or 3, float64.
+
+    Returns:
+        (..., d, d) with the eigenvectors as columns, largest eigenvalue first, the last one chosen for determinant 1;
+        and (...) the smallest relative gap, min_i (lambda_i - lambda_{i+1}) / lambda_1, 0 where M = 0.
+    """
+    values, axes = torch.linalg.eigh(moments)  # smallest first
+    values, axes = values.flip(-1), axes.flip(-1)
+    largest = values[..., 0].clamp(min=torch.finfo(torch.float64).tiny)
+    gaps = (values[..., :-1] - values[..., 1:]).amin(-1) / largest
+    first = axes[..., 0]
+    if moments.shape[-1] == 2:
+        return torch.stack([first, torch.stack([-first[..., 1], first[..., 0]], -1)], -1), gaps
+    second = axes[..., 1]
+    return torch.stack([first, second, torch.linalg.cross(first, second)], -1), gaps
+
+
+def sign_choices(d: int, *, reflections: bool) -> Tensor:
+    """The signs (F, d) that axes may be given: all 2^d with reflections, else those of product 1."""
+    every = [signs for signs in product((1.0, -1.0), repeat=d) if reflections or prod(signs) > 0]
+    return torch.tensor(every, dtype=torch.float64)
+
+
+def vectors_of(flat: Tensor, rep: Rep) -> Tensor:
+    """The vectors, pseudovectors and points of flat tensors, (..., dim) -> (..., C, d).
+
+    Those of several items count each for itself. Of a rotation matrix they are its columns, of which the first is
+    the longest: else they would have no principal axes.
+    """
+    places, weights = _places_of(rep)
+    return flat[..., places] * weights.to(flat.dtype)[:, None]
+
+
+def moved_vectors(rep: Rep) -> Tensor:
+    """Which of `vectors_of` translations move, bool (C,)."""
+    return moved_entries(DirectSum(rep.terms), rep.d)[_places_of(rep)[0][:, 0]]
+
+
+def moved_entries(kind: Kind, d: int) -> Tensor:
+    """Which entries of one copy of a kind translations move, bool (dim,)."""
+    if isinstance(kind, DirectSum):
+        none = torch.zeros(0, dtype=torch.bool)
+        return torch.cat([none, *(moved_entries(part, d).repeat(count) for count, part in kind.terms)])
+    if isinstance(kind, TensorProduct) and kind.translates:  # what stands beside points does not move by itself
+        found = torch.ones(1, dtype=torch.bool)
+        for factor in kind.factors:
+            inner = moved_entries(factor, d) if factor.translates else torch.ones(factor.dim(d), dtype=torch.bool)
+            found = (found[:, None] & inner[None]).flatten()
+        return found
+    return torch.full((kind.dim(d),), kind.translates)
+
+
+@cache
+def _places_of(rep: Rep) -> tuple[Tensor, Tensor]:
+    found, start = [], 0
+    for count, kind in rep.terms:
+        inner = _places(kind, rep.d)
+        for _ in range(count):
+            found += [([start + place for place in places], weight) for places, weight in inner]
+            start += kind.dim(rep.d)
+    places = torch.tensor([places for places, _ in found], dtype=torch.long).reshape(-1, rep.d)
+    return places, torch.tensor([weight for _, weight in found], dtype=torch.float64)
+
+
+def _places(kind: Kind, d: int) -> list[tuple[list[int], float]]:
+    """Entries of one copy that make a vector, and its weight."""
+    if isinstance(kind, Vector):
+        return [(list(range(d)), 1.0)]
+    if isinstance(kind, RotationMatrix):
+        return [([row * d + column for row in range(d)], float(d - column)) for column in range(d)]
+    if isinstance(kind, DirectSum):
+        found, start = [], 0
+        for count, part in kind.terms:
+            for _ in range(count):
+                found += [([start + place for place in places], weight) for places, weight in _places(part, d)]
+                start += part.dim(d)
+        return found
+    if isinstance(kind, TensorProduct):
+        turning = [k for k, factor in enumerate(kind.factors) if not is_still(factor)]
+        if len(turning) != 1:
+            return []
+        k = turning[0]
+        before = prod(factor.dim(d) for factor in kind.factors[:k])
+        after = prod(factor.dim(d) for factor in kind.factors[k + 1 :])
+        width = kind.factors[k].dim(d)
+        return [
+            ([(b * width + place) * after + a for place in places], weight)
+            for b in range(before)
+            for a in range(after)
+            for places, weight in _places(kind.factors[k], d)
+        ]
+    return []
