@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from equiwm.audit.draw import draw
     from equiwm.audit.probe import Probe
     from equiwm.audit.residual import Residual, check_equivariance
     from equiwm.audit.typed import Typed
@@ -38,6 +39,7 @@ _HOME = {
     "Rep": "equiwm.symmetry.reps",
     "Residual": "equiwm.audit.residual",
     "check_equivariance": "equiwm.audit.residual",
+    "draw": "equiwm.audit.draw",
     "WorldConfig": "equiwm.config",
     "load_run": "equiwm.loading",
     "save_subject": "equiwm.loading",
@@ -58,6 +60,7 @@ __all__ = [
     "Typed",
     "WorldConfig",
     "check_equivariance",
+    "draw",
     "load_run",
     "save_subject",
     "setting",

@@ -9,9 +9,10 @@ from math import prod
 import torch
 from torch import Tensor
 
-from equiwm.symmetry.composites import DirectSum, TensorProduct, is_still
+from equiwm.symmetry.composites import DirectSum, TensorProduct
 from equiwm.symmetry.kinds import Kind, Vector
 from equiwm.symmetry.orientations import RotationMatrix
+from equiwm.symmetry.places import places_of
 from equiwm.symmetry.reps import Rep
 
 NEAR = 0.05
@@ -76,41 +77,10 @@ def moved_entries(kind: Kind, d: int) -> Tensor:
 
 @cache
 def _places_of(rep: Rep) -> tuple[Tensor, Tensor]:
-    found, start = [], 0
-    for count, kind in rep.terms:
-        inner = _places(kind, rep.d)
-        for _ in range(count):
-            found += [([start + place for place in places], weight) for places, weight in inner]
-            start += kind.dim(rep.d)
-    places = torch.tensor([places for places, _ in found], dtype=torch.long).reshape(-1, rep.d)
-    return places, torch.tensor([weight for _, weight in found], dtype=torch.float64)
-
-
-def _places(kind: Kind, d: int) -> list[tuple[list[int], float]]:
-    """Entries of one copy that make a vector, and its weight."""
-    if isinstance(kind, Vector):
-        return [(list(range(d)), 1.0)]
-    if isinstance(kind, RotationMatrix):
-        return [([row * d + column for row in range(d)], float(d - column)) for column in range(d)]
-    if isinstance(kind, DirectSum):
-        found, start = [], 0
-        for count, part in kind.terms:
-            for _ in range(count):
-                found += [([start + place for place in places], weight) for places, weight in _places(part, d)]
-                start += part.dim(d)
-        return found
-    if isinstance(kind, TensorProduct):
-        turning = [k for k, factor in enumerate(kind.factors) if not is_still(factor)]
-        if len(turning) != 1:
-            return []
-        k = turning[0]
-        before = prod(factor.dim(d) for factor in kind.factors[:k])
-        after = prod(factor.dim(d) for factor in kind.factors[k + 1 :])
-        width = kind.factors[k].dim(d)
-        return [
-            ([(b * width + place) * after + a for place in places], weight)
-            for b in range(before)
-            for a in range(after)
-            for places, weight in _places(kind.factors[k], d)
-        ]
-    return []
+    """Entries (C, d) and weights (C,) of the vectors of a rep."""
+    whole = DirectSum(rep.terms)
+    found = [(places, 1.0) for places in places_of(whole, rep.d, Vector)]
+    for places in places_of(whole, rep.d, RotationMatrix):
+        found += [(places[column :: rep.d], float(rep.d - column)) for column in range(rep.d)]
+    entries = torch.tensor([places for places, _ in found], dtype=torch.long).reshape(-1, rep.d)
+    return entries, torch.tensor([weight for _, weight in found], dtype=torch.float64)
