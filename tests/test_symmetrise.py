@@ -17,8 +17,15 @@ from equiwm.symmetry.frames import moved_vectors, principal_axes, sign_choices, 
 
 EXACT = 1e-12
 CONTINUOUS = ("so2", "o2", "se2", "e2", "so3", "o3", "se3", "e3")
-ABOUT = tuple(f"{name}{axis}" for name in ("so2", "o2", "se2", "e2") for axis in "xyz")
-FINITE = ("c4", "c5", "d3", "c5z", "d4x", "mirrory", "mirrorx2", "inversion", "oct", "octh")
+ABOUT = (
+    *("so2z", "o2x", "se2y", "e2z"),
+    *(
+        pytest.param(f"{name}{axis}", marks=pytest.mark.slow)
+        for name, axes in (("so2", "xy"), ("o2", "yz"), ("se2", "xz"), ("e2", "xy"))
+        for axis in axes
+    ),
+)
+FINITE = ("c5", "d3", "d4x", "mirrory", "mirrorx2", "inversion", "oct", "octh")
 PERMUTING = ("s4", "so3*s4", "e2*s4", "c4*s4")
 JOINED = ("so2z*mirrorz", "mirrorz*so2z", "se2x*mirrorx", "o2z*inversion", "c4z*mirrorz")
 
