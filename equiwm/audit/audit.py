@@ -16,7 +16,7 @@ from equiwm.audit.measure import MOVE, measure
 from equiwm.audit.preflight import Finding, Preflight, preflight
 from equiwm.audit.probe import Probe
 from equiwm.audit.profile import symmetry_profile
-from equiwm.audit.result import AuditResult, FindingResult, LayerResult, LeafResult, SymmetryResult
+from equiwm.audit.result import AuditResult, ChannelResult, FindingResult, LayerResult, LeafResult, SymmetryResult
 from equiwm.audit.running import CallFailed
 from equiwm.audit.words import sentence
 from equiwm.errors import DataError
@@ -26,6 +26,8 @@ ELEMENTS = 64
 """How many group elements an audit takes."""
 SEED = 1000
 """Seed of elements and directions."""
+MOST_CHANNELS_TOLD = 64
+"""How many channels of a leaf a result lists."""
 
 
 def audit(
@@ -237,4 +239,23 @@ def _leaf(judged: Judged, elements: Elements, names: list[str]) -> LeafResult:
         channels=judged.level.numel(),
         vacuous=int((judged.level == VACUOUS).sum()),
         broken=int((judged.level >= APPROX).sum()) if judged.verdict != BROKEN else int((judged.level == BROKEN).sum()),
+        by_channel=by_channel(judged),
     )
+
+
+def by_channel(judged: Judged) -> list[ChannelResult]:
+    """Every channel at the place that decides about it; where they are many, those of the largest residuals."""
+    best = judged.best
+    size = best.residual.nan_to_num(posinf=torch.finfo(torch.float64).max)
+    place = (judged.level * 2.0 + size / (1.0 + size)).argmax(0)
+    columns = torch.arange(len(place))
+    kept = size[place, columns].topk(min(MOST_CHANNELS_TOLD, len(place))).indices.sort().values
+    return [
+        ChannelResult(
+            name=best.quantity.channels[k].name,
+            verdict=LEVELS[int(judged.level[place[k], k])],
+            residual=float(best.residual[place[k], k]),
+            rounding=float(best.rounding[place[k], k]),
+        )
+        for k in kept.tolist()
+    ]
