@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from equiwm.audit.audit import audit
+    from equiwm.audit.draw import draw
     from equiwm.audit.probe import Probe
     from equiwm.audit.residual import Residual, check_equivariance
     from equiwm.audit.typed import Typed
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from equiwm.loading import load_run, save_subject
     from equiwm.schema import setting
     from equiwm.subject import Subject
+    from equiwm.symmetrised import symmetrise
     from equiwm.symmetry.coverage import Coverage
     from equiwm.symmetry.elements import Elements
     from equiwm.symmetry.finite import FiniteGroup
@@ -40,10 +42,12 @@ _HOME = {
     "Rep": "equiwm.symmetry.reps",
     "Residual": "equiwm.audit.residual",
     "check_equivariance": "equiwm.audit.residual",
+    "draw": "equiwm.audit.draw",
     "WorldConfig": "equiwm.config",
     "load_run": "equiwm.loading",
     "save_subject": "equiwm.loading",
     "setting": "equiwm.schema",
+    "symmetrise": "equiwm.symmetrised",
 }
 
 __all__ = [
@@ -61,9 +65,11 @@ __all__ = [
     "WorldConfig",
     "audit",
     "check_equivariance",
+    "draw",
     "load_run",
     "save_subject",
     "setting",
+    "symmetrise",
 ]
 
 

@@ -49,6 +49,7 @@ LEVELS = {
     "models": 3,
     "worlds": 3,
     "planning": 3,
+    "symmetrised": 3,
     "training": 4,
     "subject": 4,
     "loading": 4,
@@ -56,6 +57,8 @@ LEVELS = {
     "testing": 5,
     "report": 6,
     "fsck": 6,
+    "battery": 6,
+    "pytest_plugin": 6,
     "cli": 7,
     "__main__": 8,
 }
@@ -82,6 +85,7 @@ ROOMS_WITHOUT_TORCH = (
     "tables",
     "figures",
     "report",
+    "pytest_plugin",
 )
 MODULES = sorted(
     ".".join(("equiwm", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
-from equiwm.audit.calling import left_as_found, own_tensors
+from equiwm.audit.calling import cast, in_dtype, left_as_found, own_tensors
 from equiwm.audit.causes import Experiments, find_causes
 from equiwm.audit.judgement import APPROX, BROKEN, EXPLAINED, LEVELS, VACUOUS, Judged, judge_quantity, tolerance
 from equiwm.audit.layers import LayerFit, layer_fits, where_it_breaks
@@ -14,7 +16,7 @@ from equiwm.audit.measure import MOVE, Measured, measure
 from equiwm.audit.preflight import Finding, Preflight, preflight
 from equiwm.audit.probe import Probe
 from equiwm.audit.profile import symmetry_profile
-from equiwm.audit.result import AuditResult, FindingResult, LayerResult, LeafResult, SymmetryResult
+from equiwm.audit.result import AuditResult, ChannelResult, FindingResult, LayerResult, LeafResult, SymmetryResult
 from equiwm.audit.running import CallFailed, Runner
 from equiwm.audit.verdict import Verdict
 from equiwm.audit.words import sentence
@@ -25,6 +27,8 @@ ELEMENTS = 64
 """How many group elements an audit takes."""
 SEED = 1000
 """Seed of elements and directions."""
+MOST_CHANNELS_TOLD = 64
+"""How many channels of a leaf a result lists."""
 
 
 def audit(
@@ -75,6 +79,7 @@ def _audit(
     probe: Probe, elements: int, seed: int, *, layers: bool, symmetries: bool, explain: bool
 ) -> tuple[AuditResult, Runner]:
     state = preflight(probe, seed)
+    state.findings += notes(state)
     drawn, names = drawn_elements(probe, state, elements, seed)
     judged = judge(state, drawn, seed)
     if any(finding.name == "flat inputs" for finding in state.findings):
@@ -90,6 +95,26 @@ def _audit(
         causes += where_it_breaks(fits)
     profile = symmetry_profile(state, seed) if symmetries else []
     return _result(probe, state, judged, drawn, names, causes, fits, profile, seed), state.runner
+
+
+@runtime_checkable
+class Telling(Protocol):
+    """A module that has something to say of itself, as what `symmetrise` makes has."""
+
+    def audit_note(self, samples: Sequence[Any]) -> str:
+        """One or two sentences, given the inputs."""
+
+
+def notes(state: Preflight) -> list[Finding]:
+    """What the modules of a probe say of themselves."""
+    probe = state.runner.probe
+    found = []
+    for module in probe.modules:
+        if isinstance(module, Telling):
+            with in_dtype(probe.modules, state.low), torch.set_grad_enabled(state.runner.grad):
+                said = module.audit_note([cast(sample, state.low) for sample in probe.samples])
+            found.append(Finding(type(module).__name__.lower(), said))
+    return found
 
 
 def _best(state: Preflight) -> torch.dtype:
@@ -257,4 +282,23 @@ def _leaf(judged: Judged, elements: Elements, names: list[str]) -> LeafResult:
         channels=judged.level.numel(),
         vacuous=int((judged.level == VACUOUS).sum()),
         broken=int((judged.level >= APPROX).sum()) if judged.verdict != BROKEN else int((judged.level == BROKEN).sum()),
+        by_channel=by_channel(judged),
     )
+
+
+def by_channel(judged: Judged) -> list[ChannelResult]:
+    """Every channel at the place that decides about it; where they are many, those of the largest residuals."""
+    best = judged.best
+    size = best.residual.nan_to_num(posinf=torch.finfo(torch.float64).max)
+    place = (judged.level * 2.0 + size / (1.0 + size)).argmax(0)
+    columns = torch.arange(len(place))
+    kept = size[place, columns].topk(min(MOST_CHANNELS_TOLD, len(place))).indices.sort().values
+    return [
+        ChannelResult(
+            name=best.quantity.channels[k].name,
+            verdict=LEVELS[int(judged.level[place[k], k])],
+            residual=float(best.residual[place[k], k]),
+            rounding=float(best.rounding[place[k], k]),
+        )
+        for k in kept.tolist()
+    ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from equiwm.audit.calling import Call, modules_of
+from equiwm.audit.draw import draw
 from equiwm.audit.pytree import label, leaves
 from equiwm.audit.typed import TypedLeaf, typed_leaves, undeclared
 from equiwm.errors import DataError, GroupError, RepError
@@ -30,7 +31,8 @@ class Probe:
 
     Attributes:
         model: any callable.
-        inputs: a batch as the model takes it; or a list of samples of any sizes, each as the model takes it.
+        inputs: a batch as the model takes it; or a list of samples of any sizes, each as the model takes it; None
+            draws a batch from the reps (`equiwm.draw`).
         group: a group or its name.
         takes: reps of the inputs; `same` for a leaf that carries no coordinates.
         gives: reps of the outputs; outputs that are not named are not judged.
@@ -54,9 +56,12 @@ class Probe:
             raise DataError(f"a probe's model is called; got {type(self.model).__name__}.")
         if self.call not in ("", "*", "**"):
             raise DataError(f"a probe's call is '', '*' or '**'; got {self.call!r}.")
+        object.__setattr__(self, "group", self.group if isinstance(self.group, Group) else Group.parse(self.group))
+        if self.inputs is None:
+            drawn = draw(self.takes, self.acting, kinds=self.kinds, axes=self.axes)
+            object.__setattr__(self, "inputs", drawn)
         if not self.samples:
             raise DataError("a probe needs inputs; got an empty list.")
-        object.__setattr__(self, "group", self.group if isinstance(self.group, Group) else Group.parse(self.group))
         object.__setattr__(self, "modules", tuple(modules_of(self.model)))
         check_group(self.acting)
         for leaf in self.typed_inputs(self.samples[0]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
 
 from equiwm.audit.verdict import Verdict
@@ -19,6 +20,23 @@ class FindingResult(Result):
 
     name: str
     text: str
+
+
+@dataclass(frozen=True)
+class ChannelResult(Result):
+    """One channel of a leaf, at its worst place.
+
+    Attributes:
+        name: of the channel: its kind and copy.
+        verdict: on it.
+        residual: relative to its variation, in float64 where the model runs in it.
+        rounding: of the model itself there, in the same dtype.
+    """
+
+    name: str
+    verdict: str
+    residual: Real
+    rounding: Real
 
 
 @dataclass(frozen=True)
@@ -44,6 +62,7 @@ class LeafResult(Result):
         channels: how many channels it has.
         vacuous: how many of them do not depend on the input.
         broken: how many of them are broken.
+        by_channel: the channels, at most 64, those of the largest residuals, in order.
     """
 
     name: str
@@ -64,6 +83,7 @@ class LeafResult(Result):
     channels: int
     vacuous: int
     broken: int
+    by_channel: list[ChannelResult]
 
 
 @dataclass(frozen=True)
@@ -138,3 +158,9 @@ class AuditResult(Result):
     symmetries: list[SymmetryResult]
     parameters: int
     seed: int
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the verdict, what breaks it, and the figures."""
+        # By name: the module of pages shows values of this class, and imports this one.
+        shown: str = importlib.import_module("equiwm.audit.html").cell(self)
+        return shown

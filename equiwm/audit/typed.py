@@ -153,15 +153,24 @@ def typed_leaves(tree: Any, spec: Any, d: int, what: str, kinds: Iterable[Kind] 
             raise RepError(f"{what} names {label(path)}; what it describes has {said}.")
         if given == SAME:
             continue
-        rep, axis = (given.rep, given.axis) if isinstance(given, Typed) else (given, None)
-        if isinstance(rep, str):
-            rep = Rep.parse(rep, d, kinds)
-        elif not isinstance(rep, Rep):
-            rep = _of_irreps(rep)
-        leaf = TypedLeaf(path, rep, axis)
+        leaf = typed_leaf(path, given, d, kinds)
         leaf.flat(there[path])
         found.append(leaf)
     return found
+
+
+def typed_leaf(path: Path, given: Rep | str | Typed, d: int, kinds: Iterable[Kind] = ()) -> TypedLeaf:
+    """The leaf at a path, with the rep that a spec gives it.
+
+    Raises:
+        RepError: a rep that cannot be read.
+    """
+    rep, axis = (given.rep, given.axis) if isinstance(given, Typed) else (given, None)
+    if isinstance(rep, str):
+        rep = Rep.parse(rep, d, kinds)
+    elif not isinstance(rep, Rep):
+        rep = _of_irreps(rep)
+    return TypedLeaf(path, rep, axis)
 
 
 def declared(spec: Any, what: str) -> dict[Path, Rep | str | Typed]:

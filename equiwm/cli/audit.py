@@ -16,6 +16,7 @@ from equiwm.errors import ConfigError
 
 if TYPE_CHECKING:
     from equiwm.audit.probe import Probe
+    from equiwm.audit.result import AuditResult
 
 HELP = "FILE.py:probe or module:probe, a Probe or a function that makes one; or the directory of a trained run"
 
@@ -41,6 +42,9 @@ def audit(
     seed: SeedOption = 1000,
     trust: TrustOption = None,
     json: JsonOption = False,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="write a page with figures and tables there")
+    ] = None,
 ) -> None:
     """Is a network still equivariant, and what breaks it?
 
@@ -54,8 +58,11 @@ def audit(
     from equiwm.audit.audit import audit as audited
     from equiwm.audit.words import layer_table, passes, symmetry_table, tables, text
     from equiwm.cli.output import print_json, print_tables, print_text
+    from equiwm.disk.documents import require_document
     from equiwm.disk.strict_json import plain
 
+    if html is not None:
+        require_document(html)
     probe = _probe(target, trust or [])
     if group is not None:
         probe = replace(probe, group=group)
@@ -71,8 +78,19 @@ def audit(
         shown += [layer_table(result, target)] if layers else []
         shown += [symmetry_table(result, target)] if symmetries else []
         print_tables(shown)
+    if html is not None:
+        _write_page(result, target, html)
     if not passes(result.verdict, (expect or Expected.limited).value):
         raise typer.Exit(1)
+
+
+def _write_page(result: AuditResult, target: str, path: Path) -> None:
+    from equiwm.audit.html import page
+    from equiwm.cli.output import say
+    from equiwm.disk.documents import write_document
+
+    write_document(path, page(result, target))
+    say(f"page: {path}")
 
 
 def _probe(target: str, trust: list[str]) -> Probe:

@@ -48,12 +48,25 @@ def write_document(path: Path, text: str) -> None:
         return
     except OSError as error:
         raise RunError(f"cannot write {path}: {reason(error)}.") from None
+    require_document(path)
+    remove_stale(path.parent)
+    write_atomic(path, text)
+
+
+def require_document(path: Path) -> None:
+    """Refuse a path that `write_document` would not write to, before the work that makes the document.
+
+    Raises:
+        RunError: as there; and a folder that does not exist.
+    """
+    if _STREAM.fullmatch(str(path)) or _is_written_through(path):
+        return
     require_replaceable(path)
+    if not path.parent.is_dir():
+        raise RunError(f"cannot write {path}: there is no folder {path.parent}.")
     owner = _run_of(path)
     if owner is not None:
         raise RunError(f"cannot write {path}: it belongs to {owner}, whose files no document replaces; name another.")
-    remove_stale(path.parent)
-    write_atomic(path, text)
 
 
 def _is_written_through(path: Path) -> bool:

@@ -17,9 +17,10 @@ from equiwm.errors import RepError
 from equiwm.models.clouds import centred
 from equiwm.models.mlp import mlp_network
 from equiwm.nn.layer import Layer
+from equiwm.symmetry.frames import NEAR, principal_axes, sign_choices
 from equiwm.symmetry.reps import Rep
 
-GAP = 0.05
+GAP = NEAR
 """Relative gap between two eigenvalues below which a frame begins to lose its weight."""
 
 
@@ -50,20 +51,9 @@ def principal_frames(vectors: Tensor) -> tuple[Tensor, Tensor]:
     d = vectors.shape[-1]
     with torch.no_grad():
         wide = vectors.double()
-        values, axes = torch.linalg.eigh(wide.transpose(-1, -2) @ wide)  # smallest first
-        values, axes = values.flip(-1), axes.flip(-1)
-        largest = values[..., 0].clamp(min=torch.finfo(torch.float64).tiny)
-        gaps = (values[..., :-1] - values[..., 1:]).amin(-1) / largest
+        axes, gaps = principal_axes(wide.transpose(-1, -2) @ wide)
         weight = (gaps / GAP).clamp(0.0, 1.0)
-        first = axes[..., 0]
-        if d == 2:
-            right_handed = torch.stack([first, torch.stack([-first[..., 1], first[..., 0]], -1)], -1)
-            signs = [[1.0, 1.0], [-1.0, -1.0]]
-        else:
-            second = axes[..., 1]
-            right_handed = torch.stack([first, second, torch.linalg.cross(first, second)], -1)
-            signs = [[1.0, 1.0, 1.0], [1.0, -1.0, -1.0], [-1.0, 1.0, -1.0], [-1.0, -1.0, 1.0]]
-        frames = right_handed[..., None, :, :] * wide.new_tensor(signs)[:, None, :]
+        frames = axes[..., None, :, :] * sign_choices(d, reflections=False)[:, None, :].to(wide.device)
         return frames.to(vectors.dtype), weight.to(vectors.dtype)
 
 

@@ -95,6 +95,10 @@ class AboutAxis(Group):
             return super().rotation(angles_deg, axis)
         return self.elements(_embed(self.planar.rotation(angles_deg), self.frame).linear)
 
+    def laid(self, g: Elements) -> Elements:
+        """Elements of the plane, laid about the axis."""
+        return _embed(g, self.frame)
+
     @property
     def draws(self) -> bool:
         """As the group of the plane."""

@@ -34,7 +34,7 @@ class TensorProduct(Kind):
 
     def __post_init__(self) -> None:
         moved = [factor for factor in self.factors if factor.translates]
-        still = [factor for factor in self.factors if _is_still(factor)]
+        still = [factor for factor in self.factors if is_still(factor)]
         if (moved and len(moved) + len(still) < len(self.factors)) or len(moved) > 1:
             raise RepError(
                 f"kind {quoted(self.name)}: points are multiplied by permN, sameN and 0e only; use vectors, 1o."
@@ -94,14 +94,14 @@ class TensorProduct(Kind):
     def difference(self, x: Tensor, y: Tensor, d: int) -> Tensor:
         """Item by item where the first factor counts items: the quaternions of two items have signs of their own."""
         first, *others = self.factors
-        if not self.sign_blind or not _is_still(first):
+        if not self.sign_blind or not is_still(first):
             return super().difference(x, y, d)
         rest = TensorProduct(tuple(others)) if len(others) > 1 else others[0]
         shape = (first.dim(d), rest.dim(d))
         return rest.difference(x.unflatten(-1, shape), y.unflatten(-1, shape), d).flatten(-2)
 
 
-def _is_still(kind: Kind) -> bool:
+def is_still(kind: Kind) -> bool:
     """Whether every entry of the kind is an item by itself, which no motion of space changes."""
     return kind == SCALAR or isinstance(kind, Items | Untouched)
 
