@@ -6,9 +6,9 @@
 
 The marker on a module or a class sets options of those inside that have it too.
 
-A file in a folder `probes` (another name or path by the ini option `equiwm_probes`) needs no marker: its values that
-are probes are tests, and so are its own public functions without defaults that return one. Each is audited; a failure
-is told in the words of `equiwm audit`. Nothing of torch is imported before a probe runs.
+A file in a folder `probes` (another name or path by the ini option `equiwm_probes`) that says `equiwm` anywhere needs
+no marker: its values that are probes are tests, and so are its own public functions without defaults that return one.
+Each is audited; a failure is told in the words of `equiwm audit`. Nothing of torch is imported before a probe runs.
 """
 
 from __future__ import annotations
@@ -72,7 +72,15 @@ def _in_folder(path: Path, config: pytest.Config) -> bool:
         return False
     named = [str(name).rstrip("/") for name in config.getini(FOLDERS)]
     whole = [config.rootpath / name for name in named]
-    return any(folder.name in named or folder in whole for folder in path.parents)
+    return any(folder.name in named or folder in whole for folder in path.parents) and _names_us(path)
+
+
+def _names_us(path: Path) -> bool:
+    """Whether a file says `equiwm`: other packages have folders of that name too, and their files are not run."""
+    try:
+        return b"equiwm" in path.read_bytes()
+    except OSError:
+        return False
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
@@ -94,7 +102,7 @@ def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: objec
     if isinstance(collector, ProbeModule) and not name.startswith("_") and _is_probe(obj):
         return ProbeValue.from_parent(collector, name=name, callobj=lambda: obj)
     marks: Iterable[Any] = getattr(obj, "pytestmark", ()) if inspect.isfunction(obj) else ()
-    if any(mark.name == MARKER for mark in marks):
+    if any(mark.name == MARKER for mark in marks) and not hasattr(obj, "__test__"):
         obj.__test__ = True  # type: ignore[attr-defined]  # which pytest looks for
     return None
 

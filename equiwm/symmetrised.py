@@ -27,7 +27,7 @@ from equiwm.audit.probe import Probe
 from equiwm.audit.pytree import Path, is_array, label, leaves, replaced
 from equiwm.audit.typed import SAME, TypedLeaf, declared, typed_leaf, typed_leaves, undeclared
 from equiwm.errors import DataError, GroupError, RepError
-from equiwm.symmetry.canonical import finite_part, frame_rule, listed, listed_rule, shifts_of
+from equiwm.symmetry.canonical import FrameRule, finite_part, frame_rule, listed, listed_rule, shifts_of
 from equiwm.symmetry.elements import Elements
 from equiwm.symmetry.frames import NEAR, moved_vectors, vectors_of
 from equiwm.symmetry.group import Group
@@ -150,8 +150,19 @@ class Symmetrised(nn.Module):
         self.takes, self.gives = reps
         self._shifts = shifts_of(group)
         self.exact_on = group if how == "frame" else _subgroup(group, subgroup)
-        self._rule = frame_rule(group) if how == "frame" else listed_rule(listed(self.exact_on))
+        self._rule = self._made_rule()
         self._check_reps()
+
+    def _made_rule(self) -> FrameRule:
+        return frame_rule(self.group) if self.how == "frame" else listed_rule(listed(self.exact_on))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the rule, which is made of functions and made again: a whole module can be saved."""
+        return {name: value for name, value in self.__dict__.items() if name != "_rule"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._rule = self._made_rule()
 
     @property
     def passes(self) -> int:

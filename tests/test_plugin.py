@@ -121,6 +121,7 @@ def test_a_folder_of_probes_is_collected(suite):
         "probes/_shared.py": "raise AssertionError",
         "elsewhere/nets2.py": "1/0",
     }
+    files["probes/others.py"] = "def wipe_the_disk(): raise AssertionError"
     files["probes/test_own.py"] = NETWORK + "def plain(): raise AssertionError\ndef test_it(): pass"
     found = suite(files, "-v")
     found.assert_outcomes(passed=5, failed=1)
@@ -133,7 +134,7 @@ def test_a_folder_of_probes_is_collected(suite):
 def test_the_folder_is_configured(suite):
     """By a path or a name; its probes can be chosen by the marker."""
     kept = NETWORK.replace("pytestmark", "_mark") + "exact = _made()\ndef test_plain(): pass"
-    files = {"probes/nets.py": "1/0", "tests/kept/nets.py": kept}
+    files = {"probes/nets.py": "import equiwm\n1/0", "tests/kept/nets.py": kept}
     suite({**files, "pytest.ini": "[pytest]\nequiwm_probes = tests/kept"}).assert_outcomes(passed=2)
     found = suite({"pytest.ini": "[pytest]\nequiwm_probes = kept other"}, "-m", "equiwm_probe")
     found.assert_outcomes(passed=1, deselected=1)
@@ -172,7 +173,7 @@ def test_what_is_no_probe_fails_in_words(suite):
         "it could not be audited: the model raised at the probe's own inputs:*",
     ]
     found.stdout.fnmatch_lines(lines)
-    suite({"probes/nets.py": "wrong = 1/0"}).assert_outcomes(errors=1)
+    suite({"probes/nets.py": "import equiwm\nwrong = 1/0"}).assert_outcomes(errors=1)
 
 
 @pytest.mark.slow

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
+import pickle
 
 import pytest
 import torch
@@ -249,6 +251,14 @@ def test_float32_and_arrays():
     wrapped = symmetrise(plain(12, 6).float(), "so3", ("4x1o", "2x1o"))
     result = audit(wrapped.probe(inputs(64, 4, 3).float().flatten(1)), elements=16)
     assert result.verdict == "exact", result.sentence
+
+
+@pytest.mark.parametrize("how", ["frame", "average"])
+def test_it_is_copied_and_saved_as_a_whole(how):
+    wrapped, x = symmetrise(plain(12, 6), "so2z", ("4x1o", "2x1o"), how=how), inputs(8, 12)
+    for other in (copy.deepcopy(wrapped), pickle.loads(pickle.dumps(wrapped))):
+        assert torch.equal(other(x), wrapped(x))
+        assert repr(other) == repr(wrapped)
 
 
 # Degenerate inputs
