@@ -22,14 +22,18 @@ from equiwm.testing import assert_equivariant
 
 def test_a_residual_is_printed_in_five_lines_and_shown_in_one():
     """It may stand at a prompt: no matrices of 64 elements."""
-    for fn in (lambda x: x, lambda x: x.clamp(-0.5, 0.5), lambda x: 0.0 * x, torch.nn.Linear(3, 3)):
-        residual = check_equivariance(fn, ["1o"], "1o", "so3", [torch.randn(16, 3)])
+    told = []
+    for fn in (lambda x: x, lambda x: x.clamp(-0.5, 0.5), lambda x: 0.0 * x, twist):
+        residual = check_equivariance(fn, ["1o"], "1o", "so3", [normal(16, 3).float()], elements=8)
         lines = str(residual).splitlines()
         assert [line.split(":")[0] for line in lines[1:]] == ["channel", "worst", "pooled", "cause"]
         assert lines[0].startswith(residual.verdict.upper())
         assert max(map(len, lines)) <= 80
         assert len(repr(residual)) < 80
         assert str(residual.verdict) in repr(residual)
+        told.append(lines[4].removeprefix("cause: "))
+    assert told[0] == "nothing fails"
+    assert "nothing fails" not in told[1:]
 
 
 def normal(*shape: int, dtype: torch.dtype = torch.float64, seed: int = 0) -> Tensor:

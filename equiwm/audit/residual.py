@@ -21,7 +21,7 @@ from equiwm.audit.result import AuditResult, LeafResult
 from equiwm.audit.running import CallFailed, Runner, inputs_dtype
 from equiwm.audit.typed import Typed
 from equiwm.audit.verdict import Verdict
-from equiwm.audit.words import beyond, deciding
+from equiwm.audit.words import beyond, deciding, passes
 from equiwm.errors import DataError, GroupError
 from equiwm.symmetry.group import Group
 from equiwm.symmetry.reps import Rep
@@ -61,14 +61,16 @@ class Residual(PooledResidual):
         audit, worst = self.audit, self.channel
         best = "float64" if audit.float64 else audit.dtype
         low = f", {audit.dtype} {worst.residual_low:.1e} ({worst.rounding_low:.1e})" if best != audit.dtype else ""
-        causes = (f"{each.name}. {each.text}" for each in (*audit.causes, *audit.findings))
+        holds = passes(audit.verdict, Verdict.LIMITED)
+        told = audit.causes if holds else [*audit.causes, *audit.findings]
+        cause = f"{told[0].name}. {told[0].text}" if told else "nothing fails" if holds else "none was found"
         lines = (
             f"{audit.verdict.upper()} under {audit.group.upper()}: {audit.elements} elements x {audit.samples} samples"
             + (f", {worst.broken} of {worst.channels} channels broken" if worst.broken else ""),
             f"channel: {worst.name}, {worst.channel}: {best} {worst.residual:.1e} (rounding {worst.rounding:.1e}){low}",
             f"worst: {worst.worst_element}, sample {worst.worst_sample}; {worst.share:.0%} of pairs beyond tolerance",
             f"pooled: relative {self.relative:.1e}, max absolute {self.max_abs:.1e}, output RMS {self.output_rms:.1e}",
-            f"cause: {next(causes, 'nothing fails')}",
+            f"cause: {cause}",
         )
         return "\n".join(textwrap.shorten(line, _WIDTH, placeholder=" ...") for line in lines)
 
