@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 
@@ -11,11 +13,13 @@ from equiwm.audit.causes import Experiments, find_causes
 from equiwm.audit.judgement import APPROX, BROKEN, EXPLAINED, LEVELS, VACUOUS, Judged, judge_quantity, tolerance
 from equiwm.audit.layers import LayerFit, layer_fits, where_it_breaks
 from equiwm.audit.measure import MOVE, measure
+from equiwm.audit.pairs import require_ours
 from equiwm.audit.preflight import Finding, Preflight, preflight
 from equiwm.audit.probe import Probe
 from equiwm.audit.profile import symmetry_profile
-from equiwm.audit.result import AuditResult, FindingResult, LayerResult, LeafResult, SymmetryResult
+from equiwm.audit.result import AuditResult, FindingResult, LayerResult, LeafResult, SearchResult, SymmetryResult
 from equiwm.audit.running import CallFailed
+from equiwm.audit.search import search as search_worst
 from equiwm.audit.words import sentence
 from equiwm.errors import DataError
 from equiwm.symmetry.elements import Elements
@@ -27,7 +31,14 @@ SEED = 1000
 
 
 def audit(
-    probe: Probe, *, elements: int = ELEMENTS, layers: bool = False, symmetries: bool = False, seed: int = SEED
+    probe: Probe,
+    *,
+    elements: int = ELEMENTS,
+    layers: bool = False,
+    symmetries: bool = False,
+    seed: int = SEED,
+    search: bool = False,
+    pair: Path | None = None,
 ) -> AuditResult:
     """Is the network of a probe equivariant?
 
@@ -37,8 +48,11 @@ def audit(
         layers: look at every module; done anyway where something breaks.
         symmetries: measure what else it carries.
         seed: of the elements, and of the directions in which inputs are moved.
+        search: climb the residual over elements and inputs: at most `search.PAIRS` pairs, and what checks the worst.
+        pair: where the pair that a search finds is kept.
 
     Raises:
+        RunError: what is at `pair` is none of ours, or it cannot be written.
         DataError: inputs that are not finite, or a model that raises at them.
         RepError: an input or output that does not fit its rep.
         GroupError: a group that does not act on the reps.
@@ -47,12 +61,24 @@ def audit(
         raise DataError(f"an audit takes at least 2 group elements; got {elements}.")
     try:
         with left_as_found(probe.modules):
-            return _audit(probe, elements, seed, layers=layers, symmetries=symmetries)
+            return _audit(probe, elements, seed, Asked(layers, symmetries, search, pair))
     except CallFailed as error:
         raise DataError(f"the model raised at turned or moved inputs: {error}") from None
 
 
-def _audit(probe: Probe, elements: int, seed: int, *, layers: bool, symmetries: bool) -> AuditResult:
+@dataclass(frozen=True)
+class Asked:
+    """What is asked for besides the verdict; as `audit` takes it."""
+
+    layers: bool
+    symmetries: bool
+    search: bool
+    pair: Path | None
+
+
+def _audit(probe: Probe, elements: int, seed: int, asked: Asked) -> AuditResult:
+    if asked.pair is not None:
+        require_ours(asked.pair)
     state = preflight(probe, seed)
     drawn, names = drawn_elements(probe, state, elements, seed)
     judged = judge(state, drawn, seed)
@@ -61,14 +87,29 @@ def _audit(probe: Probe, elements: int, seed: int, *, layers: bool, symmetries: 
     failing = overall(judged) in ("approximate", "broken")
     broken = broken_motions(judged, drawn, names) if failing else []
     fits = []
-    if layers or failing:
+    if asked.layers or failing:
         fits = layer_fits(state.runner, probe.samples, _best(state), seed=seed, broken=broken)
     random = state.stop is not None and state.stop.stops == "not deterministic"
     causes = [] if random else find_causes(Experiments(state, judged, seed))
     if failing and not random:
         causes += where_it_breaks(fits)
-    profile = symmetry_profile(state, seed) if symmetries else []
-    return _result(probe, state, judged, drawn, names, causes, fits, profile, seed)
+    profile = symmetry_profile(state, seed) if asked.symmetries else []
+    result = _result(probe, state, judged, drawn, names, causes, fits, profile, seed)
+    if asked.search and not random:
+        result = with_search(result, search_worst(state, judged, seed, asked.pair))
+    return result
+
+
+def with_search(result: AuditResult, found: SearchResult) -> AuditResult:
+    """The result with the worst pair that was found; only what breaks beyond rounding changes the verdict."""
+    if found.verdict not in ("approximate", "broken"):
+        return replace(result, search=found)
+    ranks = {"exact": 0, "precision-limited": 0, "vacuous": 0, "approximate": 1, "broken": 2}
+    if ranks.get(result.verdict, 2) >= ranks[found.verdict]:
+        return replace(result, search=found)
+    said = sentence(found.verdict, result.group, [], dtype=result.dtype, float64=result.float64)
+    at = f"{said.removesuffix('.')}: at the samples it was {result.verdict}, a search found a pair where it is not."
+    return replace(result, verdict=found.verdict, sentence=at, search=found)
 
 
 def _best(state: Preflight) -> torch.dtype:

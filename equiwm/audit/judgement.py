@@ -31,7 +31,8 @@ NO_ROUNDING = 0.05
 """A noise above this is none of rounding: the inputs stand on a branch, where one rounding changes everything."""
 BRANCH = {torch.float64: 1e-6}
 """A pair above this is a jump where half of the pairs are within tolerance."""
-_BRANCH = 1e-3
+LOW_BRANCH = 1e-3
+"""The same in float32 and in what is shorter."""
 MOST_LIMITED = EXPLAINED * torch.finfo(torch.bfloat16).eps / 4
 """0.016: what bfloat16, the shortest format that networks compute in, explains by itself, its rounding being eps / 4 of
 a value as in `Measured.rounding`. A coarser staircase of the values is a break and no arithmetic."""
@@ -146,6 +147,6 @@ def _branches(measured: Measured) -> Tensor:
     found = torch.zeros_like(measured.scale, dtype=torch.bool)
     for motion in measured.motions.unique():
         pairs = (measured.pairs[measured.motions == motion] / measured.scale).flatten(0, 1)
-        far = (4 * bound).clamp(min=BRANCH.get(measured.dtype, _BRANCH))
+        far = (4 * bound).clamp(min=BRANCH.get(measured.dtype, LOW_BRANCH))
         found |= (pairs.median(0).values <= bound) & (pairs.amax(0) > far)
     return found

@@ -200,7 +200,7 @@ def measure(
     if brief:
         noise = [torch.zeros(*rows.rows.shape[:2], len(each.channels)) for each, rows in zip(asked, base, strict=True)]
     else:
-        noise = _noise(runner, samples, dtype, asked, batch, seed)
+        noise = noise_of(runner, samples, dtype, asked, batch, seed)
     some = [
         bool((one > 1e-9 * sizes(rows.rows, each.rep).square().mean(0).sqrt()).any())
         for one, rows, each in zip(varied, base, asked, strict=True)
@@ -291,7 +291,7 @@ def _response(
     return [torch.stack(parts).mean(0).sqrt() for parts in squares]
 
 
-def _noise(
+def noise_of(
     runner: Runner, samples: list[Any], dtype: torch.dtype, asked: list[Quantity], batch: int, seed: int
 ) -> list[Tensor]:
     """(S, M, C): what the model's own arithmetic does to each channel.

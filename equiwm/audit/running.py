@@ -37,6 +37,7 @@ class Runner:
         grad: whether gradients are on while it is called.
         seed: a seed for torch's generator before every call; None leaves it to run on.
         restore: whether parameters and buffers are put back after every call.
+        finite: whether outputs that are not finite are refused.
         outputs: the typed output leaves, known after the first call.
     """
 
@@ -44,6 +45,7 @@ class Runner:
     grad: bool = False
     seed: int | None = None
     restore: bool = False
+    finite: bool = True
     outputs: tuple[TypedLeaf, ...] = ()
 
     @cached_property
@@ -97,7 +99,7 @@ class Runner:
                 if leaf.path not in given:
                     raise DataError(f"the output of sample {index} has no {leaf.name}.")
                 values = leaf.flat(given[leaf.path]).detach().cpu().double()
-                if not bool(values.isfinite().all()):
+                if self.finite and not bool(values.isfinite().all()):
                     raise DataError(f"{leaf.name} of the output holds NaN or infinity at sample {index}.")
                 kept[leaf.path] = values
             found.append(kept)

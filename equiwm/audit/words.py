@@ -136,6 +136,7 @@ def text(result: AuditResult, width: int | None = None) -> str:
     lines = [f"{result.verdict.upper()}: {result.sentence}"]
     lines += [f"cause: {_entry(each)}" for each in result.causes]
     lines += [f"found: {_entry(each)}" for each in result.findings]
+    lines += [f"search: {result.search.text}"] if result.search is not None else []
     if width is not None:
         lines = [textwrap.fill(line, width, subsequent_indent="  ", break_long_words=False) for line in lines]
     return "\n".join(lines)

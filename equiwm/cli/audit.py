@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from dataclasses import replace
@@ -41,6 +42,8 @@ def audit(
     seed: SeedOption = 1000,
     trust: TrustOption = None,
     json: JsonOption = False,
+    search: Annotated[bool, typer.Option("--search", help="climb the residual over elements and inputs")] = False,
+    pair: Annotated[Path | None, typer.Option("--pair", help=r"file for --search's pair \[PROBE.pair.json]")] = None,
 ) -> None:
     """Is a network still equivariant, and what breaks it?
 
@@ -61,7 +64,10 @@ def audit(
         probe = replace(probe, group=group)
     if samples is not None:
         probe = _first(probe, samples)
-    result = audited(probe, elements=elements, layers=layers, symmetries=symmetries, seed=seed)
+    kept = (pair or _pair_file(target)) if search else None
+    result = audited(
+        probe, elements=elements, layers=layers, symmetries=symmetries, seed=seed, search=search, pair=kept
+    )
     if json:
         print_json(plain(result.as_dict()))
     else:
@@ -73,6 +79,12 @@ def audit(
         print_tables(shown)
     if not passes(result.verdict, (expect or Expected.limited).value):
         raise typer.Exit(1)
+
+
+def _pair_file(target: str) -> Path:
+    """Where a found pair goes unless it is said otherwise: the current folder, by the name of the probe."""
+    name = "-".join(part for part in re.split(r"[^A-Za-z0-9_]+", target.replace(".py:", "-")) if part)
+    return Path(f"{name[-100:] or 'probe'}.pair.json")
 
 
 def _probe(target: str, trust: list[str]) -> Probe:
