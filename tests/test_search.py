@@ -1,4 +1,4 @@
-"""`equiwm audit --search`: rare breaks are found that samples and drawn elements miss, and what is exact stays exact."""
+"""`audit --search`: rare breaks are found that samples and drawn elements miss, and what is exact stays exact."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from zoo.rare import RARE, cut_off
 
 from equiwm.audit.audit import audit
 from equiwm.audit.calling import own_tensors
+from equiwm.audit.measure import measure
 from equiwm.audit.pairs import KIND, Pairs, fits, read_pair
 from equiwm.audit.preflight import preflight
 from equiwm.audit.probe import Probe
@@ -151,8 +152,6 @@ def test_the_pair_is_saved_and_gives_the_residual_again(tmp_path):
     assert result.search.file == str(path)
     pair = read_pair(path)
     state = preflight(probe, 1000)
-    from equiwm.audit.measure import measure
-
     elements = probe.acting.sample(2, 0)
     measured = measure(state.runner, probe.samples, elements, torch.float64, batch=state.batch, seed=0)
     pairs = Pairs(state.runner, state.batch, torch.float64, measured)

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from equiwm.audit.calling import left_as_found, own_tensors
-from equiwm.audit.causes import Experiments, find_causes
+from equiwm.audit.causes import Experiments, find_causes, switched_off
 from equiwm.audit.judgement import APPROX, BROKEN, EXPLAINED, LEVELS, VACUOUS, Judged, judge_quantity, tolerance
 from equiwm.audit.layers import LayerFit, layer_fits, where_it_breaks
 from equiwm.audit.measure import MOVE, measure
@@ -84,13 +84,15 @@ def _audit(probe: Probe, elements: int, seed: int, asked: Asked) -> AuditResult:
     judged = judge(state, drawn, seed)
     if any(finding.name == "flat inputs" for finding in state.findings):
         judged = [worse(*both) for both in zip(judged, judge_moved(state, drawn, seed), strict=True)]
+    random = state.stop is not None and state.stop.stops == "not deterministic"
+    switched = {} if random else switched_off(Experiments(state, judged, seed))
+    judged = [each.limited if each.best.quantity.name in switched else each for each in judged]
     failing = overall(judged) in ("approximate", "broken")
     broken = broken_motions(judged, drawn, names) if failing else []
     fits = []
     if asked.layers or failing:
         fits = layer_fits(state.runner, probe.samples, _best(state), seed=seed, broken=broken)
-    random = state.stop is not None and state.stop.stops == "not deterministic"
-    causes = [] if random else find_causes(Experiments(state, judged, seed))
+    causes = [] if random else find_causes(Experiments(state, judged, seed, switched))
     if failing and not random:
         causes += where_it_breaks(fits)
     profile = symmetry_profile(state, seed) if asked.symmetries else []

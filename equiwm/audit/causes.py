@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -21,6 +23,7 @@ from equiwm.audit.judgement import (
     VACUOUS,
     Judged,
     judge_quantity,
+    tolerance,
 )
 from equiwm.audit.measure import Quantity, measure
 from equiwm.audit.preflight import Finding, Preflight
@@ -28,6 +31,7 @@ from equiwm.audit.probe import Probe
 from equiwm.audit.pytree import is_array, label, leaves
 from equiwm.audit.rebased import in_e3nn_basis, reordered
 from equiwm.audit.running import CallFailed, Runner
+from equiwm.audit.switches import Switch, all_of, switches
 from equiwm.audit.typed import SAME, Typed, TypedLeaf, declared
 from equiwm.errors import EquiwmError, RepError
 from equiwm.symmetry.elements import Elements, rotations
@@ -39,8 +43,13 @@ from equiwm.symmetry.reps import Rep
 
 FEW = 8
 """Elements of an experiment, and samples of a list."""
+LESS = "computes in less inside"
+"""Name of the cause that is reduced precision."""
 CURED = 1e-3
 """What an experiment leaves of a residual where it names the cause, if it does not make it exact."""
+REMOVED = 1 / 32
+"""What a switch leaves of a residual that it is the cause of: TF32 keeps 13 bits less than float32, bfloat16 16, and
+float32 29 less than float64; five bits are the spread of a residual over elements."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,11 +60,13 @@ class Experiments:
         state: how the model is called.
         judged: every quantity, as declared.
         seed: of elements and directions.
+        switched: as `switched_off` finds it.
     """
 
     state: Preflight
     judged: list[Judged]
     seed: int
+    switched: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def probe(self) -> Probe:
@@ -123,7 +134,16 @@ def find_causes(tried: Experiments) -> list[Finding]:
         return [*_limited(tried)]
     names = {each.best.quantity.name for each in tried.failing}
     found: list[Finding] = []
-    for experiment in (_training_mode, _other_reps, _branches, _constant, _one_motion, _lab_axis, _by_component):
+    for experiment in (
+        _training_mode,
+        _less_precision,
+        _other_reps,
+        _branches,
+        _constant,
+        _one_motion,
+        _lab_axis,
+        _by_component,
+    ):
         found += experiment(tried, names)
         if found:
             break
@@ -141,6 +161,52 @@ def _training_mode(tried: Experiments, names: set[str]) -> Iterator[Finding]:
         part.training = True
     if cured:
         yield Finding("training mode", "It is in training mode; in evaluation mode it is exact: call eval() on it.")
+
+
+# Precision
+
+
+def switched_off(tried: Experiments) -> dict[str, str]:
+    """Outputs whose residual a switch of reduced precision takes away, and which switch, in words."""
+    found = {}
+    for each in tried.judged:
+        high = each.high
+        fine = high is not None and bool((high.residual <= EXPLAINED * high.rounding).all())
+        if each.best.quantity.over is None and (high is None or fine or bool(each.inside.any())):
+            said = _switched_off(tried, each)
+            if said is not None:
+                found[each.best.quantity.name] = said
+    return found
+
+
+def _switched_off(tried: Experiments, each: Judged) -> str | None:
+    """Which switch takes the residual of a quantity away; None where none does, nor all at once."""
+    side = each.best if bool(each.inside.any()) else each.low
+    place, channel = divmod(int(torch.where(side.dead, 0.0, side.residual).argmax()), side.residual.shape[1])
+    name = each.best.quantity.name
+
+    def left(switch: Switch) -> float:
+        with switch():
+            again = tried.again(tried.sample(), dtype=side.dtype)
+        now = next((other.best for other in again or () if other.best.quantity.name == name), None)
+        return math.inf if now is None else float(now.residual[min(place, len(now.residual) - 1), channel])
+
+    if float(side.residual[place, channel]) <= tolerance(side.dtype):
+        return None
+    was = left(nullcontext)
+    found = switches(side.dtype)
+    together: Switch = partial(all_of, found)
+    for said, switch in (*found.items(), (" and ".join(found), together)):
+        now = left(switch)
+        if now <= was * REMOVED:
+            return f"{name}: {said} inside: with that switched off {was:.1e} becomes {now:.1e} in {_short(side.dtype)}."
+    return None
+
+
+def _less_precision(tried: Experiments, names: set[str]) -> Iterator[Finding]:
+    """A failure that is one of float32 or less."""
+    for name in names & set(tried.switched):
+        yield Finding(LESS, tried.switched[name])
 
 
 # Reps
@@ -480,12 +546,15 @@ def _limited(tried: Experiments) -> Iterator[Finding]:
         name = each.best.quantity.name
         rounding, low = (float(side.rounding[place, channel]) for side in (each.best, each.low))
         residual = float(each.best.residual[place, channel])
-        if bool(each.inside.any()) and 0.05 * low < rounding <= NO_ROUNDING:
+        if name in tried.switched:
+            yield Finding(LESS, tried.switched[name])
+        elif bool(each.inside.any()) and 0.05 * low < rounding <= NO_ROUNDING:
             text = (
-                f"{name}: in float64 it still rounds by {rounding:.1e}: it computes in float32, TF32, bfloat16 or "
-                "under autocast inside."
+                f"{name}: in float64 it still rounds by {rounding:.1e}: it computes in less inside, and no switch of "
+                "torch's takes that away (autocast, float32 products, casts): another library, a kernel or a format of "
+                "its own."
             )
-            yield Finding("computes in less inside", text)
+            yield Finding(LESS, text)
         elif bool(each.inside.any()) and rounding > NO_ROUNDING:
             yield Finding("amplified rounding", f"{name}: one rounding of the inputs changes everything.")
         elif bool(each.inside.any()):
