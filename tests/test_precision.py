@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +16,8 @@ from equiwm.audit.audit import audit
 from equiwm.audit.probe import Probe
 from equiwm.audit.result import AuditResult
 from equiwm.audit.switches import all_of, casts_kept, switches, without_autocast
+from equiwm.cli.main import run
+from equiwm.errors import DataError, EquiwmError
 
 
 def tf32(a: Tensor) -> Tensor:
@@ -153,3 +157,53 @@ def test_switches_do_what_they_say():
             torch.float32
         }
         assert a.half().dtype == torch.float16
+
+
+# In which dtype, and where
+
+
+@pytest.mark.parametrize(("dtype", "low", "high"), [("float32", 1e-8, False), ("float64", 1e-17, True)])
+def test_one_dtype_alone(dtype, low, high):
+    probe = Probe(Gated(torch.matmul), drawn(64, 4, 3, dtype=torch.float32), "so3", "4x1o", "4x1o")
+    result = audit(probe, elements=16, dtype=getattr(torch, dtype))
+    assert (result.verdict, result.dtype, result.float64) == ("exact", dtype, high)
+    assert low < result.leaves[0].residual < 1e2 * low
+    assert f"{dtype} alone" in {each.name for each in result.findings}
+    assert probe.model.one.dtype == torch.float32
+
+
+def test_a_dtype_in_which_it_does_not_run():
+    def model(v: Tensor) -> Tensor:
+        return v @ torch.eye(3, dtype=torch.float32)
+
+    probe = Probe(model, drawn(16, 4, 3, dtype=torch.float32), "so3", "4x1o", "4x1o")
+    with pytest.raises(DataError, match="raised at the probe's own inputs"):
+        audit(probe, elements=8, dtype=torch.float64)
+
+
+def test_the_device_is_for_the_calls_alone():
+    seen = set()
+
+    def model(v: Tensor) -> Tensor:
+        seen.add(v.device.type)
+        return v * norms(v)
+
+    probe = Probe(model, drawn(16, 4, 3, dtype=torch.float32), "so3", "4x1o", "4x1o")
+    assert audit(probe, elements=8, device=torch.device("cpu")).verdict == "exact"
+    assert seen == {"cpu"}
+    with suppress(EquiwmError, RuntimeError, NotImplementedError):  # no numbers are there
+        audit(probe, elements=8, device=torch.device("meta"))
+    assert seen == {"cpu", "meta"}
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is CUDA here")
+def test_cuda_where_there_is_none(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(
+        "import torch\nfrom equiwm import Probe\n"
+        "probe = Probe(lambda v: v, torch.randn(16, 4, 3), 'so3', '4x1o', '4x1o')\n"
+    )
+    assert run(["audit", "mine.py:probe", "--device", "cuda"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert run(["audit", "mine.py:probe", "--device", "cpu", "--dtype", "float32", "--elements", "8"]) == 0
+    assert run(["audit", "mine.py:probe", "--dtype", "float16"]) == 2

@@ -39,6 +39,8 @@ def audit(
     seed: int = SEED,
     search: bool = False,
     pair: Path | None = None,
+    dtype: torch.dtype | None = None,
+    device: torch.device | None = None,
 ) -> AuditResult:
     """Is the network of a probe equivariant?
 
@@ -50,6 +52,9 @@ def audit(
         seed: of the elements, and of the directions in which inputs are moved.
         search: climb the residual over elements and inputs: at most `search.PAIRS` pairs, and what checks the worst.
         pair: where the pair that a search finds is kept.
+        dtype: run in float32 or float64 alone; None is both: the dtype of the inputs (float32 for float64), where
+            rounding shows, and float64, which decides.
+        device: run there, and put everything back; None is where the model and the inputs are.
 
     Raises:
         RunError: what is at `pair` is none of ours, or it cannot be written.
@@ -61,7 +66,7 @@ def audit(
         raise DataError(f"an audit takes at least 2 group elements; got {elements}.")
     try:
         with left_as_found(probe.modules):
-            return _audit(probe, elements, seed, Asked(layers, symmetries, search, pair))
+            return _audit(probe, elements, seed, Asked(layers, symmetries, search, pair, dtype, device))
     except CallFailed as error:
         raise DataError(f"the model raised at turned or moved inputs: {error}") from None
 
@@ -74,12 +79,14 @@ class Asked:
     symmetries: bool
     search: bool
     pair: Path | None
+    dtype: torch.dtype | None
+    device: torch.device | None
 
 
 def _audit(probe: Probe, elements: int, seed: int, asked: Asked) -> AuditResult:
     if asked.pair is not None:
         require_ours(asked.pair)
-    state = preflight(probe, seed)
+    state = preflight(probe, seed, dtype=asked.dtype, device=asked.device)
     drawn, names = drawn_elements(probe, state, elements, seed)
     judged = judge(state, drawn, seed)
     if any(finding.name == "flat inputs" for finding in state.findings):

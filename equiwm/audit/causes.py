@@ -96,9 +96,8 @@ class Experiments:
             samples: others than the probe's.
         """
         try:
-            runner = (
-                self.state.runner if probe is None else Runner(probe, self.state.runner.grad, self.state.runner.seed)
-            )
+            here = self.state.runner
+            runner = here if probe is None else replace(here, probe=probe, outputs=())
             chosen = self.dtype if dtype is None else dtype
             given = runner.probe.samples if samples is None else samples
             if isinstance(runner.probe.inputs, list):

@@ -61,23 +61,28 @@ class Preflight:
         return next((finding for finding in self.findings if finding.stops), None)
 
 
-def preflight(probe: Probe, seed: int) -> Preflight:
+def preflight(
+    probe: Probe, seed: int, *, dtype: torch.dtype | None = None, device: torch.device | None = None
+) -> Preflight:
     """Ask everything.
 
     Args:
         probe: the probe; its modules are left as they are found by the caller (`left_as_found`).
         seed: of what is moved.
+        dtype: run in this one alone; None is that of the inputs and float64.
+        device: run there; None is where the model and the inputs are.
 
     Raises:
-        DataError: inputs that are not finite or of several dtypes; a model that raises at its own inputs.
+        DataError: inputs that are not finite or of several dtypes; a model that raises at its own inputs, or does not
+            run in the dtype that is asked for.
         RepError: an input or output that does not fit its rep.
     """
     samples = probe.samples
     check_finite(samples)
     for sample in samples:
         probe.typed_inputs(sample)
-    runner = Runner(probe)
-    given = inputs_dtype(samples, {leaf.path: leaf for leaf in runner.inputs})
+    runner = Runner(probe, device=device)
+    given = inputs_dtype(samples, {leaf.path: leaf for leaf in runner.inputs}) if dtype is None else dtype
     found: list[Finding] = []
     first = _first_call(runner, given, found)
     found += _side_effects(runner, given)
@@ -85,7 +90,9 @@ def preflight(probe: Probe, seed: int) -> Preflight:
     if apart > 64 * torch.finfo(given).eps:
         found.append(_mutating(runner, samples, given, apart, seed) or _random(runner, samples, given, apart))
     low, high = given, given == torch.float64
-    if given == torch.float64:
+    if dtype is not None:
+        found.append(_alone(dtype))
+    elif given == torch.float64:
         low = torch.float32 if _runs(runner, torch.float32, found) else given
     else:
         high = _runs(runner, torch.float64, found)
@@ -95,6 +102,15 @@ def preflight(probe: Probe, seed: int) -> Preflight:
     if state.stop is None:
         _batch(state, samples, given, first, seed)
     return state
+
+
+def _alone(dtype: torch.dtype) -> Finding:
+    name = str(dtype).removeprefix("torch.")
+    what = {
+        torch.float32: "what float64 would tell a break from rounding is not known",
+        torch.float64: "what float32 costs is not known",
+    }[dtype]
+    return Finding(f"{name} alone", f"It was run in {name} alone, as asked: {what}.")
 
 
 def _first_call(runner: Runner, dtype: torch.dtype, found: list[Finding]) -> Outputs:
@@ -119,7 +135,7 @@ def _first_call(runner: Runner, dtype: torch.dtype, found: list[Finding]) -> Out
 def _side_effects(runner: Runner, dtype: torch.dtype) -> list[Finding]:
     probe = runner.probe
     before = {name: tensor.detach().clone() for name, tensor in own_tensors(probe.modules).items()}
-    sample = cast(probe.samples[0], dtype)
+    sample = cast(probe.samples[0], dtype, runner.device)
     kept = cast(sample, dtype)
     runner.on(sample, dtype)
     found = []

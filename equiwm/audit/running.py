@@ -38,6 +38,7 @@ class Runner:
         seed: a seed for torch's generator before every call; None leaves it to run on.
         restore: whether parameters and buffers are put back after every call.
         finite: whether outputs that are not finite are refused.
+        device: where the model and its inputs are put for a call; None leaves them where they are.
         outputs: the typed output leaves, known after the first call.
     """
 
@@ -46,6 +47,7 @@ class Runner:
     seed: int | None = None
     restore: bool = False
     finite: bool = True
+    device: torch.device | None = None
     outputs: tuple[TypedLeaf, ...] = ()
 
     @cached_property
@@ -59,7 +61,7 @@ class Runner:
         Raises:
             CallFailed: the model raised.
         """
-        return self.on(cast(sample, dtype), dtype)
+        return self.on(cast(sample, dtype, self.device), dtype)
 
     def on(self, sample: Any, dtype: torch.dtype) -> Any:
         """What the model gives for the sample itself, which it may change.
@@ -71,7 +73,7 @@ class Runner:
         if self.seed is not None:
             torch.manual_seed(self.seed)
         kept = tensors_as_found(probe.modules) if self.restore else nullcontext()
-        with kept, in_dtype(probe.modules, dtype), torch.set_grad_enabled(self.grad):
+        with kept, in_dtype(probe.modules, dtype, self.device), torch.set_grad_enabled(self.grad):
             try:
                 return spread(probe.model, sample, probe.call)
             except (KeyboardInterrupt, GeneratorExit, MemoryError):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from equiwm.cli.options import JsonOption, SeedOption, TrustOption
+from equiwm.cli.options import Device, JsonOption, SeedOption, TrustOption
 from equiwm.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -27,6 +27,14 @@ class Expected(StrEnum):
     exact = "exact"
     limited = "precision-limited"
     approximate = "approximate"
+
+
+class Precision(StrEnum):
+    """What the model is run in."""
+
+    float32 = "float32"
+    float64 = "float64"
+    both = "both"
 
 
 def audit(
@@ -44,6 +52,8 @@ def audit(
     json: JsonOption = False,
     search: Annotated[bool, typer.Option("--search", help="climb the residual over elements and inputs")] = False,
     pair: Annotated[Path | None, typer.Option("--pair", help=r"file for --search's pair \[PROBE.pair.json]")] = None,
+    dtype: Annotated[Precision, typer.Option("--dtype", help="both tells a break from rounding")] = Precision.both,
+    device: Annotated[Device | None, typer.Option("--device", help=r"run there \[where the model is]")] = None,
 ) -> None:
     """Is a network still equivariant, and what breaks it?
 
@@ -57,8 +67,10 @@ def audit(
     from equiwm.audit.audit import audit as audited
     from equiwm.audit.words import layer_table, passes, symmetry_table, tables, text
     from equiwm.cli.output import print_json, print_tables, print_text
+    from equiwm.devices import DTYPES, resolve_device
     from equiwm.disk.strict_json import plain
 
+    where = None if device is None else resolve_device(device.value)
     probe = _probe(target, trust or [])
     if group is not None:
         probe = replace(probe, group=group)
@@ -66,7 +78,15 @@ def audit(
         probe = _first(probe, samples)
     kept = (pair or _pair_file(target)) if search else None
     result = audited(
-        probe, elements=elements, layers=layers, symmetries=symmetries, seed=seed, search=search, pair=kept
+        probe,
+        elements=elements,
+        layers=layers,
+        symmetries=symmetries,
+        seed=seed,
+        search=search,
+        pair=kept,
+        dtype=DTYPES.get(dtype.value),
+        device=where,
     )
     if json:
         print_json(plain(result.as_dict()))
