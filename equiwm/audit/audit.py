@@ -14,12 +14,14 @@ from equiwm.audit.judgement import APPROX, BROKEN, EXPLAINED, LEVELS, VACUOUS, J
 from equiwm.audit.layers import LayerFit, layer_fits, where_it_breaks
 from equiwm.audit.measure import MOVE, measure
 from equiwm.audit.pairs import require_ours
-from equiwm.audit.preflight import Finding, Preflight, preflight
+from equiwm.audit.preflight import HIDES, Finding, Preflight, preflight
 from equiwm.audit.probe import Probe
 from equiwm.audit.profile import symmetry_profile
-from equiwm.audit.result import AuditResult, FindingResult, LayerResult, LeafResult, SearchResult, SymmetryResult
+from equiwm.audit.result import AuditResult, FindingResult, LayerResult, LeafResult, SymmetryResult
 from equiwm.audit.running import CallFailed
 from equiwm.audit.search import search as search_worst
+from equiwm.audit.stress import stress as stress_inputs
+from equiwm.audit.stress import worst_of
 from equiwm.audit.words import sentence
 from equiwm.errors import DataError
 from equiwm.symmetry.elements import Elements
@@ -41,6 +43,7 @@ def audit(
     pair: Path | None = None,
     dtype: torch.dtype | None = None,
     device: torch.device | None = None,
+    stress: bool = False,
 ) -> AuditResult:
     """Is the network of a probe equivariant?
 
@@ -55,6 +58,7 @@ def audit(
         dtype: run in float32 or float64 alone; None is both: the dtype of the inputs (float32 for float64), where
             rounding shows, and float64, which decides.
         device: run there, and put everything back; None is where the model and the inputs are.
+        stress: judge stress inputs too: in a plane, on an axis, dense, zero, ...
 
     Raises:
         RunError: what is at `pair` is none of ours, or it cannot be written.
@@ -66,7 +70,7 @@ def audit(
         raise DataError(f"an audit takes at least 2 group elements; got {elements}.")
     try:
         with left_as_found(probe.modules):
-            return _audit(probe, elements, seed, Asked(layers, symmetries, search, pair, dtype, device))
+            return _audit(probe, elements, seed, Asked(layers, symmetries, search, pair, dtype, device, stress))
     except CallFailed as error:
         raise DataError(f"the model raised at turned or moved inputs: {error}") from None
 
@@ -81,6 +85,7 @@ class Asked:
     pair: Path | None
     dtype: torch.dtype | None
     device: torch.device | None
+    stress: bool
 
 
 def _audit(probe: Probe, elements: int, seed: int, asked: Asked) -> AuditResult:
@@ -89,7 +94,7 @@ def _audit(probe: Probe, elements: int, seed: int, asked: Asked) -> AuditResult:
     state = preflight(probe, seed, dtype=asked.dtype, device=asked.device)
     drawn, names = drawn_elements(probe, state, elements, seed)
     judged = judge(state, drawn, seed)
-    if any(finding.name == "flat inputs" for finding in state.findings):
+    if any(finding.name in HIDES for finding in state.findings):
         judged = [worse(*both) for both in zip(judged, judge_moved(state, drawn, seed), strict=True)]
     random = state.stop is not None and state.stop.stops == "not deterministic"
     switched = {} if random else switched_off(Experiments(state, judged, seed))
@@ -105,20 +110,30 @@ def _audit(probe: Probe, elements: int, seed: int, asked: Asked) -> AuditResult:
     profile = symmetry_profile(state, seed) if asked.symmetries else []
     result = _result(probe, state, judged, drawn, names, causes, fits, profile, seed)
     if asked.search and not random:
-        result = with_search(result, search_worst(state, judged, seed, asked.pair))
+        worst = search_worst(state, judged, seed, asked.pair)
+        result = worsened(replace(result, search=worst), worst.verdict, "a search found a pair where it is not")
+    if asked.stress and not random:
+        result = replace(result, stress=stress_inputs(state, judged, drawn, seed))
+        hit = worst_of(result.stress)
+        if hit is not None:
+            result = worsened(result, hit.verdict, f"at inputs {hit.name} it is not")
     return result
 
 
-def with_search(result: AuditResult, found: SearchResult) -> AuditResult:
-    """The result with the worst pair that was found; only what breaks beyond rounding changes the verdict."""
-    if found.verdict not in ("approximate", "broken"):
-        return replace(result, search=found)
+def worsened(result: AuditResult, verdict: str, how: str) -> AuditResult:
+    """The result with what was found beyond the samples; only what breaks beyond rounding changes the verdict.
+
+    Args:
+        result: at the samples.
+        verdict: approximate or broken, else nothing changes.
+        how: where it was found, in words.
+    """
     ranks = {"exact": 0, "precision-limited": 0, "vacuous": 0, "approximate": 1, "broken": 2}
-    if ranks.get(result.verdict, 2) >= ranks[found.verdict]:
-        return replace(result, search=found)
-    said = sentence(found.verdict, result.group, [], dtype=result.dtype, float64=result.float64)
-    at = f"{said.removesuffix('.')}: at the samples it was {result.verdict}, a search found a pair where it is not."
-    return replace(result, verdict=found.verdict, sentence=at, search=found)
+    if ranks.get(result.verdict, 2) >= ranks.get(verdict, 0):
+        return result
+    said = sentence(verdict, result.group, [], dtype=result.dtype, float64=result.float64)
+    at = f"{said.removesuffix('.')}: at the samples it is {result.verdict}, {how}."
+    return replace(result, verdict=verdict, sentence=at)
 
 
 def _best(state: Preflight) -> torch.dtype:

@@ -13,12 +13,17 @@ from equiwm.audit.measure import MOVE
 from equiwm.audit.probe import Probe
 from equiwm.audit.pytree import is_array, label, leaves
 from equiwm.audit.running import CallFailed, Outputs, Runner, about_centroid, check_finite, inputs_dtype
+from equiwm.audit.typed import TypedLeaf
 from equiwm.errors import DataError
 from equiwm.stats import largest
 
+HIDES = ("flat inputs", "mirror images")
+"""Findings on inputs that hide breaks: they are moved as well."""
 REPEATS = (False, False, True, False, True, True, False)
 """Answers to the same input that are compared with the first one; True is after other inputs."""
 
+MIRRORS = 16
+"""How many clouds of a leaf are looked at for mirrors."""
 Stop = Literal["not deterministic", "batch-dependent", "mutating", "vacuous", "not judged"]
 
 
@@ -236,22 +241,50 @@ def _still(runner: Runner, seed: int) -> list[Finding]:
 
 
 def _hidden_directions(runner: Runner) -> list[Finding]:
-    """Typed inputs that do not fill the space: zero everywhere, on a line, in a plane."""
+    """What typed inputs span: whether they fill the space, hold zero vectors, or are mirror images of themselves."""
     found = []
     for leaf in runner.inputs:
         if not leaf.rep.structured:
             continue
-        rows = []
-        for sample in runner.probe.samples:
-            flat = leaf.flat(leaves(sample)[leaf.path]).detach().cpu().double()
-            rows.append(about_centroid(flat, leaf))
-        values = torch.linalg.svdvals(torch.cat(rows))
+        clouds = [leaf.flat(leaves(sample)[leaf.path]).detach().cpu().double() for sample in runner.probe.samples]
+        rows = torch.cat([about_centroid(flat, leaf) for flat in clouds])
+        values = torch.linalg.svdvals(rows)
         rank = int((values > 1e-6 * values[0]).sum()) if float(values[0]) > 0 else 0
         if rank < leaf.rep.d:
             what = {0: "zero everywhere", 1: "on one line everywhere", 2: "in one plane everywhere"}.get(rank, "flat")
             text = f"{leaf.name} of the inputs is {what}; it was moved as well, to see what that hides."
             found.append(Finding("flat inputs", text))
+            continue
+        zero = int((rows.norm(dim=1) <= 1e-9 * float(values[0])).sum())
+        if zero:
+            text = f"{zero} of {len(rows)} vectors in {leaf.name} of the inputs are zero."
+            found.append(Finding("zero vectors", text))
+        if runner.probe.acting.reflections and all(_mirrored(flat, leaf) for flat in clouds):
+            text = (
+                f"{leaf.name} of the inputs is its own mirror image in every sample, which hides what tells left from "
+                "right; it was moved as well."
+            )
+            found.append(Finding("mirror images", text))
     return found
+
+
+def _mirrored(flat: Tensor, leaf: TypedLeaf) -> bool:
+    """Whether every cloud of a leaf is carried onto itself by a reflection, its points in any order.
+
+    A mirror of a cloud whose moments of inertia differ is normal to one of its principal axes.
+    """
+    clouds = flat.unflatten(-1, (leaf.rep.multiplicity, leaf.rep.d))
+    clouds = clouds.reshape(-1, *clouds.shape[-2:]) if leaf.rep.multiplicity > 1 else clouds.reshape(1, -1, leaf.rep.d)
+    if clouds.shape[1] < leaf.rep.d + leaf.rep.has_points:  # so few always are
+        return False
+    for cloud in clouds[:MIRRORS]:
+        centred = cloud - cloud.mean(0) if leaf.rep.has_points else cloud
+        size = float(centred.norm()) or 1.0
+        _, axes = torch.linalg.eigh(centred.mT @ centred)
+        images = (centred - 2 * (centred @ axis)[:, None] * axis for axis in axes.mT)
+        if not any(float(torch.cdist(image, centred).amin(1).amax()) <= 1e-6 * size for image in images):
+            return False
+    return True
 
 
 def _batch(state: Preflight, samples: list[Any], dtype: torch.dtype, first: Outputs, seed: int) -> None:

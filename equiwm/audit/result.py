@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from equiwm.results.result import Real, Result
 
@@ -160,6 +160,30 @@ class SearchResult(Result):
 
 
 @dataclass(frozen=True)
+class StressResult(Result):
+    """One kind of stress inputs.
+
+    Attributes:
+        name: what the inputs are: in a plane, on an axis, dense, zero, ...
+        verdict: as of a channel; `unstable` where rounding decides the output there, `not finite` where it is NaN or
+            infinite at every orientation, `not judged` where the model raised.
+        residual: of the worst channel, in float64 where the model runs in it.
+        rounding: of the model there.
+        residual_low: in the dtype of the inputs.
+        output: the worst output and channel.
+        text: what else is to be said; empty where nothing is.
+    """
+
+    name: str
+    verdict: str
+    residual: Real
+    rounding: Real
+    residual_low: Real
+    output: str
+    text: str
+
+
+@dataclass(frozen=True)
 class AuditResult(Result):
     """The verdict on a probe.
 
@@ -180,6 +204,7 @@ class AuditResult(Result):
         parameters: scalars in its modules.
         seed: of elements and directions.
         search: the worst pair, where that was asked for.
+        stress: every kind of stress inputs, where they were asked for.
     """
 
     verdict: str
@@ -197,3 +222,4 @@ class AuditResult(Result):
     parameters: int
     seed: int
     search: SearchResult | None = None
+    stress: list[StressResult] = field(default_factory=list)

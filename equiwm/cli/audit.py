@@ -54,6 +54,7 @@ def audit(
     pair: Annotated[Path | None, typer.Option("--pair", help=r"file for --search's pair \[PROBE.pair.json]")] = None,
     dtype: Annotated[Precision, typer.Option("--dtype", help="both tells a break from rounding")] = Precision.both,
     device: Annotated[Device | None, typer.Option("--device", help=r"run there \[where the model is]")] = None,
+    stress: Annotated[bool, typer.Option("--stress", help="planar, on an axis, dense, zero, ... inputs too")] = False,
 ) -> None:
     """Is a network still equivariant, and what breaks it?
 
@@ -65,7 +66,7 @@ def audit(
     equiwm audit runs/vn-2d
     """
     from equiwm.audit.audit import audit as audited
-    from equiwm.audit.words import layer_table, passes, symmetry_table, tables, text
+    from equiwm.audit.words import layer_table, passes, stress_table, symmetry_table, tables, text
     from equiwm.cli.output import print_json, print_tables, print_text
     from equiwm.devices import DTYPES, resolve_device
     from equiwm.disk.strict_json import plain
@@ -87,6 +88,7 @@ def audit(
         pair=kept,
         dtype=DTYPES.get(dtype.value),
         device=where,
+        stress=stress,
     )
     if json:
         print_json(plain(result.as_dict()))
@@ -96,6 +98,7 @@ def audit(
         shown = tables(result, target)
         shown += [layer_table(result, target)] if layers else []
         shown += [symmetry_table(result, target)] if symmetries else []
+        shown += [stress_table(result, target)] if stress else []
         print_tables(shown)
     if not passes(result.verdict, (expect or Expected.limited).value):
         raise typer.Exit(1)
