@@ -134,6 +134,7 @@ def judge_quantity(low: Measured, high: Measured | None) -> Judged:
     branches = _branches(best) & ~dead & (level > LIMITED)
     level = torch.where(branches, BROKEN, level)
     level = torch.where(dead & (residual <= 64 * torch.finfo(best.dtype).eps), VACUOUS, level)
+    level = torch.where(best.nothing & (best.size < best.held), VACUOUS, level)
     return Judged(low, high, level, branches, inside)
 
 
