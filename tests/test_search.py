@@ -88,11 +88,12 @@ def principal(v: Tensor) -> Tensor:
     "model",
     [
         jumps_by_length,
-        lambda v: v.bfloat16().to(v) * 0 + v / (v.norm(dim=-1, keepdim=True) + 1e-12),
+        lambda v: v / (v.norm(dim=-1, keepdim=True) + 1e-12),
         lambda v: (v.float() * v.float().norm(dim=-1, keepdim=True)).to(v),
         lambda v: v * torch.round(4 * v.norm(dim=-1, keepdim=True)),
+        lambda v: (v.bfloat16() * v.bfloat16().norm(dim=-1, keepdim=True)).to(v),
     ],
-    ids=["jumps", "directions", "float32 inside", "staircase of lengths"],
+    ids=["jumps", "directions", "float32 inside", "staircase of lengths", "bfloat16 inside"],
 )
 def test_what_jumps_or_rounds_and_is_exact_stays_exact(model):
     result = audit(Probe(model, drawn(24, 4, 3, dtype=torch.float64), "so3", "4x1o", "4x1o"), search=True)

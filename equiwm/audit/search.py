@@ -37,7 +37,6 @@ from equiwm.audit.judgement import (
     EXPLAINED,
     LEVELS,
     LOW_BRANCH,
-    MOST_LIMITED,
     Judged,
     tolerance,
 )
@@ -66,6 +65,8 @@ GOOD = 64
 """How many good pairs are kept, to go from one of them to a bad one."""
 TRIED = 3
 """How many of the scan's and of each climb's are looked at: on the first that stands, the search ends."""
+LARGEST = 4.0
+"""The largest of 4096 normal numbers is four times their RMS."""
 NEAR = {torch.float64: 1e-6}
 _NEAR = 1e-3
 """How far, in units of the spread, an input nearby is: far beyond rounding, and far within any region that matters."""
@@ -354,7 +355,7 @@ class Search:
         if sum(each > max(floor, residual / 10) for each in there) < 3:
             return None
         rounding = local_rounding(self.best, self.state, pair, off, quantity, self.seed)[place, channel]
-        if not residual > EXPLAINED * float(rounding):
+        if not residual > _explained(judged, place, channel) * float(rounding):
             return None
         low, low_rounding = residual, float(rounding)
         if judged.low is not judged.best and judged.low.dtype != judged.best.dtype:
@@ -404,9 +405,19 @@ def _floor(judged: Judged, place: int, channel: int) -> float:
     """What a residual at one pair has to exceed, whatever rounding does there."""
     best = judged.best
     index = min(place, best.scale.shape[0] - 1)
-    low = BRANCH.get(best.dtype, LOW_BRANCH)
-    bound = max(low, EXPLAINED * float(best.rounding[index, channel]))
-    return max(bound, MOST_LIMITED) if bool(judged.inside[index, channel]) else bound
+    rounding = _explained(judged, index, channel) * float(best.rounding[index, channel])
+    return max(BRANCH.get(best.dtype, LOW_BRANCH), rounding)
+
+
+def _explained(judged: Judged, place: int, channel: int) -> float:
+    """How many times the rounding explains a residual at one pair.
+
+    In float64 the rounding there is met by jitter. A function that computes in less is a staircase to a jitter, its
+    rounding is an RMS over the samples, and the largest of some thousand pairs is four times that.
+    """
+    index = min(place, judged.best.scale.shape[0] - 1)
+    short = judged.high is None or bool(judged.inside[index, channel])
+    return LARGEST * EXPLAINED if short else EXPLAINED
 
 
 def local_rounding(pairs: Pairs, state: Preflight, pair: Pair, off: Off, quantity: int, seed: int) -> Tensor:
