@@ -583,3 +583,14 @@ def test_a_probe_is_asserted_in_the_words_of_the_audit():
         assert_equivariant(broken, expect="approximate", elements=16)
     with pytest.raises(DataError, match="expect: got 'fine'"):
         assert_equivariant(broken, expect="fine")
+
+
+def test_an_increment_that_is_rounding_alone_is_none(dtype):
+    """The identity by way of angles: what is left of F(x) - x is rounding, which turns as it likes."""
+
+    def model(v: Tensor) -> Tensor:
+        r, xy = v.norm(dim=-1), v[..., :2].norm(dim=-1)
+        return r[..., None] * torch.stack([xy / r * (v[..., 0] / xy), xy / r * (v[..., 1] / xy), v[..., 2] / r], -1)
+
+    result = said(of_vectors(model, drawn(24, 4, 3, dtype=dtype)))
+    assert result.verdict == "exact", result.sentence

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 
 from equiwm.audit.calling import cast, in_dtype, left_as_found, own_tensors
-from equiwm.audit.causes import Experiments, find_causes
+from equiwm.audit.causes import Experiments, find_causes, switched_off
 from equiwm.audit.judgement import APPROX, BROKEN, EXPLAINED, LEVELS, VACUOUS, Judged, judge_quantity, tolerance
 from equiwm.audit.layers import LayerFit, layer_fits, where_it_breaks
 from equiwm.audit.measure import MOVE, Measured, measure
-from equiwm.audit.preflight import Finding, Preflight, preflight
+from equiwm.audit.pairs import require_ours
+from equiwm.audit.preflight import HIDES, Finding, Preflight, preflight
 from equiwm.audit.probe import Probe
 from equiwm.audit.profile import symmetry_profile
 from equiwm.audit.result import AuditResult, ChannelResult, FindingResult, LayerResult, LeafResult, SymmetryResult
 from equiwm.audit.running import CallFailed, Runner
+from equiwm.audit.search import search as search_worst
+from equiwm.audit.stress import stress as stress_inputs
+from equiwm.audit.stress import worst_of
 from equiwm.audit.verdict import Verdict
 from equiwm.audit.words import sentence
 from equiwm.errors import DataError
@@ -39,6 +45,11 @@ def audit(
     symmetries: bool = False,
     explain: bool = True,
     seed: int = SEED,
+    search: bool = False,
+    pair: Path | None = None,
+    dtype: torch.dtype | None = None,
+    device: torch.device | None = None,
+    stress: bool = False,
 ) -> AuditResult:
     """Is the network of a probe equivariant?
 
@@ -53,48 +64,101 @@ def audit(
         symmetries: measure what else it carries.
         explain: find out what breaks it, and which layer; without, a failure costs no more than a success.
         seed: of the elements, and of the directions in which inputs are moved.
+        search: climb the residual over elements and inputs: at most `search.PAIRS` pairs, and what checks the worst.
+        pair: where the pair that a search finds is kept.
+        dtype: run in float32 or float64 alone; None is both: the dtype of the inputs (float32 for float64), where
+            rounding shows, and float64, which decides.
+        device: run there, and put everything back; None is where the model and the inputs are.
+        stress: judge stress inputs too: in a plane, on an axis, dense, zero, ...
 
     Raises:
+        RunError: what is at `pair` is none of ours, or it cannot be written.
         DataError: inputs that are not finite, or a model that raises at them.
         RepError: an input or output that does not fit its rep.
         GroupError: a group that does not act on the reps.
     """
-    return examined(probe, elements, seed, layers=layers, symmetries=symmetries, explain=explain)[0]
+    asked = Asked(layers, symmetries, explain, search, pair, dtype, device, stress)
+    return examined(probe, elements, seed, asked)[0]
 
 
-def examined(
-    probe: Probe, elements: int, seed: int, *, layers: bool = False, symmetries: bool = False, explain: bool = True
-) -> tuple[AuditResult, Runner]:
+@dataclass(frozen=True)
+class Asked:
+    """What is asked for besides the verdict; as `audit` takes it."""
+
+    layers: bool = False
+    symmetries: bool = False
+    explain: bool = True
+    search: bool = False
+    pair: Path | None = None
+    dtype: torch.dtype | None = None
+    device: torch.device | None = None
+    stress: bool = False
+
+
+PLAIN = Asked()
+"""Nothing besides."""
+
+
+def examined(probe: Probe, elements: int, seed: int, asked: Asked = PLAIN) -> tuple[AuditResult, Runner]:
     """As `audit`, with the runner that has found out how the model is called."""
     if elements < 2:
         raise DataError(f"an audit takes at least 2 group elements; got {elements}.")
     try:
         with left_as_found(probe.modules):
-            return _audit(probe, elements, seed, layers=layers, symmetries=symmetries, explain=explain)
+            return _audit(probe, elements, seed, asked)
     except CallFailed as error:
         raise DataError(f"the model raised at turned or moved inputs: {error}") from None
 
 
-def _audit(
-    probe: Probe, elements: int, seed: int, *, layers: bool, symmetries: bool, explain: bool
-) -> tuple[AuditResult, Runner]:
-    state = preflight(probe, seed)
+def _audit(probe: Probe, elements: int, seed: int, asked: Asked) -> tuple[AuditResult, Runner]:
+    if asked.pair is not None:
+        require_ours(asked.pair)
+    state = preflight(probe, seed, dtype=asked.dtype, device=asked.device)
     state.findings += notes(state)
     drawn, names = drawn_elements(probe, state, elements, seed)
     judged = judge(state, drawn, seed)
-    if any(finding.name == "flat inputs" for finding in state.findings):
+    if any(finding.name in HIDES for finding in state.findings):
         judged = [worse(*both) for both in zip(judged, judge_moved(state, drawn, seed), strict=True)]
-    failing = explain and overall(judged) in (Verdict.APPROXIMATE, Verdict.BROKEN)
+    random = state.stop is not None and state.stop.stops == "not deterministic"
+    switched = {} if random or not asked.explain else switched_off(Experiments(as_it_stands(state), judged, seed))
+    judged = [each.limited if each.best.quantity.name in switched else each for each in judged]
+    failing = asked.explain and overall(judged) in (Verdict.APPROXIMATE, Verdict.BROKEN)
     broken = broken_motions(judged, drawn, names) if failing else []
     fits = []
-    if layers or failing:
-        fits = layer_fits(state.runner, probe.samples, _best(state), seed=seed, broken=broken, to_the_break=not layers)
-    random = state.stop is not None and state.stop.stops == "not deterministic"
-    causes = [] if random or not explain else find_causes(Experiments(state, judged, seed))
+    if asked.layers or failing:
+        fits = layer_fits(
+            state.runner, probe.samples, _best(state), seed=seed, broken=broken, to_the_break=not asked.layers
+        )
+    causes = [] if random or not asked.explain else find_causes(Experiments(state, judged, seed, switched))
     if failing and not random:
         causes += where_it_breaks(fits)
-    profile = symmetry_profile(state, seed) if symmetries else []
-    return _result(probe, state, judged, drawn, names, causes, fits, profile, seed), state.runner
+    profile = symmetry_profile(state, seed) if asked.symmetries else []
+    result = _result(probe, state, judged, drawn, names, causes, fits, profile, seed)
+    if asked.search and not random:
+        worst = search_worst(state, judged, seed, asked.pair)
+        result = worsened(replace(result, search=worst), worst.verdict, "a search found a pair where it is not")
+    if asked.stress and not random:
+        result = replace(result, stress=stress_inputs(state, judged, drawn, seed))
+        hit = worst_of(result.stress)
+        if hit is not None:
+            result = worsened(result, hit.verdict, f"at inputs {hit.name} it is not")
+    return result, state.runner
+
+
+def worsened(result: AuditResult, verdict: str, how: str) -> AuditResult:
+    """The result with what was found beyond the samples; only what breaks beyond rounding changes the verdict.
+
+    Args:
+        result: at the samples.
+        verdict: approximate or broken, else nothing changes.
+        how: where it was found, in words.
+    """
+    ranks = {"exact": 0, "precision-limited": 0, "vacuous": 0, "approximate": 1, "broken": 2}
+    if ranks.get(result.verdict, 2) >= ranks.get(verdict, 0):
+        return result
+    said = sentence(verdict, result.group, [], dtype=result.dtype, float64=result.float64)
+    at = f"{said.removesuffix('.')}: at the samples it is {result.verdict}, {how}."
+    return replace(result, verdict=Verdict(verdict), sentence=at)
 
 
 @runtime_checkable
@@ -115,6 +179,11 @@ def notes(state: Preflight) -> list[Finding]:
                 said = module.audit_note([cast(sample, state.low) for sample in probe.samples])
             found.append(Finding(type(module).__name__.lower(), said))
     return found
+
+
+def as_it_stands(state: Preflight) -> Preflight:
+    """The state with a runner that promotes nothing, where the model runs in float64 without."""
+    return state if state.promoted else replace(state, runner=replace(state.runner, promote=False))
 
 
 def _best(state: Preflight) -> torch.dtype:

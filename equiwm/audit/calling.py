@@ -142,8 +142,10 @@ def _give_back(exchanged: list[tuple[Tensor, Tensor]]) -> None:
 
 
 @contextmanager
-def in_dtype(modules: Sequence[nn.Module], dtype: torch.dtype) -> Iterator[None]:
+def in_dtype(modules: Sequence[nn.Module], dtype: torch.dtype, device: torch.device | None = None) -> Iterator[None]:
     """Inside, floating parameters and buffers have another dtype, and so has what is made without one.
+
+    On another device they are all there, where one is given.
 
     The tensors are exchanged and given back, so that a function that closes over a module is seen through, and a
     module that cannot be copied too.
@@ -154,23 +156,26 @@ def in_dtype(modules: Sequence[nn.Module], dtype: torch.dtype) -> Iterator[None]
         stack.callback(torch.set_default_dtype, default)
         stack.callback(_give_back, exchanged)
         for tensor in own_tensors(modules).values():
-            if tensor.is_floating_point() and tensor.dtype != dtype:
+            other = dtype if tensor.is_floating_point() else tensor.dtype
+            place = tensor.device if device is None else device
+            if tensor.dtype != other or tensor.device != place:
                 exchanged.append((tensor, tensor.data))
-                tensor.data = tensor.data.to(dtype)
+                tensor.data = tensor.data.to(place, other)
         if dtype in (torch.float32, torch.float64):
             torch.set_default_dtype(dtype)
         yield
 
 
-def cast(tree: Any, dtype: torch.dtype) -> Any:
-    """A copy of a sample: floating arrays of more than half precision in `dtype`, every array its own memory."""
+def cast(tree: Any, dtype: torch.dtype, device: torch.device | None = None) -> Any:
+    """A copy of a sample: floating arrays in `dtype`, every array its own memory; tensors on `device` if given."""
     new: dict[Any, Any] = {}
     for path, leaf in leaves(tree).items():
         if not is_array(leaf):
             continue
         floating = torch.as_tensor(leaf).is_floating_point()
         if isinstance(leaf, Tensor):
-            new[path] = leaf.detach().to(dtype).clone() if floating else leaf.detach().clone()
+            place = leaf.device if device is None else device
+            new[path] = leaf.detach().to(place, dtype if floating else leaf.dtype, copy=True)
         else:
             new[path] = leaf.astype(str(dtype).removeprefix("torch.")) if floating else leaf.copy()
     return replaced(tree, new)

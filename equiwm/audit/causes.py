@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,6 +24,7 @@ from equiwm.audit.judgement import (
     VACUOUS,
     Judged,
     judge_quantity,
+    tolerance,
 )
 from equiwm.audit.measure import Quantity, measure
 from equiwm.audit.preflight import Finding, Preflight
@@ -29,6 +32,7 @@ from equiwm.audit.probe import Probe
 from equiwm.audit.pytree import is_array, label, leaves
 from equiwm.audit.rebased import in_e3nn_basis, reordered
 from equiwm.audit.running import CallFailed, Runner
+from equiwm.audit.switches import Switch, all_of, switches
 from equiwm.audit.typed import SAME, Typed, TypedLeaf, declared
 from equiwm.errors import EquiwmError, RepError
 from equiwm.symmetry.elements import Elements, rotations
@@ -40,8 +44,13 @@ from equiwm.symmetry.reps import Rep
 
 FEW = 8
 """Elements of an experiment, and samples of a list."""
+LESS = "computes in less inside"
+"""Name of the cause that is reduced precision."""
 CURED = 1e-3
 """What an experiment leaves of a residual where it names the cause, if it does not make it exact."""
+REMOVED = 1 / 32
+"""What a switch leaves of a residual that it is the cause of: TF32 keeps 13 bits less than float32, bfloat16 16, and
+float32 29 less than float64; five bits are the spread of a residual over elements."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,11 +61,13 @@ class Experiments:
         state: how the model is called.
         judged: every quantity, as declared.
         seed: of elements and directions.
+        switched: as `switched_off` finds it.
     """
 
     state: Preflight
     judged: list[Judged]
     seed: int
+    switched: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def probe(self) -> Probe:
@@ -74,6 +85,10 @@ class Experiments:
         """The best dtype that the model runs in."""
         return torch.float64 if self.state.high else self.state.low
 
+    def few(self, samples: list[Any]) -> list[Any]:
+        """Samples of an experiment: of a list, where each is a call, some."""
+        return samples[:FEW] if isinstance(self.probe.inputs, list) else samples
+
     def again(
         self, elements: Elements, probe: Probe | None = None, dtype: torch.dtype | None = None, samples: Any = None
     ) -> list[Judged] | None:
@@ -86,13 +101,13 @@ class Experiments:
             samples: others than the probe's.
         """
         try:
-            own = self.state.runner
-            runner = own if probe is None else Runner(probe, own.grad, own.seed, promote=own.promote)
+            here = self.state.runner
+            runner = here if probe is None else replace(here, probe=probe, outputs=())
             chosen = self.dtype if dtype is None else dtype
             given = runner.probe.samples if samples is None else samples
-            if isinstance(runner.probe.inputs, list):
-                given = given[:FEW]
-            found = measure(runner, given, elements, chosen, batch=self.state.batch, seed=self.seed, brief=True)
+            found = measure(
+                runner, self.few(given), elements, chosen, batch=self.state.batch, seed=self.seed, brief=True
+            )
         except (CallFailed, EquiwmError):
             return None
         return [judge_quantity(each, None if chosen != torch.float64 else each) for each in found]
@@ -123,7 +138,16 @@ def find_causes(tried: Experiments) -> list[Finding]:
         return [*_limited(tried)]
     names = {each.best.quantity.name for each in tried.failing}
     found: list[Finding] = []
-    for experiment in (_training_mode, _other_reps, _branches, _constant, _one_motion, _lab_axis, _by_component):
+    for experiment in (
+        _training_mode,
+        _less_precision,
+        _other_reps,
+        _branches,
+        _constant,
+        _one_motion,
+        _lab_axis,
+        _by_component,
+    ):
         found += experiment(tried, names)
         if found:
             break
@@ -141,6 +165,52 @@ def _training_mode(tried: Experiments, names: set[str]) -> Iterator[Finding]:
         part.training = True
     if cured:
         yield Finding("training mode", "It is in training mode; in evaluation mode it is exact: call eval() on it.")
+
+
+# Precision
+
+
+def switched_off(tried: Experiments) -> dict[str, str]:
+    """Outputs whose residual a switch of reduced precision takes away, and which switch, in words."""
+    found = {}
+    for each in tried.judged:
+        high = each.high
+        fine = high is not None and bool((high.residual <= EXPLAINED * high.rounding).all())
+        if each.best.quantity.over is None and (high is None or fine or bool(each.inside.any())):
+            said = _switched_off(tried, each)
+            if said is not None:
+                found[each.best.quantity.name] = said
+    return found
+
+
+def _switched_off(tried: Experiments, each: Judged) -> str | None:
+    """Which switch takes the residual of a quantity away; None where none does, nor all at once."""
+    side = each.best if bool(each.inside.any()) else each.low
+    place, channel = divmod(int(torch.where(side.dead, 0.0, side.residual).argmax()), side.residual.shape[1])
+    name = each.best.quantity.name
+
+    def left(switch: Switch) -> float:
+        with switch():
+            again = tried.again(tried.sample(), dtype=side.dtype)
+        now = next((other.best for other in again or () if other.best.quantity.name == name), None)
+        return math.inf if now is None else float(now.residual[min(place, len(now.residual) - 1), channel])
+
+    if float(side.residual[place, channel]) <= tolerance(side.dtype):
+        return None
+    was = left(nullcontext)
+    found = switches(side.dtype)
+    together: Switch = partial(all_of, found)
+    for said, switch in (*found.items(), (" and ".join(found), together)):
+        now = left(switch)
+        if now <= was * REMOVED:
+            return f"{name}: {said} inside: with that switched off {was:.1e} becomes {now:.1e} in {_short(side.dtype)}."
+    return None
+
+
+def _less_precision(tried: Experiments, names: set[str]) -> Iterator[Finding]:
+    """A failure that is one of float32 or less."""
+    for name in names & set(tried.switched):
+        yield Finding(LESS, tried.switched[name])
 
 
 # Reps
@@ -221,8 +291,10 @@ def _other_reps(tried: Experiments, names: set[str]) -> Iterator[Finding]:
             changed = replace(probe, takes=takes, gives=gives)
         except EquiwmError:
             return False
-        found = tried.again(elements, changed)
         outputs = {name for name in names if " - input " not in name} or names
+        if not tried.holds(tried.again(elements[:1], changed), outputs):  # what one element breaks, eight do not mend
+            return False
+        found = tried.again(elements, changed)
         return tried.holds(found, outputs) and found is not None and all(each.verdict != VACUOUS for each in found[:1])
 
     first = probe.samples[0]
@@ -418,7 +490,7 @@ def _grid(tried: Experiments) -> Iterator[Finding]:
 
 def _constant(tried: Experiments, names: set[str]) -> Iterator[Finding]:
     """A constant in a channel that turns: Delta = (rho(g) - 1) c for one c and every sample."""
-    samples, elements = tried.probe.samples, tried.sample(n=2 * FEW)
+    samples, elements = tried.few(tried.probe.samples), tried.sample(n=2 * FEW)
     runner = tried.state.runner
     straight = runner(samples, tried.dtype)
     for each in (each for each in tried.failing if each.best.quantity.over is None):
@@ -497,12 +569,14 @@ def _limited(tried: Experiments) -> Iterator[Finding]:
         name = each.best.quantity.name
         rounding, low = (float(side.rounding[place, channel]) for side in (each.best, each.low))
         residual = float(each.best.residual[place, channel])
-        if bool(each.inside.any()) and 0.05 * low < rounding <= NO_ROUNDING:
+        if name in tried.switched:
+            yield Finding(LESS, tried.switched[name])
+        elif bool(each.inside.any()) and 0.05 * low < rounding <= NO_ROUNDING:
             text = (
-                f"{name}: in float64 it still rounds by {rounding:.1e}: it computes in float32, TF32, bfloat16 or "
-                f"under autocast inside{_with_promotion(tried)}."
+                f"{name}: in float64 it still rounds by {rounding:.1e}: it computes in less inside, and no switch of "
+                f"torch's takes that away (autocast, float32 products, casts): {_where_less(tried)}."
             )
-            yield Finding("computes in less inside", text)
+            yield Finding(LESS, text)
         elif bool(each.inside.any()) and rounding > NO_ROUNDING:
             yield Finding("amplified rounding", f"{name}: one rounding of the inputs changes everything.")
         elif bool(each.inside.any()):
@@ -522,8 +596,10 @@ def _limited(tried: Experiments) -> Iterator[Finding]:
             yield Finding("rounding", f"{name} is exact in float64; what is left is rounding{why}.")
 
 
-def _with_promotion(tried: Experiments) -> str:
-    return "; with every operation in float64 it is exact" if tried.state.runner.promote else ""
+def _where_less(tried: Experiments) -> str:
+    if tried.state.runner.promote:
+        return "its operations meet tensors of less; with every one of them in float64 it is exact"
+    return "another library, a kernel or a format of its own"
 
 
 def _short(dtype: torch.dtype) -> str:

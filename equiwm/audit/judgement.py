@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -34,7 +34,8 @@ NO_ROUNDING = 0.05
 """A noise above this is none of rounding: the inputs stand on a branch, where one rounding changes everything."""
 BRANCH = {torch.float64: 1e-6}
 """A pair above this is a jump where half of the pairs are within tolerance."""
-_BRANCH = 1e-3
+LOW_BRANCH = 1e-3
+"""The same in float32 and in what is shorter."""
 MOST_LIMITED = EXPLAINED * torch.finfo(torch.bfloat16).eps / 4
 """0.016: what bfloat16, the shortest format that networks compute in, explains by itself, its rounding being eps / 4 of
 a value as in `Measured.rounding`. A coarser staircase of the values is a break and no arithmetic."""
@@ -86,6 +87,12 @@ class Judged:
         there = self.level[self.level != VACUOUS]
         worst = int(there.max()) if len(there) else VACUOUS
         return max(worst, VACUOUS) if self.silent_terms else worst
+
+    @property
+    def limited(self) -> Judged:
+        """The same, and no channel that is off in `low` is exact: an experiment has shown that it computes in less."""
+        off = (self.level == EXACT) & (self.low.residual > tolerance(self.low.dtype))
+        return replace(self, level=torch.where(off, LIMITED, self.level))
 
     @property
     def silent_terms(self) -> list[str]:
@@ -143,6 +150,7 @@ def judge_quantity(low: Measured, high: Measured | None, pure: Measured | None =
     branches = _branches(best) & ~dead & (level > LIMITED)
     level = torch.where(branches, BROKEN, level)
     level = torch.where(dead & (residual <= 64 * torch.finfo(best.dtype).eps), VACUOUS, level)
+    level = torch.where(best.nothing & (best.size < best.held), VACUOUS, level)
     shown = best if bool((inside & (level > VACUOUS)).any()) else high  # the figures that decide
     return Judged(low, shown, level, branches, inside)
 
@@ -170,6 +178,6 @@ def _branches(measured: Measured) -> Tensor:
     found = torch.zeros_like(measured.scale, dtype=torch.bool)
     for motion in measured.motions.unique():
         pairs = (measured.pairs[measured.motions == motion] / measured.scale).flatten(0, 1)
-        far = (4 * bound).clamp(min=BRANCH.get(measured.dtype, _BRANCH))
+        far = (4 * bound).clamp(min=BRANCH.get(measured.dtype, LOW_BRANCH))
         found |= (pairs.median(0).values <= bound) & (pairs.amax(0) > far)
     return found

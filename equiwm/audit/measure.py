@@ -23,7 +23,7 @@ from torch import Tensor
 
 from equiwm.audit.calling import cast
 from equiwm.audit.channels import Channel, channels, sizes
-from equiwm.audit.pytree import leaves
+from equiwm.audit.pytree import Path, leaves
 from equiwm.audit.running import Outputs, Runner
 from equiwm.audit.typed import TypedLeaf
 from equiwm.errors import DataError
@@ -90,6 +90,7 @@ class Measured:
         pairs: (G, S, M, C) |Delta| of every element, sample and channel, RMS over the channel's entries.
         noise: (S, M, C) of the model itself.
         size: (M, C) RMS of the values, offset and all; of a part of a product that of the whole product.
+        held: (M, C) the same of the leaf that the quantity is held in: of an increment the output, else `size`.
         by_variation: whether the scale is that of the samples; else it is the response.
         unturned: (G, M, C) RMS over the samples of F(x) - F(g x): the residual under the wrong action, the trivial one.
         motions: (G,) number of the kind of motion of each element: rotations, reflections, translations apart.
@@ -101,6 +102,7 @@ class Measured:
     pairs: Tensor
     noise: Tensor
     size: Tensor
+    held: Tensor
     by_variation: bool
     unturned: Tensor
     motions: Tensor
@@ -120,6 +122,11 @@ class Measured:
         """(M, C): RMS of the noise over the samples, and at least that of the number format on the channel's values."""
         floor = torch.finfo(self.dtype).eps / 4 * self.size
         return _relative(torch.maximum(self.noise.square().mean(0).sqrt(), floor), self.scale)
+
+    @property
+    def nothing(self) -> Tensor:
+        """(M, C): increments that are no more than what the number format makes of the output."""
+        return torch.maximum(self.scale, self.size) <= 16 * torch.finfo(self.dtype).eps * self.held
 
     @property
     def dead(self) -> Tensor:
@@ -200,7 +207,7 @@ def measure(
     if brief:
         noise = [torch.zeros(*rows.rows.shape[:2], len(each.channels)) for each, rows in zip(asked, base, strict=True)]
     else:
-        noise = _noise(runner, samples, dtype, asked, batch, seed)
+        noise = noise_of(runner, samples, dtype, asked, batch, seed)
     some = [
         bool((one > 1e-9 * sizes(rows.rows, each.rep).square().mean(0).sqrt()).any())
         for one, rows, each in zip(varied, base, asked, strict=True)
@@ -223,8 +230,10 @@ def measure(
             pairs[index].append(sizes(off, each.rep))
             apart = each.rep.difference(rows.rows, there.rows)
             unturned[index].append(sizes(apart, each.rep).square().mean(0).sqrt())
-    found = []
+    found: list[Measured] = []
+    held: dict[Path, Tensor] = {}
     for index, (each, rows) in enumerate(zip(asked, base, strict=True)):
+        size = sizes(rows.rows, each.rep, whole=True).square().mean(0).sqrt()
         variation = varied[index]
         few = len(rows.rows) < FEW
         scale = response[index] if few else torch.where(variation > 1e-3 * response[index], variation, response[index])
@@ -235,7 +244,8 @@ def measure(
                 scale=scale,
                 pairs=torch.stack(pairs[index]),
                 noise=noise[index],
-                size=sizes(rows.rows, each.rep, whole=True).square().mean(0).sqrt(),
+                size=size,
+                held=held.setdefault(each.leaf.path, size),
                 by_variation=not few,
                 unturned=torch.stack(unturned[index]),
                 motions=_motions(elements),
@@ -291,7 +301,7 @@ def _response(
     return [torch.stack(parts).mean(0).sqrt() for parts in squares]
 
 
-def _noise(
+def noise_of(
     runner: Runner, samples: list[Any], dtype: torch.dtype, asked: list[Quantity], batch: int, seed: int
 ) -> list[Tensor]:
     """(S, M, C): what the model's own arithmetic does to each channel.

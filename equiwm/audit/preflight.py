@@ -13,13 +13,17 @@ from equiwm.audit.measure import MOVE
 from equiwm.audit.probe import Probe
 from equiwm.audit.pytree import is_array, label, leaves
 from equiwm.audit.running import CallFailed, Outputs, Runner, about_centroid, check_finite, inputs_dtype
-from equiwm.audit.typed import declared
+from equiwm.audit.typed import TypedLeaf, declared
 from equiwm.errors import DataError
 from equiwm.stats import largest
 
+HIDES = ("flat inputs", "mirror images")
+"""Findings on inputs that hide breaks: they are moved as well."""
 REPEATS = (False, False, True, False, True, True, False)
 """Answers to the same input that are compared with the first one; True is after other inputs."""
 
+MIRRORS = 16
+"""How many clouds of a leaf are looked at for mirrors."""
 Stop = Literal["not deterministic", "batch-dependent", "mutating", "vacuous", "not judged"]
 
 
@@ -47,6 +51,7 @@ class Preflight:
         low: the dtype of its inputs; float32 where they are float64 and it runs in float32.
         high: whether it runs in float64.
         batch: how many independent samples the first axis of the one sample counts; 0 if it does not.
+        promoted: whether it runs in float64 with every operation promoted and in no other way.
         findings: in order.
     """
 
@@ -54,6 +59,7 @@ class Preflight:
     low: torch.dtype
     high: bool
     batch: int
+    promoted: bool = False
     findings: list[Finding] = field(default_factory=list)
 
     @property
@@ -62,23 +68,28 @@ class Preflight:
         return next((finding for finding in self.findings if finding.stops), None)
 
 
-def preflight(probe: Probe, seed: int) -> Preflight:
+def preflight(
+    probe: Probe, seed: int, *, dtype: torch.dtype | None = None, device: torch.device | None = None
+) -> Preflight:
     """Ask everything.
 
     Args:
         probe: the probe; its modules are left as they are found by the caller (`left_as_found`).
         seed: of what is moved.
+        dtype: run in this one alone; None is that of the inputs and float64.
+        device: run there; None is where the model and the inputs are.
 
     Raises:
-        DataError: inputs that are not finite or of several dtypes; a model that raises at its own inputs.
+        DataError: inputs that are not finite or of several dtypes; a model that raises at its own inputs, or does not
+            run in the dtype that is asked for.
         RepError: an input or output that does not fit its rep.
     """
     samples = probe.samples
     check_finite(samples)
     for sample in samples:
         probe.typed_inputs(sample)
-    runner = Runner(probe)
-    given = inputs_dtype(samples, {leaf.path: leaf for leaf in runner.inputs})
+    runner = Runner(probe, device=device)
+    given = inputs_dtype(samples, {leaf.path: leaf for leaf in runner.inputs}) if dtype is None else dtype
     found: list[Finding] = []
     first = _first_call(runner, given, found)
     found += _side_effects(runner, given)
@@ -86,17 +97,28 @@ def preflight(probe: Probe, seed: int) -> Preflight:
     if apart > 64 * torch.finfo(given).eps:
         found.append(_mutating(runner, samples, given, apart, seed) or _random(runner, samples, given, apart))
     low, high = given, given == torch.float64
-    if given == torch.float64:
+    if dtype is not None:
+        found.append(_alone(dtype))
+    elif given == torch.float64:
         low = torch.float32 if _runs(runner, torch.float32, found) else given
     else:
         high = _runs(runner, torch.float64, found) or _promotes(runner, found)
     found += _still(runner, seed)
     found += _hidden_directions(runner)
     found += _without_reps(runner, given)
-    state = Preflight(runner, low, high, 0, found)
+    state = Preflight(runner, low, high, 0, runner.promote, found)
     if state.stop is None:
         _batch(state, samples, given, first, seed)
     return state
+
+
+def _alone(dtype: torch.dtype) -> Finding:
+    name = str(dtype).removeprefix("torch.")
+    what = {
+        torch.float32: "what float64 would tell a break from rounding is not known",
+        torch.float64: "what float32 costs is not known",
+    }[dtype]
+    return Finding(f"{name} alone", f"It was run in {name} alone, as asked: {what}.")
 
 
 def _first_call(runner: Runner, dtype: torch.dtype, found: list[Finding]) -> Outputs:
@@ -121,7 +143,7 @@ def _first_call(runner: Runner, dtype: torch.dtype, found: list[Finding]) -> Out
 def _side_effects(runner: Runner, dtype: torch.dtype) -> list[Finding]:
     probe = runner.probe
     before = {name: tensor.detach().clone() for name, tensor in own_tensors(probe.modules).items()}
-    sample = cast(probe.samples[0], dtype)
+    sample = cast(probe.samples[0], dtype, runner.device)
     kept = cast(sample, dtype)
     runner.on(sample, dtype)
     found = []
@@ -234,22 +256,50 @@ def _still(runner: Runner, seed: int) -> list[Finding]:
 
 
 def _hidden_directions(runner: Runner) -> list[Finding]:
-    """Typed inputs that do not fill the space: zero everywhere, on a line, in a plane."""
+    """What typed inputs span: whether they fill the space, hold zero vectors, or are mirror images of themselves."""
     found = []
     for leaf in runner.inputs:
         if not leaf.rep.structured:
             continue
-        rows = []
-        for sample in runner.probe.samples:
-            flat = leaf.flat(leaves(sample)[leaf.path]).detach().cpu().double()
-            rows.append(about_centroid(flat, leaf))
-        values = torch.linalg.svdvals(torch.cat(rows))
+        clouds = [leaf.flat(leaves(sample)[leaf.path]).detach().cpu().double() for sample in runner.probe.samples]
+        rows = torch.cat([about_centroid(flat, leaf) for flat in clouds])
+        values = torch.linalg.svdvals(rows)
         rank = int((values > 1e-6 * values[0]).sum()) if float(values[0]) > 0 else 0
         if rank < leaf.rep.d:
             what = {0: "zero everywhere", 1: "on one line everywhere", 2: "in one plane everywhere"}.get(rank, "flat")
             text = f"{leaf.name} of the inputs is {what}; it was moved as well, to see what that hides."
             found.append(Finding("flat inputs", text))
+            continue
+        zero = int((rows.norm(dim=1) <= 1e-9 * float(values[0])).sum())
+        if zero:
+            text = f"{zero} of {len(rows)} vectors in {leaf.name} of the inputs are zero."
+            found.append(Finding("zero vectors", text))
+        if runner.probe.acting.reflections and all(_mirrored(flat, leaf) for flat in clouds):
+            text = (
+                f"{leaf.name} of the inputs is its own mirror image in every sample, which hides what tells left from "
+                "right; it was moved as well."
+            )
+            found.append(Finding("mirror images", text))
     return found
+
+
+def _mirrored(flat: Tensor, leaf: TypedLeaf) -> bool:
+    """Whether every cloud of a leaf is carried onto itself by a reflection, its points in any order.
+
+    A mirror of a cloud whose moments of inertia differ is normal to one of its principal axes.
+    """
+    clouds = flat.unflatten(-1, (leaf.rep.multiplicity, leaf.rep.d))
+    clouds = clouds.reshape(-1, *clouds.shape[-2:]) if leaf.rep.multiplicity > 1 else clouds.reshape(1, -1, leaf.rep.d)
+    if clouds.shape[1] < leaf.rep.d + leaf.rep.has_points:  # so few always are
+        return False
+    for cloud in clouds[:MIRRORS]:
+        centred = cloud - cloud.mean(0) if leaf.rep.has_points else cloud
+        size = float(centred.norm()) or 1.0
+        _, axes = torch.linalg.eigh(centred.mT @ centred)
+        images = (centred - 2 * (centred @ axis)[:, None] * axis for axis in axes.mT)
+        if not any(float(torch.cdist(image, centred).amin(1).amax()) <= 1e-6 * size for image in images):
+            return False
+    return True
 
 
 def _without_reps(runner: Runner, dtype: torch.dtype) -> list[Finding]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from equiwm.audit.verdict import Verdict
 from equiwm.results.result import Real, Result
@@ -124,6 +124,87 @@ class SymmetryResult(Result):
 
 
 @dataclass(frozen=True)
+class BracketResult(Result):
+    """Where an output jumps.
+
+    Attributes:
+        along: `input` or `element`: what was changed from a good pair to a bad one.
+        what: what `low` and `high` are of: a distance, a length, a component, an angle, or the share of the way.
+        low, high: the jump lies between them.
+        jump: of the output, in its units.
+        relative: the same relative to the scale.
+    """
+
+    along: str
+    what: str
+    low: Real
+    high: Real
+    jump: Real
+    relative: Real
+
+
+@dataclass(frozen=True)
+class SearchResult(Result):
+    """The worst pair of an input and an element that a search has found.
+
+    Attributes:
+        verdict: approximate or broken; exact where no pair stands beyond rounding.
+        text: the same in words.
+        output, channel: what breaks; empty where nothing does.
+        residual: there, relative to the scale of the channel or to the values there, if these are larger.
+        rounding: what rounding does at that very input.
+        residual_low, rounding_low: the same in the dtype of the inputs.
+        sample: which sample the input comes from; -1 where nothing breaks.
+        moved: how far it was moved, in units of the spread of the inputs.
+        element: in words.
+        pairs: how many were evaluated.
+        not_finite: at how many of them an output was NaN or infinite.
+        file: where the pair was saved; empty where it was not.
+        bracket: the jump behind it, if there is one.
+    """
+
+    verdict: str
+    text: str
+    output: str
+    channel: str
+    residual: Real
+    rounding: Real
+    residual_low: Real
+    rounding_low: Real
+    sample: int
+    moved: Real
+    element: str
+    pairs: int
+    not_finite: int
+    file: str
+    bracket: BracketResult | None
+
+
+@dataclass(frozen=True)
+class StressResult(Result):
+    """One kind of stress inputs.
+
+    Attributes:
+        name: what the inputs are: in a plane, on an axis, dense, zero, ...
+        verdict: as of a channel; `unstable` where rounding decides the output there, `not finite` where it is NaN or
+            infinite at every orientation, `not judged` where the model raised.
+        residual: of the worst channel, in float64 where the model runs in it.
+        rounding: of the model there.
+        residual_low: in the dtype of the inputs.
+        output: the worst output and channel.
+        text: what else is to be said; empty where nothing is.
+    """
+
+    name: str
+    verdict: str
+    residual: Real
+    rounding: Real
+    residual_low: Real
+    output: str
+    text: str
+
+
+@dataclass(frozen=True)
 class AuditResult(Result):
     """The verdict on a probe.
 
@@ -142,6 +223,8 @@ class AuditResult(Result):
         symmetries: what else it carries, where that was asked for.
         parameters: scalars in its modules.
         seed: of elements and directions.
+        search: the worst pair, where that was asked for.
+        stress: every kind of stress inputs, where they were asked for.
     """
 
     verdict: Verdict
@@ -158,6 +241,8 @@ class AuditResult(Result):
     symmetries: list[SymmetryResult]
     parameters: int
     seed: int
+    search: SearchResult | None = None
+    stress: list[StressResult] = field(default_factory=list)
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the verdict, what breaks it, and the figures."""

@@ -133,6 +133,17 @@ def symmetry_table(result: AuditResult, name: str) -> Table:
     return Table(f"{name}: symmetries", ("symmetry", "declared", "verdict", "residual", "worst output"), rows, (note,))
 
 
+def stress_table(result: AuditResult, name: str) -> Table:
+    """Every kind of stress inputs."""
+    rows = [
+        (each.name, each.verdict, number(each.residual, 2), number(each.rounding, 2), number(each.residual_low, 2))
+        for each in result.stress
+    ]
+    best = "float64" if result.float64 else result.dtype
+    notes = tuple(f"{each.name}: {each.text}" for each in result.stress if each.text)
+    return Table(f"{name}: stress inputs", ("inputs", "verdict", best, "rounding", result.dtype), rows, notes)
+
+
 def _carried(carries: list[int] | None) -> str:
     if carries is None:
         return "–"
@@ -157,6 +168,7 @@ def text(result: AuditResult, width: int | None = None) -> str:
     lines = [f"{result.verdict.upper()}: {result.sentence}"]
     lines += [f"cause: {_entry(each)}" for each in result.causes]
     lines += [f"found: {_entry(each)}" for each in result.findings]
+    lines += [f"search: {result.search.text}"] if result.search is not None else []
     if width is not None:
         lines = [textwrap.fill(line, width, subsequent_indent="  ", break_long_words=False) for line in lines]
     return "\n".join(lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from dataclasses import replace
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from equiwm.cli.options import JsonOption, SeedOption, TrustOption
+from equiwm.cli.options import Device, JsonOption, SeedOption, TrustOption
 from equiwm.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -27,6 +28,14 @@ class Expected(StrEnum):
     exact = "exact"
     limited = "precision-limited"
     approximate = "approximate"
+
+
+class Precision(StrEnum):
+    """What the model is run in."""
+
+    float32 = "float32"
+    float64 = "float64"
+    both = "both"
 
 
 def audit(
@@ -45,6 +54,11 @@ def audit(
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="write a page with figures and tables there")
     ] = None,
+    search: Annotated[bool, typer.Option("--search", help="climb the residual over elements and inputs")] = False,
+    pair: Annotated[Path | None, typer.Option("--pair", help=r"file for --search's pair \[PROBE.pair.json]")] = None,
+    dtype: Annotated[Precision, typer.Option("--dtype", help="both tells a break from rounding")] = Precision.both,
+    device: Annotated[Device | None, typer.Option("--device", help=r"run there \[where the model is]")] = None,
+    stress: Annotated[bool, typer.Option("--stress", help="planar, on an axis, dense, zero, ... inputs too")] = False,
 ) -> None:
     """Is a network still equivariant, and what breaks it?
 
@@ -56,11 +70,13 @@ def audit(
     equiwm audit runs/vn-2d
     """
     from equiwm.audit.audit import audit as audited
-    from equiwm.audit.words import layer_table, passes, symmetry_table, tables, text
+    from equiwm.audit.words import layer_table, passes, stress_table, symmetry_table, tables, text
     from equiwm.cli.output import print_json, print_tables, print_text
+    from equiwm.devices import DTYPES, resolve_device
     from equiwm.disk.documents import require_document
     from equiwm.disk.strict_json import plain
 
+    where = None if device is None else resolve_device(device.value)
     if html is not None:
         require_document(html)
     probe = _probe(target, trust or [])
@@ -68,7 +84,19 @@ def audit(
         probe = replace(probe, group=group)
     if samples is not None:
         probe = _first(probe, samples)
-    result = audited(probe, elements=elements, layers=layers, symmetries=symmetries, seed=seed)
+    kept = (pair or _pair_file(target)) if search else None
+    result = audited(
+        probe,
+        elements=elements,
+        layers=layers,
+        symmetries=symmetries,
+        seed=seed,
+        search=search,
+        pair=kept,
+        dtype=DTYPES.get(dtype.value),
+        device=where,
+        stress=stress,
+    )
     if json:
         print_json(plain(result.as_dict()))
     else:
@@ -77,6 +105,7 @@ def audit(
         shown = tables(result, target)
         shown += [layer_table(result, target)] if layers else []
         shown += [symmetry_table(result, target)] if symmetries else []
+        shown += [stress_table(result, target)] if stress else []
         print_tables(shown)
     if html is not None:
         _write_page(result, target, html)
@@ -91,6 +120,12 @@ def _write_page(result: AuditResult, target: str, path: Path) -> None:
 
     write_document(path, page(result, target))
     say(f"page: {path}")
+
+
+def _pair_file(target: str) -> Path:
+    """Where a found pair goes unless it is said otherwise: the current folder, by the name of the probe."""
+    name = "-".join(part for part in re.split(r"[^A-Za-z0-9_]+", target.replace(".py:", "-")) if part)
+    return Path(f"{name[-100:] or 'probe'}.pair.json")
 
 
 def _probe(target: str, trust: list[str]) -> Probe:
