@@ -594,3 +594,25 @@ def test_an_increment_that_is_rounding_alone_is_none(dtype):
 
     result = said(of_vectors(model, drawn(24, 4, 3, dtype=dtype)))
     assert result.verdict == "exact", result.sentence
+
+
+def test_terms_in_another_order_are_named(dtype):
+    def model(v: Tensor) -> Tensor:
+        return torch.cat([(v * v.norm(dim=-1, keepdim=True)).flatten(1), v.norm(dim=-1)], 1)
+
+    result = said(of_vectors(model, drawn(32, 4, 3, dtype=dtype), gives="4x0e+4x1o"))
+    assert result.verdict == "broken"
+    assert any("as 4x1o+4x0e" in cause.text for cause in result.causes), result.causes
+
+
+def test_a_rare_break_is_cured_by_no_rep(dtype):
+    """Eight elements do not hit it: under any rep it would seem to hold."""
+
+    def near(p: Tensor) -> Tensor:
+        away = p[:, :, None] - p[:, None]
+        away = away - 4 * torch.round(away / 4)
+        return torch.exp(-away.square().sum(-1)).sum(-1)
+
+    result = said(Probe(near, 0.37 * drawn(64, 8, 3, dtype=dtype), "se3", "8xp", "8x0e"))
+    assert result.verdict == "broken"
+    assert [cause.name for cause in result.causes if "rep" in cause.name] == []

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import permutations
 from typing import Any
 
 import torch
@@ -44,6 +45,10 @@ from equiwm.symmetry.reps import Rep
 
 FEW = 8
 """Elements of an experiment, and samples of a list."""
+RARE = 0.1
+"""A share of the pairs below this is none of a wrong rep, of a mode or a constant: these break most."""
+MOST_TERMS = 4
+"""Terms of a rep of which every order is tried."""
 LESS = "computes in less inside"
 """Name of the cause that is reduced precision."""
 CURED = 1e-3
@@ -139,6 +144,7 @@ def find_causes(tried: Experiments) -> list[Finding]:
     names = {each.best.quantity.name for each in tried.failing}
     found: list[Finding] = []
     for experiment in (
+        _rare,
         _training_mode,
         _less_precision,
         _other_reps,
@@ -262,6 +268,10 @@ def _variants(rep: Rep) -> Iterator[tuple[str, Rep]]:
             if other is not None:
                 made = Rep([*rep.terms[:k], (count, other), *rep.terms[k + 1 :]], rep.d)
                 yield str(made), made
+    for terms in permutations(rep.terms) if 1 < len(rep.terms) <= MOST_TERMS else ():
+        made = Rep(terms, rep.d)
+        if made != rep:
+            yield f"{made} (its terms in another order)", made
     based = each(in_e3nn_basis)
     if based is not None:
         yield "the same in e3nn's basis (give e3nn.o3.Irreps)", based
@@ -285,6 +295,8 @@ def _variants(rep: Rep) -> Iterator[tuple[str, Rep]]:
 def _other_reps(tried: Experiments, names: set[str]) -> Iterator[Finding]:
     """Another rep of one input or output, or one reading of all, under which it is exact."""
     probe, elements = tried.probe, tried.sample()
+    if tried.holds(tried.again(elements), names):  # whatever is tried here would seem to cure it
+        return
 
     def cured(takes: Any, gives: Any) -> bool:
         try:
@@ -523,21 +535,36 @@ def _delta(
     return (rep.matrix(elements) - eye).flatten(0, 1), torch.cat(rows)
 
 
+def _rare(tried: Experiments, names: set[str]) -> Iterator[Finding]:
+    """A branch that so few pairs show that the few elements of an experiment may miss it, and all would seem cured."""
+    if all(bool(each.branches.any()) and float(_bad(each).double().mean()) < RARE for each in tried.failing):
+        yield from _branches(tried, names)
+
+
+def _bad(each: Judged) -> Tensor:
+    """(G, S): the pairs that break, in the first channel that is on a branch."""
+    place, channel = (int(k) for k in torch.nonzero(each.branches)[0])
+    return each.best.pairs[:, :, place, channel] / each.best.scale[place, channel] > BRANCH[torch.float64]
+
+
 def _branches(tried: Experiments, names: set[str]) -> Iterator[Finding]:
     for each in tried.failing:
         if not bool(each.branches.any()):
             continue
-        place, channel = (int(k) for k in torch.nonzero(each.branches)[0])
-        pairs = each.best.pairs[:, :, place, channel] / each.best.scale[place, channel]
-        bad = pairs > BRANCH[torch.float64]
+        bad = _bad(each)
+        share = float(bad.double().mean())
         samples = torch.nonzero(bad.any(0)).flatten().tolist()
         shown = ", ".join(map(str, samples[:5])) + (", ..." if len(samples) > 5 else "")
         yield Finding(
             "a branch",
-            f"{each.best.quantity.name}: {float(bad.double().mean()):.0%} of the pairs of sample and element break, "
+            f"{each.best.quantity.name}: {_percent(share)} of the pairs of sample and element break, "
             f"most are exact (samples {shown}): ties, cut-offs, sorted neighbours, a cap, or the signs of a frame.",
         )
         return
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if share >= 0.01 else f"{share:.1g}"
 
 
 def _hidden(tried: Experiments, names: set[str]) -> Iterator[Finding]:
