@@ -16,7 +16,8 @@ from equiwm.testing import assert_equivariant
 
 pytest_plugins = ["pytester"]
 
-PLUGIN = ("-p", "equiwm.pytest_plugin", "-p", "no:cacheprovider", "--strict-markers")
+PLUGIN = ("-p", "equiwm.pytest_plugin", "-p", "no:cacheprovider", "-p", "no:hypothesispytest", "--strict-markers")
+"""Hypothesis imports itself anew in every pytest inside pytest, which takes seconds."""
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples" / "probes"
 
 NETWORK = """
@@ -287,7 +288,7 @@ def test_the_battery_fails_where_it_should(suite):
         found.stdout.fnmatch_lines([line])
 
 
-@pytest.mark.parametrize("group", ["so3", "c4z", "mirrory", "e3", "so3*s4"])
+@pytest.mark.parametrize("group", ["mirrory", "e3", "so3*s4"])
 def test_the_planted_break_is_no_symmetry(group):
     """In every group it is seen, in vectors and in scalars, and a break of nothing is not."""
     items = "perm4*" * ("s4" in group)
