@@ -616,3 +616,14 @@ def test_a_rare_break_is_cured_by_no_rep(dtype):
     result = said(Probe(near, 0.37 * drawn(64, 8, 3, dtype=dtype), "se3", "8xp", "8x0e"))
     assert result.verdict == "broken"
     assert [cause.name for cause in result.causes if "rep" in cause.name] == []
+
+
+def test_a_wide_output_with_a_constant_gets_its_cause():
+    """The matrix of rho(g) on 3,000 numbers, for every element, is more than is asked for."""
+    bias = torch.tensor([0.3, 0.0, 0.0])
+
+    def model(v: Tensor) -> Tensor:
+        return v.repeat(1, 250, 1) + bias.to(v.dtype)
+
+    result = said(of_vectors(model, drawn(8, 4, 3, dtype=torch.float32), "1000x1o"), elements=8)
+    assert (result.verdict, result.causes[0].name) == ("broken", "a constant"), result.causes

@@ -507,21 +507,20 @@ def _constant(tried: Experiments, names: set[str]) -> Iterator[Finding]:
     straight = runner(samples, tried.dtype)
     for each in (each for each in tried.failing if each.best.quantity.over is None):
         rep = each.best.quantity.rep
-        left, right = _delta(runner, each.best.quantity, straight, samples, elements, tried.dtype)
-        fit = torch.linalg.lstsq(left, right.mean(1, keepdim=True), driver="gelsd").solution
-        before, after = float(right.norm()), float((right - left @ fit).norm())
-        if right.shape[1] > 1 and after <= 0.02 * before:
+        delta = _delta(runner, each.best.quantity, straight, samples, elements, tried.dtype)
+        constant, left = _fitted_constant(rep, elements, delta)
+        if delta.shape[-1] > 1 and left <= 0.02 * float(delta.norm()):
             yield Finding(
                 "a constant",
                 f"{each.best.quantity.name} holds a constant that does not turn, of length "
-                f"{float(fit.norm()):.2g}: a bias, or a default, in a channel of {rep}.",
+                f"{constant:.2g}: a bias, or a default, in a channel of {rep}.",
             )
 
 
 def _delta(
     runner: Runner, quantity: Quantity, straight: Any, samples: list[Any], elements: Elements, dtype: torch.dtype
-) -> tuple[Tensor, Tensor]:
-    """(rho(g) - 1), stacked over the elements, and Delta, a column a row of the output."""
+) -> Tensor:
+    """(G, dim, rows): Delta of every element, a column a row of the output."""
     path, rep = quantity.leaf.path, quantity.rep
     rows = []
     for k in range(len(elements)):
@@ -531,8 +530,28 @@ def _delta(
             for before, after in zip(straight, got, strict=True)
         ]
         rows.append(torch.cat(parts).mT)
-    eye = torch.eye(rep.dim, dtype=torch.float64)
-    return (rep.matrix(elements) - eye).flatten(0, 1), torch.cat(rows)
+    return torch.stack(rows)
+
+
+def _fitted_constant(rep: Rep, elements: Elements, delta: Tensor) -> tuple[float, float]:
+    """Length of the c of which (rho(g) - 1) c fits Delta best, and the norm of what it leaves.
+
+    rho(g) has a block a copy of a kind, so that copies are fitted apart: the matrix of a wide rep would not fit into
+    memory.
+    """
+    squares = torch.zeros(2, dtype=torch.float64)
+    start = 0
+    for count, kind in rep.terms:
+        one = Rep([(1, kind)], rep.d)
+        turned = (one.matrix(elements) - torch.eye(one.dim, dtype=torch.float64)).flatten(0, 1)
+        block = delta[:, start : start + count * one.dim].unflatten(1, (count, one.dim))
+        right = block.transpose(1, 2).flatten(0, 1)  # (G kind, copies, rows)
+        fit = torch.linalg.lstsq(turned, right.mean(-1), driver="gelsd").solution
+        left = right - (turned @ fit)[..., None]
+        squares += torch.stack([fit.square().sum(), left.square().sum()])
+        start += count * one.dim
+    length, left_over = squares.sqrt().tolist()
+    return length, left_over
 
 
 def _rare(tried: Experiments, names: set[str]) -> Iterator[Finding]:
