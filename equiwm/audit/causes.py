@@ -46,9 +46,8 @@ FEW = 8
 LESS = "computes in less inside"
 """Name of the cause that is reduced precision."""
 CURED = 1e-3
-"""What an experiment leaves of a residual where it names the cause, if it does not make it exact. Over the zoo an
-experiment that cures leaves at most 5e-11, and one that does not at least 0.11; in float32 alone rounding leaves 5e-4 of
-a break of 2e-4."""
+"""What an experiment leaves of a residual where it names the cause, if it does not make it exact. In the zoo one that
+cures leaves at most 5e-11, one that does not at least 0.11; float32 alone leaves 5e-4 of a break of 2e-4."""
 CONSTANT = 0.02
 """What the best constant leaves of Delta where there is one: at most 2e-12 in the zoo where one was planted, at least
 0.33 where none was; float32 leaves 1e-3 of a break of 1e-4."""

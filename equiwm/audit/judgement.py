@@ -32,8 +32,8 @@ noise of networks that compute in float64 is at most 1.1e-9, of those with float
 NO_ROUNDING = 0.05
 """A noise above this is none of rounding: the inputs stand on a branch, where one rounding changes everything."""
 BRANCH = {torch.float64: 2 * ROUNDED_CONSTANTS}
-"""A pair above this, 9.5e-7, is a jump where half of the pairs are within tolerance: twice what is left by constants that
-were rounded to float32, the most that float64 is off by without a break. Pairs of the zoo's exact networks reach 1e-11."""
+"""A pair above this, 9.5e-7, is a jump where half of the pairs are within tolerance: twice what is left by constants
+that were rounded to float32, the most that float64 is off by without a break. The zoo's exact networks reach 1e-11."""
 LOW_BRANCH = 1e-3
 """The same in float32 and in what is shorter: a hundred times the tolerance. The zoo's exact networks whose inputs lie
 near the origin reach 1.9e-4 in float32; where they lie far away, their rounding is the larger bound."""
