@@ -135,6 +135,20 @@ def test_numpy_functions_are_searched():
     assert audit(probe, search=True).verdict == "broken"
 
 
+def test_no_call_is_larger_than_the_batch():
+    """Memory is bounded by the number of samples, whatever is asked for."""
+    seen = set()
+
+    def model(v: Tensor) -> Tensor:
+        seen.add(len(v))
+        return v * v.norm(dim=-1, keepdim=True)
+
+    audit(
+        Probe(model, drawn(16, 4, 3, dtype=torch.float32), "so3", "4x1o", "4x1o"), elements=8, search=True, stress=True
+    )
+    assert seen == {16}
+
+
 def test_a_module_is_left_as_it_was_found():
     model = torch.nn.Linear(4, 4, bias=False)
     before = {name: tensor.clone() for name, tensor in own_tensors([model]).items()}
