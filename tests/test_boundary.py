@@ -213,6 +213,35 @@ def test_a_disk_that_fills_up_while_training(tmp_path, tiny, seeds, monkeypatch,
     assert list(tmp_path.rglob("*.tmp")) == []
 
 
+PROBE = """
+import torch
+from equiwm import Probe
+
+class Model(torch.nn.Module):
+    calls = 0
+
+    def forward(self, x):
+        Model.calls += 1
+        if Model.calls == CALL:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes.")
+        return x + 0.1
+
+probe = Probe(Model(), inputs=torch.randn(8, 3), group="o3", takes="1o", gives="1o")
+"""
+
+
+@pytest.mark.parametrize("call", [1, 2, 5, 30, 60, 120, 200])
+def test_no_verdict_is_given_on_a_network_without_memory(tmp_path, call, monkeypatch, capsys):
+    """Whenever it runs out: neither "does not run in float64", nor a cause the less."""
+    (tmp_path / "my_probe.py").write_text(PROBE.replace("CALL", str(call)))
+    monkeypatch.chdir(tmp_path)
+    assert run(["audit", "my_probe.py:probe", "--elements", "4", "--symmetries"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "out of memory" in captured.err
+    assert len(captured.err.splitlines()) == 1
+
+
 # Streams
 
 

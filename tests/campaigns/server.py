@@ -99,6 +99,10 @@ def _command(request: dict[str, Any]) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (_virtual() + request["memory"],) * 2)
     if "cpu" in request:
         resource.setrlimit(resource.RLIMIT_CPU, (request["cpu"],) * 2)
+    if not request.get("drawing", True):
+        from campaigns.drawing import draw_noise
+
+        draw_noise()
     if request.get("fault"):
         from campaigns.faults import Faults
 
