@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from campaigns.bits import bits
+from campaigns.bits import bits, state
 from campaigns.commands import LOOP, TRAIN, VERIFY, Commands, Ended
 from campaigns.faults import KINDS, said
 
@@ -97,6 +97,7 @@ class Campaign:
         self.status, self.out, self.expected = done.status, done.out, bits(self.work)
         assert not case.judges or self.expected == bits(self.start)
         self.met: Counter[str] = Counter()
+        self.seen: set[str] = set()
 
     def run(self, arguments: Sequence[str], **request: Any) -> Ended:
         """What is drawn is noise: drawing takes most of the time, and touches no file."""
@@ -128,12 +129,16 @@ class Campaign:
             assert done.status != 2 or len(done.lines) == 1, where
         if self.case.judges:
             assert done.status != self.status or kind == "kill" or done.out == self.out, where
-        else:
+        left = state(self.work)
+        if left in self.seen:  # what follows was seen to go well, and is a function of what lies there
+            return True
+        if not self.case.judges:
             self._opens(where)
         again = self.run([*self.case.arguments, *self.case.again])
         assert again.status == self.status, f"{where}\nagain: {again}"
         found = bits(self.work)
         assert found == self.expected, f"{where}\nagain: {again}\n{_differences(self.expected, found)}"
+        self.seen.add(left)
         return True
 
     def operations(self) -> Iterator[int]:
@@ -196,5 +201,5 @@ def test_every_fault(commands, tmp_path, name, kind):
         except AssertionError as error:
             wrong.append(str(error))
     total = sum(campaign.met.values())
-    print(f"\n{name}, {kind}: {total} injections {dict(campaign.met)}, {len(wrong)} wrong")
+    print(f"\n{name}, {kind}: {total} injections {dict(campaign.met)}, {len(campaign.seen)} states, {len(wrong)} wrong")
     assert wrong == [], "\n\n".join(wrong[:20])
