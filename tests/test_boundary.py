@@ -78,6 +78,7 @@ MACHINE = {
     "torch's memory": (error_of(torch.zeros, 10**15), "out of memory"),
     "a GPU's memory": (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB"), "out of memory"),
     "a library's memory": (ImportError("libtorch_cpu.so: failed to map segment from shared object"), "out of memory"),
+    "memory for an exception": (SystemError("error return without exception set"), "out of memory?"),
     "threads": (RuntimeError("can't start new thread"), "threads"),
     "torch's writer": (RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed"), "torch"),
     "torch's writer on a full disk": (
@@ -98,6 +99,7 @@ FAULTS = {
     "an error of ours": RunError("there is none"),
     "a file that was looked for": hidden(FileNotFoundError(2, "No such file", "x"), RunError("there is none")),
     "a training": TrainingError("it diverged"),
+    "a fault of C code": SystemError("bad argument to internal function"),
     "no number": OSError("cannot identify image file"),
 }
 
@@ -155,6 +157,19 @@ def test_any_command_ends_with_it(case, monkeypatch, capsys):
     assert captured.out == ""
     assert len(captured.err.splitlines()) == 1
     assert captured.err.startswith("error: ")
+
+
+@pytest.mark.parametrize("error", [MemoryError(), SystemError("error return without exception set")])
+def test_no_memory_is_left_to_say_so(error, monkeypatch, capfd):
+    def refuse(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr("equiwm.report.document.make_report", refuse)
+    monkeypatch.setattr("equiwm.boundary.machine_error", refuse)
+    assert run(["report", str(HERE)]) == 2
+    captured = capfd.readouterr()
+    assert (captured.out, len(captured.err.splitlines())) == ("", 1)
+    assert captured.err.startswith("error: out of memory; ")
 
 
 def refused(params):

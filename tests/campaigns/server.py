@@ -103,13 +103,40 @@ def _command(request: dict[str, Any]) -> None:
         from campaigns.drawing import draw_noise
 
         draw_noise()
+    if "spare" in request:
+        _spare(request["spare"])
     if request.get("fault"):
         from campaigns.faults import Faults
 
         Faults(**request["fault"]).install()
     from equiwm.cli.main import main
 
-    main()
+    try:
+        main()
+    finally:
+        if "spare" in request:  # what is called when the interpreter ends is others'
+            _BALLAST[0] = None
+            resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
+
+
+_BALLAST: list[Any] = [None]
+
+
+def _spare(size: int) -> None:
+    """Use up what memory this process holds already, and let it have `size` bytes more."""
+    import torch
+
+    torch.zeros(1)
+    here, hard = _virtual(), resource.getrlimit(resource.RLIMIT_AS)[1]
+    after = (here + size, hard)
+    reserve = [bytes(piece) for piece in range(0, 512, 16) for _ in range(100)]
+    resource.setrlimit(resource.RLIMIT_AS, (here, hard))
+    for piece in (2**20, 2**16, 2**13, *range(512, 0, -16)):
+        with suppress(MemoryError):
+            while True:  # a chain, for a list would have to grow, which takes memory in one piece
+                _BALLAST[0] = (bytes(piece), _BALLAST[0])
+    del reserve
+    resource.setrlimit(resource.RLIMIT_AS, after)
 
 
 def _virtual() -> int:
