@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -12,8 +14,10 @@ SIZE = 64
 """Pixels of noise on a side, which no compression makes smaller than a buffer."""
 
 
-def draw_noise() -> None:
-    """From now on whatever figure is drawn is drawn so; what is called on its files is as before."""
+@contextmanager
+def noise_drawn() -> Iterator[None]:
+    """Inside the block whatever figure is drawn is drawn so; what is called on its files is as before."""
+    before = Figure.draw, Figure.get_tightbbox
     noise = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 4), dtype=np.uint8)
 
     def draw(self: Figure, renderer: Any) -> None:
@@ -25,3 +29,7 @@ def draw_noise() -> None:
         return Bbox([[0, 0], self.get_size_inches()])
 
     Figure.draw, Figure.get_tightbbox = draw, whole_page  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Figure.draw, Figure.get_tightbbox = before  # type: ignore[method-assign]

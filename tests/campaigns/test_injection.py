@@ -182,6 +182,8 @@ def test_some_faults(commands, tmp_path, name):
     """A few of each kind, spread over the command."""
     campaign = Campaign(commands, CASES[name], tmp_path)
     for index, kind in enumerate(KINDS):
+        if CASES[name].judges and kind in ("full", "once full", "kill"):  # it changes nothing on a disk
+            continue
         campaign.inject(kind, 3 + (5 * index + len(name)) % 11)
     assert sum(campaign.met.values()) >= (1 if CASES[name].judges else 3)
 
