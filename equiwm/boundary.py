@@ -29,6 +29,7 @@ _USED_UP = {
 """What no code can do anything about: errno -> what it is, what to do."""
 
 _MEMORY = ("out of memory", "free some, or give smaller settings or fewer --jobs")
+_INTERPRETER = ("the interpreter failed without saying why (out of memory?)", _MEMORY[1])
 _WRITER = ("torch could not write a file", "look whether the disk is full")
 _WORKER = ("a worker process died (out of memory?)", "give fewer --jobs")
 _CLUSTER = ("the Dask cluster is lost", "start it again, or leave --scheduler out,")
@@ -39,6 +40,8 @@ _ALLOCATOR_SAYS = re.compile(
     re.IGNORECASE,
 )
 _WRITER_SAYS = re.compile(r"PytorchStreamWriter|inline_container\.cc|basic_ios::clear|iostream error")
+_INTERPRETER_SAYS = re.compile("without exception set|without setting an exception")
+"""A `SystemError` of C code that found no memory, not even for its own exception."""
 _THREADS_SAY = "can't start new thread"
 _CLUSTER_RAISES = {"CommClosedError", "KilledWorker", "TimeoutError", "FutureCancelledError", "ClosedClientError"}
 
@@ -98,6 +101,8 @@ def _used_up(error: BaseException) -> tuple[str, str] | None:
     """What is used up or gone, and what to do; None for anything else."""
     if isinstance(error, MemoryError):  # its text is mostly empty
         return _MEMORY
+    if isinstance(error, SystemError) and _INTERPRETER_SAYS.search(str(error)):
+        return _INTERPRETER
     if isinstance(error, BrokenExecutor):
         return _WORKER
     if any(

@@ -92,10 +92,18 @@ def dask_cluster(address: str) -> Iterator[None]:
         from distributed import Client
     except ImportError:
         raise MissingExtraError("--scheduler needs dask: pip install 'equiwm[cluster]'.") from None
+
+    class Connection(Client):
+        """Closed below; what was never connected has nothing to close, for which Dask would wait."""
+
+        def __del__(self) -> None:
+            pass
+
     with _silent():
         try:
-            client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
-        except (OSError, ValueError, TypeError) as error:  # a timeout is an OSError; tls:// without keys a TypeError
+            client = Connection(address, timeout=CONNECT_SECONDS, set_as_default=False)
+        # Dask's own, for an address, keys or a configuration that it does not like: OSError, ValueError, TypeError, ...
+        except Exception as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ConfigError(f"--scheduler: no Dask scheduler at '{address}' ({reason}).") from None
         with client:

@@ -29,9 +29,11 @@ from equiwm.cluster import current_cluster
 from equiwm.disk.drafts import remove_stale
 from equiwm.disk.files import write_atomic
 from equiwm.disk.locks import hold
+from equiwm.disk.ownership import link_inside
 from equiwm.disk.strict_json import canonical_json, read_json
 from equiwm.errors import ConfigError, MachineError, RunError
 from equiwm.locate import RAISED
+from equiwm.printable import cut
 from equiwm.workers import bind_to, signals_held
 
 CellFunction = Callable[..., Mapping[str, Any]]
@@ -171,41 +173,76 @@ def _path(cell: Cell, store: Path) -> Path:
 
 
 def stored_seconds(store: Path) -> dict[str, float]:
-    """CPU seconds of the finished cells by id. Apart from the results, which are the same every time."""
+    """CPU seconds of the finished cells by id. Apart from the results, which are the same every time.
+
+    Raises:
+        RunError: the file is damaged.
+    """
     path = store / "seconds.json"
-    return {str(cell): float(seconds) for cell, seconds in read_json(path).items()} if path.exists() else {}
+    stored = read_json(path) if os.path.lexists(path) else {}
+    if not all(isinstance(seconds, int | float) for seconds in stored.values()):
+        raise RunError(f"{path} is damaged; remove it: it says only how long each cell has taken.")
+    return {cell: float(seconds) for cell, seconds in stored.items()}
+
+
+def read_cell(path: Path) -> dict[str, Any]:
+    """What a cell's file holds: key, parameters, and result or error.
+
+    Raises:
+        RunError: it is damaged, or holds another cell than its name says.
+    """
+    record = read_json(path)
+    key, params = record.get("key"), record.get("params")
+    if not isinstance(key, str) or not isinstance(params, dict) or Cell(key, params).id != path.stem:
+        raise RunError(f"{path} does not hold the cell that it is called by; remove it: --resume computes it again.")
+    if not isinstance(record.get("result", record.get("error")), dict):
+        raise RunError(f"{path} has neither a result nor an error; remove it: --resume computes it again.")
+    return record
 
 
 def stored_results(cells: Sequence[Cell], store: Path) -> dict[int, CellResult]:
     """The results that a store holds, by place in `cells`; failed cells are not among them.
 
     Raises:
-        RunError: a cell's file is damaged.
+        RunError: a cell's file is damaged, or another cell's.
     """
     seconds = stored_seconds(store)
     found = {}
     for index, cell in enumerate(cells):
         path = _path(cell, store)
-        if path.exists() and "result" in (payload := read_json(path)):
+        if os.path.lexists(path) and "result" in (payload := read_cell(path)):
             found[index] = _as_result(cell, payload, seconds.get(cell.id, 0.0))
     return found
+
+
+def read_definition(path: Path) -> dict[str, Any]:
+    """A grid's `grid.json`: its function, and the ids of its cells in order.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    stored = read_json(path)
+    function, cells = stored.get("function"), stored.get("cells")
+    if not isinstance(function, str) or not isinstance(cells, list) or not all(isinstance(id, str) for id in cells):
+        raise RunError(f"{path} is damaged: it does not say which cells the grid has; restore the file.")
+    return stored
 
 
 def _open_store(store: Path, definition: dict[str, Any], resume: bool) -> None:
     """Write the grid's definition into a new store, or compare it with that of an old one."""
     path = store / "grid.json"
-    if not path.exists():
+    if not os.path.lexists(path):
         write_atomic(path, canonical_json(definition, indent=2) + "\n")
         return
     if not resume:
         raise RunError(f"{store} holds a grid already; pass --resume to go on with it, or another --name.")
-    stored = read_json(path)
+    stored = read_definition(path)
     if stored == definition:
         return
-    if stored.get("function") != definition["function"]:
-        change = f"it computes {stored.get('function')}, now {definition['function']} is wanted"
+    if stored["function"] != definition["function"]:
+        change = f"it computes {cut(stored['function'], 200)}, now {definition['function']} is wanted"
     else:
-        old, new = set(stored.get("cells", [])), set(definition["cells"])
+        old, new = set(stored["cells"]), set(definition["cells"])
         change = f"{len(new - old)} cells are new or have other parameters, {len(old - new)} are gone"
     raise RunError(f"cannot resume {store}: {change}. Give the grid it was started with, or another --name.")
 
@@ -213,6 +250,9 @@ def _open_store(store: Path, definition: dict[str, Any], resume: bool) -> None:
 @contextmanager
 def _held(store: Path, definition: dict[str, Any], resume: bool) -> Iterator[None]:
     """The store, made if it is missing, under its lock."""
+    link = link_inside(store / "cells")
+    if link is not None:
+        raise RunError(f"{link} is a link, which is not followed; put the folder itself in its place.")
     try:
         (store / "cells").mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -283,8 +323,8 @@ def run_grid(
         One result a cell, in the order of `cells`.
 
     Raises:
-        RunError: the store holds a grid and `resume` is not given, or another grid; it is in use, damaged or
-            unwritable.
+        RunError: the store holds a grid and `resume` is not given, or another grid; it is in use, damaged,
+            unwritable, or behind a link in a run.
         MachineError: a full disk, no memory, a worker process or a scheduler that died. The cell that met it is
             not recorded, and is computed when the grid is resumed.
         ConfigError: a number of jobs that makes no sense.

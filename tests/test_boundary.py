@@ -78,6 +78,7 @@ MACHINE = {
     "torch's memory": (error_of(torch.zeros, 10**15), "out of memory"),
     "a GPU's memory": (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB"), "out of memory"),
     "a library's memory": (ImportError("libtorch_cpu.so: failed to map segment from shared object"), "out of memory"),
+    "memory for an exception": (SystemError("error return without exception set"), "out of memory?"),
     "threads": (RuntimeError("can't start new thread"), "threads"),
     "torch's writer": (RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed"), "torch"),
     "torch's writer on a full disk": (
@@ -98,6 +99,7 @@ FAULTS = {
     "an error of ours": RunError("there is none"),
     "a file that was looked for": hidden(FileNotFoundError(2, "No such file", "x"), RunError("there is none")),
     "a training": TrainingError("it diverged"),
+    "a fault of C code": SystemError("bad argument to internal function"),
     "no number": OSError("cannot identify image file"),
 }
 
@@ -157,6 +159,19 @@ def test_any_command_ends_with_it(case, monkeypatch, capsys):
     assert captured.err.startswith("error: ")
 
 
+@pytest.mark.parametrize("error", [MemoryError(), SystemError("error return without exception set")])
+def test_no_memory_is_left_to_say_so(error, monkeypatch, capfd):
+    def refuse(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr("equiwm.report.document.make_report", refuse)
+    monkeypatch.setattr("equiwm.boundary.machine_error", refuse)
+    assert run(["report", str(HERE)]) == 2
+    captured = capfd.readouterr()
+    assert (captured.out, len(captured.err.splitlines())) == ("", 1)
+    assert captured.err.startswith("error: out of memory; ")
+
+
 def refused(params):
     """A cell of which seed 1 meets a machine that refuses, until the folder holds the file `mended`."""
     if params["seed"] == 1 and not (Path(params["folder"]) / "mended").exists():
@@ -211,6 +226,35 @@ def test_a_disk_that_fills_up_while_training(tmp_path, tiny, seeds, monkeypatch,
     assert len(err.splitlines()) == 1
     assert run([*arguments, "--resume"]) == 0
     assert list(tmp_path.rglob("*.tmp")) == []
+
+
+PROBE = """
+import torch
+from equiwm import Probe
+
+class Model(torch.nn.Module):
+    calls = 0
+
+    def forward(self, x):
+        Model.calls += 1
+        if Model.calls == CALL:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes.")
+        return x + 0.1
+
+probe = Probe(Model(), inputs=torch.randn(8, 3), group="o3", takes="1o", gives="1o")
+"""
+
+
+@pytest.mark.parametrize("call", [1, 2, 5, 30, 60, 120, 200])
+def test_no_verdict_is_given_on_a_network_without_memory(tmp_path, call, monkeypatch, capsys):
+    """Whenever it runs out: neither "does not run in float64", nor a cause the less."""
+    (tmp_path / "my_probe.py").write_text(PROBE.replace("CALL", str(call)))
+    monkeypatch.chdir(tmp_path)
+    assert run(["audit", "my_probe.py:probe", "--elements", "4", "--symmetries"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "out of memory" in captured.err
+    assert len(captured.err.splitlines()) == 1
 
 
 # Streams

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -90,6 +91,26 @@ def test_an_unreachable_scheduler_is_refused_at_once(tmp_path, capsys, cluster):
         assert len(err.splitlines()) <= 2, err
         assert "no Dask scheduler" in err
         assert time.monotonic() - started < 15
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("scheme", ["tls", "tcp"])
+def test_encryption_that_does_not_fit_is_one_line(tmp_path, capsys, monkeypatch, scheme):
+    """`tls://` without keys, and `tcp://` where the configuration wants encryption; nothing is said when it is over."""
+    dask = pytest.importorskip("dask")
+    pytest.importorskip("distributed")
+    unraisable = []
+    monkeypatch.setattr(sys, "unraisablehook", unraisable.append)
+    started = time.monotonic()
+    with dask.config.set({"distributed.comm.require-encryption": scheme == "tcp"}):
+        address = f"{scheme}://127.0.0.1:{_free_port()}"
+        assert run(["ablate", "soft", "--scheduler", address, "--out", str(tmp_path)]) == 2
+    gc.collect()
+    assert unraisable == []
+    assert time.monotonic() - started < 9
+    err = capsys.readouterr().err
+    assert len(err.splitlines()) == 1, err
+    assert f"no Dask scheduler at '{address}'" in err
     assert list(tmp_path.iterdir()) == []
 
 

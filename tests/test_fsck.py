@@ -13,11 +13,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from processes import holder_of
 
 from equiwm.cli.main import run as command_line
 from equiwm.disk.drafts import draft_of
+from equiwm.disk.locks import hold
 from equiwm.disk.ownership import make_folder
 from equiwm.errors import RunError
+from equiwm.grid import expand, run_grid
 from equiwm.runs import Run
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -249,18 +252,98 @@ def test_what_cannot_be_read_is_not_called_lost(run, fsck, monkeypatch):
 def test_a_run_in_use_is_left_alone(run, fsck):
     (run.path / f".metrics.json.{dead()}-0123abcd.tmp").write_text("x")
     run.history_path.unlink()
-    code = (
-        "import pathlib, sys\nfrom equiwm.runs import Run\n"
-        f"with Run(pathlib.Path({str(run.path)!r})).lock():\n    print('held', flush=True); sys.stdin.read()"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == "held\n"
+    with holder_of(run.path):
         assert fsck(run.path, "--repair")[0] == 0
-        holder.communicate("")
     assert fsck(run.path)[0] == 1
+
+
+# Cells
+
+
+def _store(run: Run) -> Path:
+    return run.path / "cells" / "C" / "measure"
+
+
+def _cell(run: Run, place: int = 0) -> Path:
+    return sorted((_store(run) / "cells").iterdir())[place]
+
+
+def _swapped(run: Run) -> None:
+    one, other = _cell(run), _cell(run, 1)
+    one.write_bytes(other.read_bytes())
+
+
+def _edited(run: Run) -> None:
+    record = json.loads(_cell(run).read_text())
+    record["params"]["seed"] = 7
+    _cell(run).write_text(json.dumps(record))
+
+
+def _linked(run: Run, place: Path) -> None:
+    elsewhere = run.path.parents[1] / "elsewhere"
+    place.rename(elsewhere)
+    place.symlink_to(elsewhere)
+
+
+def _dangling(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("nowhere")
+
+
+CELL_DAMAGES: dict[str, tuple[Callable[[Run], object], str]] = {
+    "cell": (lambda run: _cell(run).write_text("{"), "is damaged"),
+    "a link to no cell": (lambda run: _dangling(_cell(run)), "no such file"),
+    "another cell's file": (_swapped, "does not hold the cell"),
+    "edited parameters": (_edited, "does not hold the cell"),
+    "no result": (lambda run: _cell(run).write_text(json.dumps({"key": "seed=0", "params": {"seed": 0}})), "neither"),
+    "a stranger": (lambda run: (_store(run) / "cells" / "notes.json").write_text("{}"), "is no cell of"),
+    "definition": (lambda run: (_store(run) / "grid.json").write_text('{"cells": [[1]]}'), "which cells the grid has"),
+    "seconds": (lambda run: (_store(run) / "seconds.json").write_text('{"a": "x"}'), "how long each cell"),
+    "cells that are a link": (lambda run: _linked(run, run.path / "cells"), "cells is a link"),
+    "a store that is a link": (lambda run: _linked(run, _store(run)), "measure is a link"),
+    "its cells are a link": (lambda run: _linked(run, _store(run) / "cells"), "measure/cells is a link"),
+}
+
+
+@pytest.fixture
+def study(tmp_path) -> Run:
+    """A study with two cells that are finished."""
+    made = Run.create(tmp_path / "runs", "study", {"study": {}}, seed=0, kind="study")
+    run_grid(cell, expand(seed=[0, 1]), _store(made))
+    return made
+
+
+def cell(params):
+    return dict(params)
+
+
+def test_a_study_s_cells_are_whole(study, fsck, snapshot):
+    before = snapshot(study.path)
+    assert fsck(study.path, "--repair") == (0, [], "1 runs, 0 findings.\n")
+    assert snapshot(study.path) == before
+
+
+@pytest.mark.parametrize("damage", CELL_DAMAGES)
+def test_a_study_s_cell_that_is_wrong_is_named_and_not_resumed(study, fsck, snapshot, damage):
+    change, words = CELL_DAMAGES[damage]
+    change(study)
+    before = snapshot(study.path)
+    status, out, _ = fsck(study.path, "--repair")
+    assert (status, len(out)) == (1, 1), out
+    assert words in out[0]
+    assert str(study.path) in out[0]
+    assert snapshot(study.path) == before
+    if damage != "a stranger":
+        with pytest.raises(RunError):
+            run_grid(cell, expand(seed=[0, 1]), _store(study), resume=True)
+        assert {**before, **snapshot(study.path)} == snapshot(study.path)
+
+
+def test_cells_that_are_being_computed_are_passed_over(study, fsck):
+    _cell(study).write_text("{")
+    with hold(_store(study) / ".lock", "the grid"):
+        assert fsck(study.path)[0] == 0
+    assert fsck(study.path)[0] == 1
 
 
 # Where runs are

@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ from equiwm.disk.drafts import draft_of, is_stale, remove_stale
 from equiwm.disk.files import write_atomic
 from equiwm.disk.inside import read_inside, require_component
 from equiwm.disk.locks import hold
-from equiwm.disk.ownership import is_run, make_folder, marker_of, remove_file, remove_folder
+from equiwm.disk.ownership import is_run, link_inside, make_folder, marker_of, remove_file, remove_folder
 from equiwm.errors import RunError
 from equiwm.figures.canvas import open_folder
 from equiwm.fsck.drafts import stale_drafts
@@ -133,7 +134,7 @@ def test_a_folder_of_another_marker_is_left_alone(tmp_path, marker):
     folder = tmp_path / "closed_loop"
     folder.mkdir()
     (folder / ".equiwm").write_text(marker)
-    assert not remove_folder(folder, "store")
+    assert remove_folder(folder, "store") == folder
     assert (folder / ".equiwm").is_file()
 
 
@@ -151,8 +152,9 @@ def test_a_store_that_is_half_removed_is_still_known_for_ours(tmp_path, monkeypa
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "unlink", failing)
-        assert not remove_folder(tmp_path / "store", "store")
+        said = remove_folder(tmp_path / "store", "store")
     (left,) = tmp_path.iterdir()
+    assert left == said
     assert marker_of(left) == "store"
     left = left.rename(tmp_path / left.name.replace(f".{os.getpid()}-", f".{_dead()}-"))
     assert list(stale_drafts(tmp_path)) == [left]
@@ -160,14 +162,28 @@ def test_a_store_that_is_half_removed_is_still_known_for_ours(tmp_path, monkeypa
     assert os.listdir(tmp_path) == []
 
 
+def test_a_link_is_found_where_it_leaves_a_run(tmp_path):
+    study = Run.create(tmp_path / "real", "study", {"study": {}}, seed=0, kind="study")
+    other = Run.create(tmp_path / "real", "other", {}, seed=0)
+    (tmp_path / "runs").symlink_to(tmp_path / "real")
+    (tmp_path / "alias").symlink_to(study.path)
+    for named in (tmp_path / "runs" / "study", tmp_path / "alias", study.path):
+        assert link_inside(named / "cells" / "C" / "cells") is None
+    (study.path / "cells").symlink_to(other.path)  # a run is no way out of a run
+    for named in (tmp_path / "runs" / "study", tmp_path / "alias", study.path):
+        assert link_inside(named / "cells" / "C" / "cells") == named / "cells"
+        assert link_inside(named / "cells") == named / "cells"
+    assert link_inside(tmp_path / "runs" / "nothing") is None
+
+
 def test_a_link_to_a_store_is_not_followed(tmp_path):
     make_folder(tmp_path / "store", "store")
     (tmp_path / "link").symlink_to(tmp_path / "store")
-    assert not remove_folder(tmp_path / "link", "store")
+    assert remove_folder(tmp_path / "link", "store") == tmp_path / "link"
     (tmp_path / "store" / "out").symlink_to(tmp_path / "precious")
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "file").write_text("")
-    assert remove_folder(tmp_path / "store", "store")
+    assert remove_folder(tmp_path / "store", "store") is None
     assert sorted(os.listdir(tmp_path)) == ["link", "precious"]
     assert os.listdir(tmp_path / "precious") == ["file"]
 
@@ -262,6 +278,99 @@ def test_what_is_in_the_way_of_stores_is_refused(tmp_path, kind):
         stores.open({})
     assert os.listdir(tmp_path / "elsewhere") == []
     assert sorted(os.listdir(tmp_path)) == ["elsewhere", "loop"]
+
+
+def test_a_store_that_cannot_be_removed_is_named_by_where_it_is(tmp_path, monkeypatch):
+    """What is left has the name of a draft by then, not the store's."""
+    unlink = os.unlink
+
+    def failing(path, *arguments, **options):
+        if os.path.basename(path) == "finished":
+            raise OSError(errno.EIO, "Input/output error")
+        unlink(path, *arguments, **options)
+
+    with Stores(tmp_path / "loop") as stores, monkeypatch.context() as patch:
+        store = stores.open({})
+        (store / "finished").write_text("")
+        patch.setattr(os, "unlink", failing)
+        (left,) = stores.remove()
+    assert left.is_dir()
+    assert not store.exists()
+    assert sorted(os.listdir(tmp_path / "loop")) == sorted([".equiwm", left.name])
+
+
+CALLS = ("mkdir", "rename", "replace", "rmdir", "unlink", "open", "stat", "lstat", "scandir", "listdir")
+"""Calls of the system between which another process may come and go."""
+
+
+class Between:
+    """Another command has its store from before the `comes`-th call of the system until before the `goes`-th one."""
+
+    def __init__(self, folder: Path, comes: int, goes: int) -> None:
+        self.count, self.comes, self.goes = 0, comes, goes
+        self.stores, self.busy = Stores(folder), False
+        self._step()
+
+    def watch(self, patch: pytest.MonkeyPatch) -> None:
+        for name in CALLS:
+            patch.setattr(os, name, self._watched(getattr(os, name)))
+
+    def _watched(self, real: Callable[..., object]) -> Callable[..., object]:
+        def call(*arguments, **options):
+            if not self.busy:  # what the other one calls is no moment of this one
+                self.count += 1
+                self.busy = True
+                self._step()
+                self.busy = False
+            return real(*arguments, **options)
+
+        for functions in (os.supports_dir_fd, os.supports_fd, os.supports_follow_symlinks):
+            if real in functions:
+                functions.add(call)
+        return call
+
+    def _step(self) -> None:
+        at = self.count
+        if at == self.comes:
+            (self.stores.open({"command": "other"}) / "finished").write_text("")
+        if at == self.goes:
+            self.end()
+
+    def end(self) -> None:
+        assert self.stores.remove() == []
+        self.stores.__exit__(None, None, None)
+
+
+NEVER, STAY = 10**9, 6
+
+
+def test_another_command_comes_and_goes_at_any_moment(tmp_path, monkeypatch):
+    """It is there all the time, from or up to any moment, or for a while: to each call of the system its turn."""
+    calls = _beside(tmp_path / "alone", NEVER, NEVER, monkeypatch)
+    assert calls > 20
+    moments = range(1, calls + 1)
+    stays = [(0, goes) for goes in (*moments, NEVER)] + [(comes, NEVER) for comes in moments]
+    stays += [(comes, goes) for comes in moments for goes in range(comes, comes + STAY)]
+    for comes, goes in stays:
+        _beside(tmp_path / f"{comes}-{goes}", comes, goes, monkeypatch)
+
+
+def _beside(place: Path, comes: int, goes: int, monkeypatch: pytest.MonkeyPatch) -> int:
+    """A command, and another one beside it; gives how many calls it takes."""
+    place.mkdir()
+    other = Between(place / "loop", comes, goes)
+    with monkeypatch.context() as patch:
+        other.watch(patch)
+        with Stores(place / "loop") as stores:
+            mine = stores.open({"command": "mine"})
+            (mine / "finished").write_text("")
+            assert marker_of(mine) == "store", (comes, goes)
+            assert stores.remove() == [], (comes, goes)
+    if comes < NEVER <= goes:
+        assert marker_of(place / "loop") == "stores", (comes, goes)
+    other.end()
+    assert os.listdir(place) == [], (comes, goes)
+    return other.count
 
 
 def _work(folder: Path, number: int) -> None:

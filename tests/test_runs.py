@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from processes import holder_of
 
 from equiwm.config import load, parse
 from equiwm.disk import files, ownership
@@ -379,15 +380,7 @@ def test_concurrent_writers_lose_nothing(tmp_path):
 
 def test_lock_is_held_against_others_and_released_by_death(tmp_path):
     run = make(tmp_path)
-    code = (
-        "import pathlib, sys\nfrom equiwm.runs import Run\n"
-        f"with Run(pathlib.Path({str(run.path)!r})).lock():\n    print('held', flush=True); sys.stdin.read()"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == "held\n"
+    with holder_of(run.path) as holder:
         with pytest.raises(RunError, match="in use by process"), run.lock():
             pass
         holder.kill()

@@ -18,6 +18,7 @@ from equiwm.audit.probe import Probe
 from equiwm.audit.promoted import InFloat64
 from equiwm.audit.pytree import Path, is_array, label, leaves, replaced
 from equiwm.audit.typed import TypedLeaf
+from equiwm.boundary import machine_error
 from equiwm.errors import DataError
 from equiwm.symmetry.elements import Elements
 
@@ -84,6 +85,8 @@ class Runner:
             except (KeyboardInterrupt, GeneratorExit, MemoryError):
                 raise
             except BaseException as error:
+                if machine_error(error) is not None:  # it says nothing about the model
+                    raise
                 said = " ".join(str(error).split()) or "no message"
                 place = traceback.extract_tb(error.__traceback__)[-1]
                 raise CallFailed(f"{type(error).__name__} at {place.filename}:{place.lineno}: {said[:300]}") from error

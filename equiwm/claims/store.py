@@ -14,7 +14,7 @@ from typing import Any
 from equiwm.disk.drafts import remove_stale
 from equiwm.disk.files import reason
 from equiwm.disk.locks import hold
-from equiwm.disk.ownership import FolderKind, make_folder, mark, marker_of, remove_empty, remove_folder
+from equiwm.disk.ownership import FolderKind, make_folder, marker_of, remove_empty, remove_folder
 from equiwm.disk.strict_json import canonical_json
 from equiwm.errors import RunError
 
@@ -73,8 +73,6 @@ class Stores:
             except _GoneError:
                 if attempt == _ATTEMPTS - 1:
                     raise RunError(f"{self.folder} is removed again and again; choose another --out.") from None
-        if self.folder in self._above and marker_of(self.folder) is None:  # another command removed it in between
-            mark(self.folder, "stores")
         self._held.enter_context(hold(store / _LOCK, f"the store {store}"))
         self._stores.append(store)
         remove_stale(store)
@@ -84,9 +82,9 @@ class Stores:
         """Remove every store of this command: everything in them stands elsewhere now.
 
         Returns:
-            Those that could not be removed.
+            Where what could not be removed is now.
         """
-        return [store for store in list(self._stores) if not self._remove(store)]
+        return [left for store in list(self._stores) if (left := self._remove(store)) is not None]
 
     def _make(self, path: Path, kind: FolderKind) -> None:
         found = _mode(path)
@@ -105,13 +103,14 @@ class Stores:
                 raise _GoneError from error
             raise RunError(f"cannot make {path}: {reason(error)}; choose another --out.") from None
 
-    def _remove(self, store: Path) -> bool:
-        if not remove_folder(store, "store"):
-            return False
+    def _remove(self, store: Path) -> Path | None:
+        left = remove_folder(store, "store")
+        if left == store:
+            return left
         self._stores.remove(store)
-        if remove_folder(self.folder, "stores"):
+        if remove_folder(self.folder, "stores") is None:
             remove_empty(self._above)
-        return True
+        return left
 
 
 def _mode(path: Path) -> int | None:

@@ -5,12 +5,16 @@ Nothing is imported here that takes time: a Ctrl-C during the imports is answere
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from equiwm import interrupts
 from equiwm.cli import signals
 from equiwm.cli.streams import flushed, open_streams
+
+_NO_MEMORY = b"error: out of memory; free some, or give smaller settings or fewer --jobs and run the command again.\n"
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -35,6 +39,16 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _failed(error: Exception) -> int:
+    """What is said of an error; where there is no memory left to say it, what was laid by."""
+    try:
+        return _told(error)
+    except (MemoryError, SystemError, OSError):
+        with suppress(OSError):
+            os.write(2, _NO_MEMORY)
+        return 2
+
+
+def _told(error: Exception) -> int:
     """One line, or two, for what the user or the machine has done; a traceback for a fault of ours."""
     import traceback
 

@@ -7,6 +7,7 @@ unknown in them is removed.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -64,6 +65,16 @@ def is_run(folder: Path) -> bool:
     except OSError:
         return False
     return bool(_CONFIG_KIND.search(head) and _CONFIG_SCHEMA.search(head))
+
+
+def link_inside(path: Path) -> Path | None:
+    """The link by which `path` leaves the run that it is in; None where there is none. The run itself may be one."""
+    in_run = False
+    for place in reversed((path, *path.parents)):
+        if in_run and place.is_symlink():
+            return place
+        in_run = in_run or is_run(place)
+    return None
 
 
 def require_text(given: Path | str) -> None:
@@ -137,7 +148,7 @@ def remove_empty(folders: list[Path]) -> None:
             folder.rmdir()
 
 
-def remove_folder(folder: Path, kind: FolderKind) -> bool:
+def remove_folder(folder: Path, kind: FolderKind) -> Path | None:
     """Remove a folder of ours; it vanishes at once, under whatever name its contents are removed then.
 
     Args:
@@ -145,33 +156,38 @@ def remove_folder(folder: Path, kind: FolderKind) -> bool:
         kind: what the marker has to say.
 
     Returns:
-        Whether it was removed. It stays as it is where it carries no such marker, or holds what its kind does not.
+        Where it still is, or what is left of it; None where it was removed. It stays as it is where it carries no such
+        marker, or holds what its kind does not.
     """
     if folder.is_symlink() or marker_of(folder) != kind:
-        return False
+        return folder
+    left = folder
     removable = _REMOVABLE[kind]
     remove_stale(folder)
     try:
         if removable is None:
             gone = draft_of(folder)
             os.rename(folder, gone)
+            left = gone
             remove_marked(gone)
-            return True
+            return None
         held = set(os.listdir(folder))
         if not held <= removable | {MARKER}:
-            return False
+            return folder
         for name in sorted(held - {MARKER}):
             os.unlink(folder / name)
         os.unlink(folder / MARKER)
         try:
             folder.rmdir()
-        except OSError:  # somebody has put something there this moment: it stays ours
+        except OSError as error:  # somebody has put something there this moment: it stays ours
             with suppress(RunError):
                 mark(folder, kind)
-            return False
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):  # and may have gone again, and left it to us
+                return remove_folder(folder, kind)
+            return folder
     except OSError:
-        return False
-    return True
+        return left
+    return None
 
 
 def remove_file(path: Path) -> None:

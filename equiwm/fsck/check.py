@@ -12,6 +12,7 @@ from equiwm.claims.registry import Stored, stored_results
 from equiwm.claims.training.claim import CLAIM as TRAINING
 from equiwm.disk.locks import is_held
 from equiwm.errors import EquiwmError, ResultError
+from equiwm.fsck.cells import wrong_cells
 from equiwm.fsck.drafts import stale_drafts
 from equiwm.fsck.finding import Finding
 from equiwm.layout.history import require_history
@@ -50,6 +51,8 @@ def check_run(path: Path, claims: Sequence[AnyClaim], trust: Sequence[str] = ())
     if found.of(lambda: run.header) is None:
         return found.said
     results = _check_results(run, claims, found)
+    for said in wrong_cells(path):
+        found.add(said)
     if run.header.kind == "train":
         _check_training(run, results, found)
     return found.said

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.benchmark
 
 TARGETS = {"sweep-group": 25, "train": 30, "closed-loop": 40}
 """Files entered, as it was hoped for; a way through that no one has found."""
-LIMITS = {"sweep-group": 65, "train": 61, "closed-loop": 78}
+LIMITS = {"sweep-group": 77, "train": 70, "closed-loop": 92}
 """Files entered at most: no more than there are today. Seven are for what binds a run together, one a file of it."""
 
 TRACER = """

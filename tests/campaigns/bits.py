@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,21 @@ def timeless(value: Any) -> Any:
 def bits(folder: Path) -> dict[str, str]:
     """Every file below a folder, with its content as far as that must not depend on what happened."""
     return {str(path.relative_to(folder)): _content(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+_DRAFT = re.compile(r"(\..+)\.\d+-[0-9a-f]{16}\.tmp")
+
+
+def state(folder: Path) -> str:
+    """All that a later command finds below a folder: two states that are equal go on to the same.
+
+    Of the name of an unfinished file, process and random part are left out: whoever wrote it has ended.
+    """
+    found = []
+    for path in sorted(folder.rglob("*")):
+        name = "/".join(_DRAFT.sub(r"\1.tmp", part) for part in path.relative_to(folder).parts)
+        found.append((name, _content(path) if path.is_file() else "folder"))
+    return hashlib.sha256(json.dumps(sorted(found)).encode()).hexdigest()
 
 
 def _content(path: Path) -> str:

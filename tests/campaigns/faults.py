@@ -1,16 +1,24 @@
 """A machine that refuses: the n-th call of a command under its folder fails, or is its last.
 
+Operations of torch are thousands, and most are the same as another: the same lines of code are running, all the way
+from the command down, and the same calls have changed the disk before. What follows a failure depends on nothing else:
+who answers it looks at the disk, and counts no steps. So a survey tells operations by that, and of each class the first
+and the last one fail.
+
 Loaded into the process of the command, after everything is imported. Writing goes through a raw file of ours, so that
 what is counted are the writes that the system sees, whoever buffers them: `torch.save`, pandas, PIL, matplotlib.
 """
 
 from __future__ import annotations
 
+import atexit
 import builtins
 import errno
 import io
+import json
 import os
 import signal
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,10 +49,16 @@ class Faults:
         n: which call fails, from 1.
         said: file that is written when it does: the call, and its path.
         calls: what is counted, if not all that the kind counts.
+        survey: nothing fails; when the command ends, the class of each operation of torch is written to `said`.
     """
 
-    def __init__(self, root: str, kind: str, n: int, said: str, calls: Sequence[str] = ()) -> None:
+    def __init__(
+        self, root: str, kind: str, n: int, said: str, calls: Sequence[str] = (), survey: bool = False
+    ) -> None:
         self.root, self.kind, self.n, self.said = os.path.realpath(root), kind, n, said
+        self.changes, self.survey = 0, survey
+        self.classes: dict[Any, int] = {}
+        self.surveyed: list[int] = []
         self.counted = frozenset(calls) or KINDS[kind][0]
         self.count = 0
         self.write, self.kill = os.write, os.kill
@@ -64,7 +78,10 @@ class Faults:
 
     def point(self, name: str, path: str | None) -> None:
         """A call that may fail, and does if it is the one."""
-        if path is None or name not in self.counted:
+        if path is None:
+            return
+        self.changes += name in CHANGES
+        if name not in self.counted:
             return
         self.count += 1
         if self.count < self.n or (self.count > self.n and self.kind != "full"):
@@ -84,7 +101,6 @@ class Faults:
         """From now on."""
         if self.kind == "allocation":
             self._count_operations()
-            return
         for name, call in {"unlink": "unlink", "remove": "unlink"}.items():
             self._wrap(os, name, call)
         for name in ("replace", "rename", "mkdir", "rmdir", "fsync", "ftruncate", "scandir", "listdir"):
@@ -171,14 +187,28 @@ class Faults:
     def _count_operations(self) -> None:
         from torch.utils._python_dispatch import TorchDispatchMode
 
-        point = self.point
+        meet = self._classify if self.survey else self.point
+        if self.survey:
+            atexit.register(self._tell_classes)
 
         class Counting(TorchDispatchMode):
             def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-                point("allocation", str(operation))
+                meet("allocation", str(operation))
                 return operation(*args, **(kwargs or {}))
 
         Counting().__enter__()
+
+    def _classify(self, name: str, operation: str) -> None:
+        stack = []
+        frame = sys._getframe(2)
+        while frame is not None:
+            stack.append((frame.f_code, frame.f_lasti))
+            frame = frame.f_back
+        key = (operation, self.changes, tuple(stack))
+        self.surveyed.append(self.classes.setdefault(key, len(self.classes)))
+
+    def _tell_classes(self) -> None:
+        self.write(self.log, json.dumps(self.surveyed).encode())
 
 
 def _raw(faults: Faults, path: str) -> type[io.FileIO]:

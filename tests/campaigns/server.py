@@ -46,6 +46,7 @@ def prepare() -> None:
 def _rehearse() -> None:
     """Run each command once, so that what is imported and cached in its midst is there before the first fork."""
     from campaigns.commands import LOOP, SETTINGS, SWEEP, VERIFY
+    from campaigns.drawing import noise_drawn
     from equiwm.cli.main import run
 
     sequence = (
@@ -62,7 +63,9 @@ def _rehearse() -> None:
         contextlib.redirect_stderr(nowhere),
     ):
         for arguments in sequence:
-            status = run(arguments)
+            # Whoever draws a loop's figures, or an ablation's, draws noise.
+            with contextlib.nullcontext() if arguments[0] == "sweep-group" else noise_drawn():
+                status = run(arguments)
             if status > 1:
                 raise RuntimeError(f"{arguments}: status {status}")
 
@@ -99,13 +102,42 @@ def _command(request: dict[str, Any]) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (_virtual() + request["memory"],) * 2)
     if "cpu" in request:
         resource.setrlimit(resource.RLIMIT_CPU, (request["cpu"],) * 2)
+    if "spare" in request:
+        _spare(request["spare"])
     if request.get("fault"):
         from campaigns.faults import Faults
 
         Faults(**request["fault"]).install()
+    from campaigns.drawing import noise_drawn
     from equiwm.cli.main import main
 
-    main()
+    try:
+        with contextlib.nullcontext() if request.get("drawing", True) else noise_drawn():
+            main()
+    finally:
+        if "spare" in request:  # what is called when the interpreter ends is others'
+            _BALLAST[0] = None
+            resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
+
+
+_BALLAST: list[Any] = [None]
+
+
+def _spare(size: int) -> None:
+    """Use up what memory this process holds already, and let it have `size` bytes more."""
+    import torch
+
+    torch.zeros(1)
+    here, hard = _virtual(), resource.getrlimit(resource.RLIMIT_AS)[1]
+    after = (here + size, hard)
+    reserve = [bytes(piece) for piece in range(0, 512, 16) for _ in range(100)]
+    resource.setrlimit(resource.RLIMIT_AS, (here, hard))
+    for piece in (2**20, 2**16, 2**13, *range(512, 0, -16)):
+        with suppress(MemoryError):
+            while True:  # a chain, for a list would have to grow, which takes memory in one piece
+                _BALLAST[0] = (bytes(piece), _BALLAST[0])
+    del reserve
+    resource.setrlimit(resource.RLIMIT_AS, after)
 
 
 def _virtual() -> int:

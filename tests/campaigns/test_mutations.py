@@ -176,6 +176,38 @@ def _plain(value: Any) -> Any:
     return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
 
 
+def mutate_study(commands: Commands, folder: Path, numbers: range) -> list[str]:
+    """Damaged files of a study whose cells are finished, by the commands that read them; gives what was wrong."""
+    start, work, strangers = (folder / name for name in ("start", "work", "strangers"))
+    start.mkdir()
+    line = ["ablate", "toy_study:KIND", "--name", "toy", "--jobs", "1", "--quiet"]
+    assert commands.run(start, line, drawing=False).status == 1
+    shutil.copytree(start / "runs", strangers)
+    files = sorted(path for path in (start / "runs" / "toy").rglob("*") if path.suffix in (".json", ".yaml"))
+    statuses: Counter[int] = Counter()
+    wrong = []
+    for number in numbers:
+        draws = np.random.default_rng((SEED, 3000 + number))
+        kind, damaged = KINDS[number % len(KINDS)], files[int(draws.integers(len(files)))].relative_to(start)
+        arguments = [[*line, "--resume"], ["fsck", "runs", "--quiet"]][number // len(KINDS) % 2]
+        shutil.rmtree(work, ignore_errors=True)
+        shutil.copytree(start, work)
+        (work / "outside").mkdir()
+        (work / "outside" / "secret").write_text("SECRET\n")
+        kind(work / damaged, draws, strangers, work / "canary")
+        done = commands.run(work, arguments, memory=MEMORY, cpu=2 * CPU, drawing=False)
+        statuses[done.status] += 1
+        where = f"{number}: {kind.__name__} of {damaged}, {arguments[0]}: {done}"
+        try:
+            _require_sound(done, where)
+            assert not (work / "canary").exists(), f"executed: {where}"
+            assert (work / "outside" / "secret").read_text() == "SECRET\n", where
+        except AssertionError as error:
+            wrong.append(str(error))
+    print(f"\n{len(numbers)} mutations of a study, statuses {dict(statuses)}, {len(wrong)} wrong")
+    return wrong
+
+
 def _campaign(commands: Commands, folder: Path, numbers: range) -> None:
     damage = Damage(commands, folder)
     wrong = []
@@ -196,3 +228,9 @@ def test_some_mutations(commands, tmp_path):
 @pytest.mark.parametrize("part", range(4))
 def test_two_thousand_mutations(commands, tmp_path, part):
     _campaign(commands, tmp_path, range(500 * part, 500 * part + 500))
+
+
+@pytest.mark.slow
+def test_two_hundred_mutations_of_a_study(commands, tmp_path):
+    wrong = mutate_study(commands, tmp_path, range(200))
+    assert wrong == [], "\n\n".join(each[:1500] for each in wrong[:30])

@@ -13,7 +13,7 @@ from campaigns.commands import LOOP, SWEEP, TRAIN, Commands, Ended
 
 def meet(commands: Commands, folder: Path, *all_arguments: list[str]) -> list[Ended]:
     """Start several commands at once, and wait for each."""
-    processes = [commands.start(folder, arguments) for arguments in all_arguments]
+    processes = [commands.start(folder, arguments, drawing=False) for arguments in all_arguments]
     ended = [commands.wait(process) for process in processes]
     for each in ended:
         assert "Traceback" not in each.err, each
