@@ -6,9 +6,10 @@ learn it. Every row is measured with the reps of the probe: under O(3), say, wha
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,13 @@ import torch
 from torch import Tensor
 
 from equiwm.audit.calling import cast
-from equiwm.audit.judgement import APPROX, APPROXIMATE, BROKEN, EXACT, LEVELS, VACUOUS, judge_quantity, tolerance
-from equiwm.audit.measure import Measured, measure
+from equiwm.audit.channels import sizes
+from equiwm.audit.judgement import LEVELS, VACUOUS, judge_quantity
+from equiwm.audit.measure import Measured, measure, rows_at
 from equiwm.audit.preflight import Preflight
-from equiwm.audit.pytree import is_array, leaves, replaced
-from equiwm.audit.result import SymmetryResult
-from equiwm.audit.running import CallFailed
+from equiwm.audit.pytree import Path, is_array, leaves, replaced
+from equiwm.audit.result import SymmetryOutput, SymmetryResult
+from equiwm.audit.running import CallFailed, Outputs
 from equiwm.errors import EquiwmError
 from equiwm.symmetry.elements import Elements, haar_rotations
 
@@ -40,7 +42,10 @@ def symmetry_profile(state: Preflight, seed: int) -> list[SymmetryResult]:
         state: how the model is called.
         seed: of the elements.
     """
-    return [*_motions(state, seed), *_permutation(state, seed), *_scalings(state)]
+    maps = _Maps(state, seed)
+    alike = state.runner.probe.alike.items()
+    described = [maps.row(name, change, lambda values: values, declared=True) for name, change in alike]
+    return [*_motions(state, seed), *described, *_permutation(maps, seed), *_scalings(maps)]
 
 
 def _motions(state: Preflight, seed: int) -> Iterator[SymmetryResult]:
@@ -80,18 +85,33 @@ def _measured(state: Preflight, elements: Elements, seed: int) -> list[Measured]
 
 
 def _row(name: str, declared: bool, found: list[Measured] | None) -> SymmetryResult:
-    if found is None:
+    outputs = [each for each in found or [] if each.quantity.over is None]
+    if not outputs:
         return SymmetryResult(name, declared, float("nan"), "not judged", "")
-    judged = [judge_quantity(each, each if each.dtype == torch.float64 else None) for each in found]
-    outputs = [each for each in judged if each.best.quantity.over is None]
-    worst = max(outputs, key=lambda each: float(each.best.residual[each.worst]))
-    levels = [each.verdict for each in outputs if each.verdict != VACUOUS]
-    verdict = LEVELS[max(levels)] if levels else LEVELS[VACUOUS]
-    return SymmetryResult(name, declared, float(worst.best.residual[worst.worst]), verdict, worst.best.quantity.name)
+    judged = [judge_quantity(each, each if each.dtype == torch.float64 else None) for each in outputs]
+    worst = max(judged, key=lambda each: float(each.best.residual[each.worst]))
+    levels = [each.verdict for each in judged if each.verdict != VACUOUS]
+    return SymmetryResult(
+        name,
+        declared,
+        float(worst.best.residual[worst.worst]),
+        LEVELS[max(levels)] if levels else LEVELS[VACUOUS],
+        worst.best.quantity.name,
+        [
+            SymmetryOutput(
+                each.best.quantity.name,
+                LEVELS[each.verdict],
+                float(each.best.residual[each.worst]),
+                float(each.best.rounding[each.worst]),
+            )
+            for each in judged
+        ],
+    )
 
 
-def _permutation(state: Preflight, seed: int) -> Iterator[SymmetryResult]:
+def _permutation(maps: _Maps, seed: int) -> Iterator[SymmetryResult]:
     """Items exchanged along the axis before the rep's, in every leaf that has as many there."""
+    state = maps.state
     probe = state.runner.probe
     samples = probe.samples
     counts = {
@@ -115,7 +135,7 @@ def _permutation(state: Preflight, seed: int) -> Iterator[SymmetryResult]:
                     new[path] = leaf[(slice(None),) * axes[-1] + (order,)] if leaf.ndim > axes[-1] else leaf
         return replaced(tree, new)
 
-    yield _by_map(state, "permutations of items", exchanged, lambda values: _along(values, order, count))
+    yield maps.row("permutations of items", exchanged, lambda values: _along(values, order, count))
 
 
 def _dims(state: Preflight, leaf: Any) -> int:
@@ -127,51 +147,92 @@ def _along(values: Tensor, order: Tensor, count: int) -> Tensor:
     return values.index_select(axes[-1], order) if axes else values
 
 
-def _by_map(
-    state: Preflight, name: str, change: Callable[[Any], Any], expected: Callable[[Tensor], Tensor]
-) -> SymmetryResult:
-    """A symmetry that is one map of the inputs: RMS of what is expected less what is found, over the variation."""
-    runner, samples = state.runner, state.runner.probe.samples
-    dtype = torch.float64 if state.high else state.low
-    copies = [cast(sample, dtype) for sample in samples]
-    try:
-        before, after = runner(copies, dtype), runner([change(sample) for sample in copies], dtype)
-    except (CallFailed, EquiwmError):
-        return SymmetryResult(name, False, float("nan"), "not judged", "")
-    worst, where = 0.0, ""
-    for leaf in runner.outputs:
-        straight = torch.cat([expected(one[leaf.path]).reshape(-1) for one in before])
-        found = torch.cat([one[leaf.path].reshape(-1) for one in after])
-        if straight.shape != found.shape:
-            return SymmetryResult(name, False, float("nan"), "not judged", leaf.name)
-        spread = straight - straight.mean() if len(straight) > 1 else straight
-        off = float((straight - found).square().mean().sqrt() / spread.square().mean().sqrt().clamp(min=1e-300))
-        if off >= worst:
-            worst, where = off, leaf.name
-    level = EXACT if worst <= tolerance(dtype) else APPROX if worst <= APPROXIMATE else BROKEN
-    return SymmetryResult(name, False, worst, LEVELS[level], where)
+class _Maps:
+    """Symmetries that are one map of the inputs, each judged as any element of a group is, beside the rounding."""
+
+    def __init__(self, state: Preflight, seed: int) -> None:
+        self.state, self.seed = state, seed
+        self.dtype = torch.float64 if state.high else state.low
+        self.samples = [cast(sample, self.dtype) for sample in state.runner.probe.samples]
+
+    @cached_property
+    def base(self) -> list[Measured]:
+        """Scale and rounding of every output, which no map changes."""
+        state = self.state
+        still = state.runner.probe.acting.identity(1)
+        found = measure(state.runner, self.samples, still, self.dtype, batch=state.batch, seed=self.seed)
+        return [each for each in found if each.quantity.over is None]
+
+    def row(
+        self,
+        name: str,
+        change: Callable[[Any], Any],
+        expected: Callable[[Tensor], Tensor],
+        *,
+        declared: bool = False,
+    ) -> SymmetryResult:
+        """What is expected of the outputs less what is found at the changed inputs, of every channel.
+
+        Args:
+            name: of the symmetry.
+            change: of a sample.
+            expected: of an output leaf, (..., dim).
+            declared: whether the probe says it.
+        """
+        runner, batch = self.state.runner, self.state.batch
+        try:
+            before = runner([cast(sample, self.dtype) for sample in self.samples], self.dtype)
+            changed = [change(cast(sample, self.dtype)) for sample in self.samples]
+            after = runner(changed, self.dtype)
+            straight = [{path: expected(values) for path, values in one.items()} for one in before]
+            found = []
+            for base in self.base:
+                there, here = (
+                    rows_at(base.quantity, outputs, self.samples, batch).rows for outputs in (after, straight)
+                )
+                if there.shape != here.shape:
+                    return _row(name, declared, None)
+                path = base.quantity.leaf.path
+                grown = _rms(straight, path) / max(_rms(before, path), 1e-300)
+                off = base.quantity.rep.difference(here, there)
+                apart = sizes(off, base.quantity.rep)
+                found.append(
+                    dataclasses.replace(
+                        base,
+                        pairs=apart[None],
+                        scale=base.scale * grown,
+                        noise=base.noise * grown,
+                        size=base.size * grown,
+                        unturned=apart.square().mean(0).sqrt()[None],
+                        motions=torch.zeros(1, dtype=torch.long),
+                    )
+                )
+        except (CallFailed, EquiwmError):
+            return _row(name, declared, None)
+        return _row(name, declared, found)
 
 
-def _scalings(state: Preflight) -> Iterator[SymmetryResult]:
+def _rms(outputs: Outputs, path: Path) -> float:
+    return float(torch.cat([one[path].reshape(-1) for one in outputs]).square().mean().sqrt())
+
+
+def _scalings(maps: _Maps) -> Iterator[SymmetryResult]:
     """F(lambda x) = lambda^k F(x) for one power k of all outputs."""
-    runner = state.runner
+    inputs = maps.state.runner.inputs
 
     def scaled(by: float) -> Callable[[Any], Any]:
         def change(tree: Any) -> Any:
             there = leaves(tree)
             return replaced(
                 tree,
-                {
-                    leaf.path: leaf.restored(by * leaf.flat(there[leaf.path]), there[leaf.path])
-                    for leaf in runner.inputs
-                },
+                {leaf.path: leaf.restored(by * leaf.flat(there[leaf.path]), there[leaf.path]) for leaf in inputs},
             )
 
         return change
 
     best: SymmetryResult | None = None
     for power in POWERS:
-        rows = [_by_map(state, f"scalings (power {power})", scaled(by), partial(torch.mul, by**power)) for by in SCALES]
+        rows = [maps.row(f"scalings (power {power})", scaled(by), partial(torch.mul, by**power)) for by in SCALES]
         worst = max(rows, key=lambda row: row.residual)
         if any(math.isnan(row.residual) for row in rows):  # it does not take inputs of that size
             continue

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from equiwm.audit.calling import cast, in_dtype, spread, tensors_as_found
+from equiwm.audit.calling import cast, in_dtype, own_tensors, spread, tensors_as_found
 from equiwm.audit.probe import Probe
 from equiwm.audit.pytree import Path, is_array, label, leaves, replaced
 from equiwm.audit.typed import TypedLeaf
@@ -37,6 +37,7 @@ class Runner:
         grad: whether gradients are on while it is called.
         seed: a seed for torch's generator before every call; None leaves it to run on.
         restore: whether parameters and buffers are put back after every call.
+        as_it_is: the dtype of inputs at which the model keeps its own: it takes them, and not with its weights cast.
         outputs: the typed output leaves, known after the first call.
     """
 
@@ -44,6 +45,7 @@ class Runner:
     grad: bool = False
     seed: int | None = None
     restore: bool = False
+    as_it_is: torch.dtype | None = None
     outputs: tuple[TypedLeaf, ...] = ()
 
     @cached_property
@@ -54,10 +56,29 @@ class Runner:
     def raw(self, sample: Any, dtype: torch.dtype) -> Any:
         """What the model gives for a copy of one sample, in `dtype`.
 
+        A calculator takes float64 positions and computes in the float32 of its weights: with weights that are cast it
+        raises. Such a model is called as it is at the dtype that its inputs were given in.
+
         Raises:
             CallFailed: the model raised.
         """
-        return self.on(cast(sample, dtype), dtype)
+        try:
+            return self.on(cast(sample, dtype), dtype)
+        except CallFailed as error:
+            if self.as_it_is is not None or not self._cast_from_own(sample, dtype):
+                raise
+            self.as_it_is = dtype
+            try:
+                return self.on(cast(sample, dtype), dtype)
+            except CallFailed:
+                self.as_it_is = None
+                raise error from None
+
+    def _cast_from_own(self, sample: Any, dtype: torch.dtype) -> bool:
+        """Whether it is the inputs' own dtype, and the weights have another one."""
+        there = leaves(sample)
+        own = {tensor.dtype for tensor in own_tensors(self.probe.modules).values() if tensor.is_floating_point()}
+        return bool(own - {dtype}) and all(torch.as_tensor(there[leaf.path]).dtype == dtype for leaf in self.inputs)
 
     def on(self, sample: Any, dtype: torch.dtype) -> Any:
         """What the model gives for the sample itself, which it may change.
@@ -69,7 +90,8 @@ class Runner:
         if self.seed is not None:
             torch.manual_seed(self.seed)
         kept = tensors_as_found(probe.modules) if self.restore else nullcontext()
-        with kept, in_dtype(probe.modules, dtype), torch.set_grad_enabled(self.grad):
+        held = nullcontext() if dtype == self.as_it_is else in_dtype(probe.modules, dtype)
+        with kept, held, torch.set_grad_enabled(self.grad):
             try:
                 return spread(probe.model, sample, probe.call)
             except (KeyboardInterrupt, GeneratorExit, MemoryError):
