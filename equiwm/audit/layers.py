@@ -247,6 +247,8 @@ def _hooked(modules: tuple[nn.Module, ...], parts: dict[Place, list[Tensor]]) ->
         for path, leaf in leaves(tree).items():
             if not is_array(leaf) or not torch.as_tensor(leaf).is_floating_point() or leaf.ndim < 1:
                 continue
+            if not math.prod(leaf.shape):  # features of no channels, as a tensor product without outputs has
+                continue
             place = Place(names[part], type(part).__name__, label(path) if path else "", calls[part], given)
             parts.setdefault(place, []).append(torch.as_tensor(leaf).detach().cpu().double())
 

@@ -45,10 +45,11 @@ def symmetry_profile(state: Preflight, seed: int) -> list[SymmetryResult]:
     maps = _Maps(state, seed)
     alike = state.runner.probe.alike.items()
     described = [maps.row(name, change, lambda values: values, declared=True) for name, change in alike]
-    return [*_motions(state, seed), *described, *_permutation(maps, seed), *_scalings(maps)]
+    return [*_motions(maps, seed), *described, *_permutation(maps, seed), *_scalings(maps)]
 
 
-def _motions(state: Preflight, seed: int) -> Iterator[SymmetryResult]:
+def _motions(maps: _Maps, seed: int) -> Iterator[SymmetryResult]:
+    state = maps.state
     probe, d = state.runner.probe, state.runner.probe.d
     if d not in (2, 3):
         return
@@ -73,15 +74,7 @@ def _motions(state: Preflight, seed: int) -> Iterator[SymmetryResult]:
         if name == "inversion" and d == 2:  # a half turn
             continue
         declared = bool(probe.acting.contains(elements.acting_on(d, probe.acting.items)).all())
-        yield _row(name, declared, _measured(state, elements, seed))
-
-
-def _measured(state: Preflight, elements: Elements, seed: int) -> list[Measured] | None:
-    dtype = torch.float64 if state.high else state.low
-    try:
-        return measure(state.runner, state.runner.probe.samples, elements, dtype, batch=state.batch, seed=seed)
-    except (CallFailed, EquiwmError):
-        return None
+        yield _row(name, declared, maps.measured(elements))
 
 
 def _row(name: str, declared: bool, found: list[Measured] | None) -> SymmetryResult:
@@ -162,6 +155,21 @@ class _Maps:
         still = state.runner.probe.acting.identity(1)
         found = measure(state.runner, self.samples, still, self.dtype, batch=state.batch, seed=self.seed)
         return [each for each in found if each.quantity.over is None]
+
+    def measured(self, elements: Elements) -> list[Measured] | None:
+        """Every output under elements; its scale and rounding are those of the unmoved one."""
+        state = self.state
+        try:
+            found = measure(
+                state.runner, self.samples, elements, self.dtype, batch=state.batch, seed=self.seed, brief=True
+            )
+            outputs = [each for each in found if each.quantity.over is None]
+            return [
+                dataclasses.replace(each, scale=base.scale, noise=base.noise)
+                for each, base in zip(outputs, self.base, strict=True)
+            ]
+        except (CallFailed, EquiwmError):
+            return None
 
     def row(
         self,

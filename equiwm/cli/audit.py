@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from contextlib import redirect_stdout
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -41,6 +42,9 @@ def audit(
     seed: SeedOption = 1000,
     trust: TrustOption = None,
     json: JsonOption = False,
+    table: Annotated[
+        Path | None, typer.Option("--table", metavar="FILE", help="audit every probe file of a folder; write a table")
+    ] = None,
 ) -> None:
     """Is a network still equivariant, and what breaks it?
 
@@ -49,19 +53,23 @@ def audit(
     unless it is said otherwise.
 
     Examples: equiwm audit my_probe.py:probe ; equiwm audit my_package.probes:egnn --group o3 --expect exact ;
-    equiwm audit runs/vn-2d
+    equiwm audit runs/vn-2d ; equiwm audit my_probes/ --table networks.md
     """
+    if table is not None:
+        _of_folder(target, table, group, samples, elements, expect, seed, json=json, more=layers or bool(trust))
+        return
     from equiwm.audit.audit import audit as audited
     from equiwm.audit.words import layer_table, passes, symmetry_table, tables, text
     from equiwm.cli.output import print_json, print_tables, print_text
     from equiwm.disk.strict_json import plain
 
-    probe = _probe(target, trust or [])
-    if group is not None:
-        probe = replace(probe, group=group)
-    if samples is not None:
-        probe = _first(probe, samples)
-    result = audited(probe, elements=elements, layers=layers, symmetries=symmetries, seed=seed)
+    with redirect_stdout(sys.stderr):  # networks print, and stdout holds the result alone
+        probe = _probe(target, trust or [])
+        if group is not None:
+            probe = replace(probe, group=group)
+        if samples is not None:
+            probe = _first(probe, samples)
+        result = audited(probe, elements=elements, layers=layers, symmetries=symmetries, seed=seed)
     if json:
         print_json(plain(result.as_dict()))
     else:
@@ -72,6 +80,42 @@ def audit(
         shown += [symmetry_table(result, target)] if symmetries else []
         print_tables(shown)
     if not passes(result.verdict, (expect or Expected.limited).value):
+        raise typer.Exit(1)
+
+
+def _of_folder(
+    folder: str,
+    table: Path,
+    group: str | None,
+    samples: int | None,
+    elements: int,
+    expect: Expected | None,
+    seed: int,
+    *,
+    json: bool,
+    more: bool,
+) -> None:
+    """Every probe of a folder.
+
+    Raises:
+        ConfigError: an option that says nothing of a folder.
+        Exit: 1 where a probe could not be audited, or its verdict is worse than what was expected.
+    """
+    import shlex
+
+    from equiwm.audit.words import passes
+    from equiwm.cli.audit_folder import audit_folder
+
+    if json or more:
+        raise ConfigError("--table writes a document of a folder: it does not go with --json, --layers or --trust.")
+    given = {"--group": group, "--samples": samples}
+    options = [word for name, value in given.items() if value is not None for word in (name, str(value))]
+    options += ["--elements", str(elements), "--seed", str(seed)]
+    command = shlex.join(["equiwm", "audit", folder, "--table", str(table), *options])
+    entries = audit_folder(Path(folder), table, options, command)
+    verdicts = [entry.result.verdict for entry in entries if entry.result is not None]
+    worse = expect is not None and not all(passes(verdict, expect.value) for verdict in verdicts)
+    if worse or any(entry.failure for entry in entries):
         raise typer.Exit(1)
 
 

@@ -10,7 +10,7 @@ def probe():
     from ase.build import bulk
     from chgnet.model.dynamics import CHGNetCalculator
 
-    crystal = bulk("NaCl", "rocksalt", 5.6, cubic=True)
+    crystal = rattled(bulk("GaAs", "zincblende", 5.7), count=4)
     return calculator_probe(
-        CHGNetCalculator(use_device="cpu"), rattled(crystal), outputs=("energy", "forces", "stress", "magmoms")
+        CHGNetCalculator(use_device="cpu"), crystal, outputs=("energy", "forces", "stress", "magmoms")
     )
