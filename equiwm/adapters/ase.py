@@ -14,7 +14,7 @@ import numpy as np
 
 from equiwm.adapters.packages import imported
 from equiwm.audit.probe import Probe
-from equiwm.audit.typed import Typed
+from equiwm.audit.typed import SAME, Typed
 from equiwm.errors import DataError, RepError, nearest
 from equiwm.symmetry.group import Group
 from equiwm.symmetry.reps import Rep
@@ -199,7 +199,9 @@ def _reps_of_arrays(structures: list[Any], given: dict[str, Rep | str | Typed]) 
             raise RepError(f"the array '{name}' is in some of the structures only; remove it or set it everywhere.")
         array = structures[0].arrays[name]
         if name in given or name in _KNOWN:
-            found[name] = given.get(name, _KNOWN.get(name, "same"))
+            rep = given.get(name, _KNOWN.get(name, SAME))
+            bare = array.ndim > 1 and rep != SAME and not isinstance(rep, Typed)
+            found[name] = Typed(rep, axis=-1) if bare else rep  # three atoms are no ambiguity: atoms come first
         elif name == "initial_magmoms" and array.ndim == 2:
             found[name] = Typed("1e", axis=-1)
         elif name in _SAME or array.dtype.kind not in "fc":

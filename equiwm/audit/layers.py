@@ -240,7 +240,8 @@ def _hooked(modules: tuple[nn.Module, ...], parts: dict[Place, list[Tensor]]) ->
     for k, module in enumerate(modules):
         for name, part in module.named_modules():
             prefix = f"model {k}" if len(modules) > 1 else ""
-            names[part] = ".".join(filter(None, (prefix, name))) or "the whole"
+            if not isinstance(part, torch.jit.ScriptModule):  # which takes no hooks once it is loaded
+                names[part] = ".".join(filter(None, (prefix, name))) or "the whole"
     calls: dict[nn.Module, int] = {}
 
     def keep(part: nn.Module, tree: Any, given: bool) -> None:
