@@ -2,7 +2,7 @@
 
 Positions are points, the rows of the cell are vectors and turn with them, numbers and every other array of an atom
 stay with it. ASE's stress is six numbers, xx yy zz yz xz xy, which do not transform by themselves: they are judged as
-the symmetric tensor they stand for.
+the symmetric tensor they stand for, and a calculator that gives nine numbers by their symmetric part.
 """
 
 from __future__ import annotations
@@ -154,6 +154,8 @@ def _as_array(name: str, value: Any, atoms: int) -> np.ndarray:
     made = np.array(value, dtype=np.float64)  # a copy: calculators give what they keep
     if name in ("stress", "stresses") and made.shape[-1:] == (6,):
         made = made[..., [[0, 5, 4], [5, 1, 3], [4, 3, 2]]]
+    elif name in ("stress", "stresses") and made.shape[-2:] == (3, 3):  # ASE's is symmetric by definition
+        made = (made + made.swapaxes(-1, -2)) / 2
     if name in _PER_ATOM and made.ndim == 1:
         made = made[:, None]
     expected = {"forces": (atoms, 3), "stress": (3, 3), "stresses": (atoms, 3, 3), "dipole": (3,)}
@@ -200,8 +202,9 @@ def _reps_of_arrays(structures: list[Any], given: dict[str, Rep | str | Typed]) 
         array = structures[0].arrays[name]
         if name in given or name in _KNOWN:
             rep = given.get(name, _KNOWN.get(name, SAME))
-            bare = array.ndim > 1 and rep != SAME and not isinstance(rep, Typed)
-            found[name] = Typed(rep, axis=-1) if bare else rep  # three atoms are no ambiguity: atoms come first
+            if array.ndim > 1 and rep != SAME and not isinstance(rep, Typed):
+                rep = Typed(rep, axis=-1)  # three atoms are no ambiguity: atoms come first
+            found[name] = rep
         elif name == "initial_magmoms" and array.ndim == 2:
             found[name] = Typed("1e", axis=-1)
         elif name in _SAME or array.dtype.kind not in "fc":

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterator
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,13 +18,13 @@ from torch import Tensor
 
 from equiwm.audit.calling import cast
 from equiwm.audit.channels import sizes
-from equiwm.audit.judgement import LEVELS, VACUOUS, judge_quantity
+from equiwm.audit.judgement import EXACT, LEVELS, VACUOUS, Judged, judge_quantity
 from equiwm.audit.measure import Measured, measure, rows_at
 from equiwm.audit.preflight import Preflight
 from equiwm.audit.pytree import Path, is_array, leaves, replaced
 from equiwm.audit.result import SymmetryOutput, SymmetryResult
 from equiwm.audit.running import CallFailed, Outputs
-from equiwm.errors import EquiwmError
+from equiwm.errors import DataError, EquiwmError
 from equiwm.symmetry.elements import Elements, haar_rotations
 
 ELEMENTS = 16
@@ -74,14 +74,12 @@ def _motions(maps: _Maps, seed: int) -> Iterator[SymmetryResult]:
         if name == "inversion" and d == 2:  # a half turn
             continue
         declared = bool(probe.acting.contains(elements.acting_on(d, probe.acting.items)).all())
-        yield _row(name, declared, maps.measured(elements))
+        yield maps.motion(name, elements, declared=declared)
 
 
-def _row(name: str, declared: bool, found: list[Measured] | None) -> SymmetryResult:
-    outputs = [each for each in found or [] if each.quantity.over is None]
-    if not outputs:
+def _row(name: str, declared: bool, judged: list[Judged] | None) -> SymmetryResult:
+    if not judged:
         return SymmetryResult(name, declared, float("nan"), "not judged", "")
-    judged = [judge_quantity(each, each if each.dtype == torch.float64 else None) for each in outputs]
     worst = max(judged, key=lambda each: float(each.best.residual[each.worst]))
     levels = [each.verdict for each in judged if each.verdict != VACUOUS]
     return SymmetryResult(
@@ -117,18 +115,39 @@ def _permutation(maps: _Maps, seed: int) -> Iterator[SymmetryResult]:
     (count,) = counts
     if count < 2:
         return
+    name = "permutations of items"
+    if any(_unclear(state, sample, count) for sample in samples):
+        yield _row(name, False, None)
+        return
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
 
     def exchanged(tree: Any) -> Any:
-        new = {}
-        for path, leaf in leaves(tree).items():
-            if is_array(leaf) and leaf.ndim:
+        there = leaves(tree)
+        new: dict[Path, Any] = {}
+        typed = {leaf.path: leaf for leaf in state.runner.inputs}
+        for path, leaf in there.items():
+            if path in typed:
+                new[path] = typed[path].restored(_along(typed[path].flat(leaf), order, count), leaf)
+            elif is_array(leaf):
                 axes = [axis for axis in range(leaf.ndim) if leaf.shape[axis] == count]
                 if axes:
-                    new[path] = leaf[(slice(None),) * axes[-1] + (order,)] if leaf.ndim > axes[-1] else leaf
+                    new[path] = leaf[(slice(None),) * axes[0] + (order,)]
         return replaced(tree, new)
 
-    yield maps.row("permutations of items", exchanged, lambda values: _along(values, order, count))
+    yield maps.row(name, exchanged, lambda values: _along(values, order, count))
+
+
+def _unclear(state: Preflight, sample: Any, count: int) -> bool:
+    """Whether a leaf without a rep may count items otherwise: twice, or by numbers that are places of items."""
+    typed = {leaf.path for leaf in state.runner.inputs}
+    for path, leaf in leaves(sample).items():
+        if path in typed or not is_array(leaf) or math.prod(leaf.shape) < 2:
+            continue
+        times = sum(size == count for size in leaf.shape)
+        dtype = torch.as_tensor(leaf).dtype
+        if times > 1 or (not times and not dtype.is_floating_point and dtype != torch.bool):
+            return True
+    return False
 
 
 def _dims(state: Preflight, leaf: Any) -> int:
@@ -136,40 +155,61 @@ def _dims(state: Preflight, leaf: Any) -> int:
 
 
 def _along(values: Tensor, order: Tensor, count: int) -> Tensor:
-    axes = [axis for axis in range(values.dim() - 1) if values.shape[axis] == count]
-    return values.index_select(axes[-1], order) if axes else values
+    """Rows (*lead, dim) with the items of the last leading axis exchanged, where it counts them."""
+    if values.dim() < 2 or values.shape[-2] != count:
+        return values
+    return values.index_select(-2, order.to(values.device))
 
 
 class _Maps:
-    """Symmetries that are one map of the inputs, each judged as any element of a group is, beside the rounding."""
+    """Symmetries as they are judged in an audit: beside the rounding, in float64 and, where that says more, below."""
 
     def __init__(self, state: Preflight, seed: int) -> None:
         self.state, self.seed = state, seed
         self.dtype = torch.float64 if state.high else state.low
-        self.samples = [cast(sample, self.dtype) for sample in state.runner.probe.samples]
+        self._bases: dict[torch.dtype, list[Measured]] = {}
 
-    @cached_property
-    def base(self) -> list[Measured]:
-        """Scale and rounding of every output, which no map changes."""
-        state = self.state
-        still = state.runner.probe.acting.identity(1)
-        found = measure(state.runner, self.samples, still, self.dtype, batch=state.batch, seed=self.seed)
-        return [each for each in found if each.quantity.over is None]
+    def _samples(self, dtype: torch.dtype) -> list[Any]:
+        return [cast(sample, dtype) for sample in self.state.runner.probe.samples]
 
-    def measured(self, elements: Elements) -> list[Measured] | None:
-        """Every output under elements; its scale and rounding are those of the unmoved one."""
-        state = self.state
+    def _base(self, dtype: torch.dtype) -> list[Measured]:
+        """Scale and rounding of every output, which no symmetry changes."""
+        if dtype not in self._bases:
+            state = self.state
+            still = state.runner.probe.acting.identity(1)
+            found = measure(state.runner, self._samples(dtype), still, dtype, batch=state.batch, seed=self.seed)
+            self._bases[dtype] = [each for each in found if each.quantity.over is None]
+        return self._bases[dtype]
+
+    def _judged(self, made: Callable[[torch.dtype], list[Measured]]) -> list[Judged] | None:
+        """Float64 decides where it is exact; else float32 tells constants that were rounded to it."""
+        low = self.state.low
         try:
-            found = measure(
-                state.runner, self.samples, elements, self.dtype, batch=state.batch, seed=self.seed, brief=True
-            )
-            outputs = [each for each in found if each.quantity.over is None]
-            return [
-                dataclasses.replace(each, scale=base.scale, noise=base.noise)
-                for each, base in zip(outputs, self.base, strict=True)
-            ]
+            best = made(self.dtype)
+            if self.dtype != torch.float64:
+                return [judge_quantity(each, None) for each in best]
+            judged = [judge_quantity(each, each) for each in best]
+            if low == self.dtype or all(each.verdict in (EXACT, VACUOUS) for each in judged):
+                return judged
+            return [judge_quantity(*both) for both in zip(made(low), best, strict=True)]
         except (CallFailed, EquiwmError):
             return None
+
+    def motion(self, name: str, elements: Elements, *, declared: bool) -> SymmetryResult:
+        """Elements of a group of motions."""
+        state = self.state
+
+        def made(dtype: torch.dtype) -> list[Measured]:
+            base = self._base(dtype)
+            samples = self._samples(dtype)
+            found = measure(state.runner, samples, elements, dtype, batch=state.batch, seed=self.seed, brief=True)
+            outputs = [each for each in found if each.quantity.over is None]
+            return [
+                dataclasses.replace(each, scale=known.scale, noise=known.noise)
+                for each, known in zip(outputs, base, strict=True)
+            ]
+
+        return _row(name, declared, self._judged(made))
 
     def row(
         self,
@@ -179,7 +219,7 @@ class _Maps:
         *,
         declared: bool = False,
     ) -> SymmetryResult:
-        """What is expected of the outputs less what is found at the changed inputs, of every channel.
+        """One map of the inputs: what is expected of the outputs less what is found, of every channel.
 
         Args:
             name: of the symmetry.
@@ -188,22 +228,20 @@ class _Maps:
             declared: whether the probe says it.
         """
         runner, batch = self.state.runner, self.state.batch
-        try:
-            before = runner([cast(sample, self.dtype) for sample in self.samples], self.dtype)
-            changed = [change(cast(sample, self.dtype)) for sample in self.samples]
-            after = runner(changed, self.dtype)
+
+        def made(dtype: torch.dtype) -> list[Measured]:
+            samples = self._samples(dtype)
+            before = runner(samples, dtype)
+            after = runner([change(sample) for sample in self._samples(dtype)], dtype)
             straight = [{path: expected(values) for path, values in one.items()} for one in before]
             found = []
-            for base in self.base:
-                there, here = (
-                    rows_at(base.quantity, outputs, self.samples, batch).rows for outputs in (after, straight)
-                )
+            for base in self._base(dtype):
+                there, here = (rows_at(base.quantity, outputs, samples, batch).rows for outputs in (after, straight))
                 if there.shape != here.shape:
-                    return _row(name, declared, None)
+                    raise DataError(f"{base.quantity.name} has another shape at changed inputs.")
                 path = base.quantity.leaf.path
                 grown = _rms(straight, path) / max(_rms(before, path), 1e-300)
-                off = base.quantity.rep.difference(here, there)
-                apart = sizes(off, base.quantity.rep)
+                apart = sizes(base.quantity.rep.difference(here, there), base.quantity.rep)
                 found.append(
                     dataclasses.replace(
                         base,
@@ -215,9 +253,9 @@ class _Maps:
                         motions=torch.zeros(1, dtype=torch.long),
                     )
                 )
-        except (CallFailed, EquiwmError):
-            return _row(name, declared, None)
-        return _row(name, declared, found)
+            return found
+
+        return _row(name, declared, self._judged(made))
 
 
 def _rms(outputs: Outputs, path: Path) -> float:

@@ -190,7 +190,8 @@ def _run(entry: Audited, target: str, options: Sequence[str]) -> Audited:
     )
     if done.returncode in (0, 1):
         try:
-            return replace(entry, result=read(AuditResult, json.loads(done.stdout), target))
+            text = done.stdout[max(0, done.stdout.find("{\n")) :]  # compiled code may have printed before it
+            return replace(entry, result=read(AuditResult, json.loads(text), target))
         except (ValueError, EquiwmError) as error:
             return replace(entry, failure=f"its audit cannot be read: {printable(str(error))}")
     said = [line for line in done.stderr.splitlines() if line.startswith("error: ")]

@@ -5,6 +5,13 @@ from equiwm.adapters.ase import calculator_probe, rattled
 PACKAGES = ("chgnet", "ase")
 CLAIMS = "energy and moments invariant, forces and stress equivariant, under E(3)"
 
+NOTE = """
+Energy, forces and moments are those of a float32 network, and rotations leave the stress as exact. Under a reflection
+the stress changes its sign: the cell becomes left-handed, and `chgnet/model/model.py` divides by the signed volume
+a . (b x c). Two vectors of one cell exchanged, the same crystal, give the stress of opposite sign as well. With
+right-handed cells, the usual ones, the stress is equivariant.
+"""
+
 
 def probe():
     from ase.build import bulk

@@ -7,6 +7,11 @@ from equiwm import Probe
 PACKAGES = ("e3nn",)
 CLAIMS = "equivariant under E(3)"
 
+NOTE = """
+What is left in float64 are constants: the network was built in float32, and its Clebsch-Gordan coefficients are rounded
+to it.
+"""
+
 
 def probe():
     from e3nn.nn.models.v2106.gate_points_networks import SimpleNetwork
