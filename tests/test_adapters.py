@@ -51,6 +51,44 @@ def _seeded():
 BATCH = torch.randn(12, 4, 3, generator=torch.Generator().manual_seed(0))
 
 
+# What calculators are like: float64 in, float32 inside, features of no channels
+
+
+class Inside(nn.Module):
+    """Takes float64, as calculators do, and computes in float32 whatever it is given."""
+
+    def __init__(self, broken: bool) -> None:
+        super().__init__()
+        self.inner, self.empty = Vectors(broken), nn.Linear(3, 0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        short = torch.as_tensor(x.numpy(), dtype=torch.float32)
+        self.empty(short)
+        return self.inner(short).double()
+
+
+@pytest.mark.parametrize("broken", [False, True])
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
+def test_a_network_that_takes_float64_and_computes_in_float32(broken):
+    """With its weights cast to float64 it raises; it is called as it is."""
+    result = audit(Probe(Inside(broken), BATCH.double(), "o3", takes="4x1o", gives="2x1o"), elements=8)
+    assert result.verdict == ("broken" if broken else "precision-limited")
+    assert broken == any(layer.name == "inner" for layer in result.layers)
+
+
+def test_a_model_that_raises_says_its_own_words():
+    class Raises(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.Linear(3, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            raise ValueError(f"no {self.inner.weight.dtype}")
+
+    with pytest.raises(DataError, match=r"no torch\.float64"):
+        audit(Probe(Raises(), BATCH.double(), "o3", takes="4x1o", gives="2x1o"), elements=4)
+
+
 # Exported programs and ONNX: what was exported with one batch size takes no other
 
 
@@ -411,3 +449,58 @@ def test_graph_data_of_torch_geometric(broken):
         assert verdict(probe) == ("broken" if broken else "exact")
     with pytest.raises(RepError, match="says nothing of x"):
         Probe(Graph(broken), single, "e3", takes={"pos": "p"}, gives={"velocity": "1o"})
+
+
+# What else it carries
+
+
+def profile(probe):
+    return {row.name: row for row in audit(probe, elements=4, symmetries=True).symmetries}
+
+
+def test_as_many_features_as_items():
+    """Items are exchanged along their own axis, whatever else has as many entries."""
+    x = {"points": torch.randn(12, 5, 3), "features": torch.randn(12, 5, 5)}
+    weights = torch.randn(5)
+
+    def model(points: Tensor, features: Tensor) -> Tensor:
+        return points.mean(1, keepdim=True) + (features @ weights).tanh()[..., None] * (
+            points - points.mean(1)[:, None]
+        )
+
+    probe = Probe(model, x, "e3", takes={"points": "p", "features": "5x0e"}, gives="p", call="**")
+    assert profile(probe)["permutations of items"].verdict == "exact"
+    unclear = Probe(model, x, "e3", takes={"points": "p", "features": "same"}, gives="p", call="**")
+    assert profile(unclear)["permutations of items"].verdict == "not judged"
+
+
+def test_edges_that_name_items_are_not_judged_and_another_order_of_them_is():
+    single = [
+        {"pos": torch.randn(n, 3), "edges": torch.tensor([[k, (k + 1) % n] for k in range(n - 1)]).T} for n in (5, 6, 7)
+    ]
+
+    def model(pos: Tensor, edges: Tensor, late: float = 0.0) -> Tensor:
+        apart = (pos[edges[0]] - pos[edges[1]]).square().sum(-1)
+        return apart.sum() + late * apart[0]
+
+    def reordered(sample):
+        return {**sample, "edges": sample["edges"].flip(1)}
+
+    for late, verdict_ in ((0.0, "exact"), (1.0, "broken")):
+        probe = Probe(
+            lambda pos, edges, late=late: model(pos, edges, late), single, "e3", takes={"pos": "p"}, gives="0e",
+            call="**", alike={"order of the edges": reordered},
+        )  # fmt: skip
+        found = profile(probe)
+        assert found["permutations of items"].verdict == "not judged"
+        assert found["order of the edges"].verdict == verdict_
+        assert found["order of the edges"].declared
+
+
+def test_constants_that_were_rounded_are_not_called_approximate():
+    """The same rule as of a verdict: float32 tells what float64 alone does not."""
+    off = torch.eye(3) + 1e-8 * torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, -1.0], [0.5, 0.0, 0.0]]).double()
+    probe = Probe(lambda x: x.square().sum((1, 2))[:, None, None] * (x @ off.to(x)), BATCH, "o3", "4x1o", "4x1o")
+    result = audit(probe, elements=8, symmetries=True)
+    assert result.verdict == "precision-limited"
+    assert {row.name: row.verdict for row in result.symmetries}["rotations"] == "precision-limited"

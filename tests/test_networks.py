@@ -56,7 +56,9 @@ def test_a_folder_becomes_a_table(tmp_path, monkeypatch, capsys):
     folder(tmp_path, a=EXACT, b=NEEDS, c=IMPORTS, d=RAISES, e="def probe(:\n", f=DIES, helper="x = 1\n")
     (tmp_path / "docs").mkdir()
     monkeypatch.chdir(tmp_path)
-    assert run(["audit", "probes", "--table", "docs/table.md", "--elements", "4"]) == 1, "d, e and f failed"
+    assert run(["audit", "probes", "--table", "docs/table.md", "--elements", "4", "--jobs", "3"]) == 1, (
+        "d, e and f failed"
+    )
     text = (tmp_path / "docs" / "table.md").read_text()
     assert "equiwm audit probes --table docs/table.md --elements 4 --seed 1000" in text
     assert "| [a](../probes/a.py) |" in text
@@ -204,3 +206,19 @@ def test_escnn_under_eighth_turns():
     model, gives = steerable(8)
     (leaf,) = audit(drawn_probe(model, "c8", gives, size=25, samples=12), elements=4).leaves
     assert 1e-5 < leaf.residual < 0.15, "a square grid holds C_4 and no more"
+
+
+@pytest.mark.slow
+def test_a_pretrained_potential_on_free_molecules():
+    pytest.importorskip("ase")
+    pytest.importorskip("sevenn")
+    from ase.build import molecule
+    from sevenn.calculator import SevenNetCalculator
+
+    from equiwm.adapters.ase import calculator_probe, rattled
+
+    molecules = [atoms for name in ("H2O", "CH4") for atoms in rattled(molecule(name), count=3)]
+    probe = calculator_probe(SevenNetCalculator("7net-0", device="cpu"), molecules, group="se3")
+    result = audit(probe, elements=4)
+    assert result.verdict == "precision-limited", result.sentence
+    assert {leaf.name for leaf in result.leaves} == {"energy", "forces"}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from equiwm.cli.options import JsonOption, SeedOption, TrustOption
+from equiwm.cli.options import JobsOption, JsonOption, SeedOption, TrustOption
 from equiwm.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def audit(
     table: Annotated[
         Path | None, typer.Option("--table", metavar="FILE", help="audit every probe file of a folder; write a table")
     ] = None,
+    jobs: JobsOption = 1,
 ) -> None:
     """Is a network still equivariant, and what breaks it?
 
@@ -56,7 +57,7 @@ def audit(
     equiwm audit runs/vn-2d ; equiwm audit my_probes/ --table networks.md
     """
     if table is not None:
-        _of_folder(target, table, group, samples, elements, expect, seed, json=json, more=layers or bool(trust))
+        _of_folder(target, table, group, samples, elements, expect, seed, jobs, json=json, more=layers or bool(trust))
         return
     from equiwm.audit.audit import audit as audited
     from equiwm.audit.words import layer_table, passes, symmetry_table, tables, text
@@ -91,6 +92,7 @@ def _of_folder(
     elements: int,
     expect: Expected | None,
     seed: int,
+    jobs: int,
     *,
     json: bool,
     more: bool,
@@ -112,7 +114,7 @@ def _of_folder(
     options = [word for name, value in given.items() if value is not None for word in (name, str(value))]
     options += ["--elements", str(elements), "--seed", str(seed)]
     command = shlex.join(["equiwm", "audit", folder, "--table", str(table), *options])
-    entries = audit_folder(Path(folder), table, options, command)
+    entries = audit_folder(Path(folder), table, options, command, jobs)
     verdicts = [entry.result.verdict for entry in entries if entry.result is not None]
     worse = expect is not None and not all(passes(verdict, expect.value) for verdict in verdicts)
     if worse or any(entry.failure for entry in entries):

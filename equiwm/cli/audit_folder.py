@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -101,7 +102,7 @@ def probe_files(folder: Path) -> list[ProbeFile]:
     return kept
 
 
-def audit_folder(folder: Path, table: Path, options: Sequence[str], command: str) -> list[Audited]:
+def audit_folder(folder: Path, table: Path, options: Sequence[str], command: str, jobs: int = 1) -> list[Audited]:
     """Audit every probe and write the document.
 
     A probe whose package is missing is skipped, one that fails is told in its place, and the others go on.
@@ -111,6 +112,7 @@ def audit_folder(folder: Path, table: Path, options: Sequence[str], command: str
         table: where the document goes.
         options: of every audit.
         command: what the document says that it was made by.
+        jobs: how many processes at a time; -1 is one a core.
 
     Returns:
         What became of each.
@@ -132,14 +134,20 @@ def audit_folder(folder: Path, table: Path, options: Sequence[str], command: str
             raise ConfigError(f"--table: there is no folder {table.parent} to write {table.name} into.")
         if not table.exists() or table.is_file():
             require_replaceable(table)  # before the work, not after it
-    files = probe_files(folder)
-    jobs = [(file, name) for file in files for name in file.probes or ("",)]
+    asked = [(file, name) for file in probe_files(folder) for name in file.probes or ("",)]
+    beside = None if streamed else table.absolute().parent
     entries = []
-    for number, (file, name) in enumerate(jobs, 1):
-        entry = _audited(file, name, table.absolute().parent if not streamed else None, options)
-        entries.append(entry)
-        said = entry.result.verdict if entry.result else f"skipped, not installed: {', '.join(entry.missing)}"
-        say(f"[{number}/{len(jobs)}] {entry.name}: {entry.failure or said}")
+    with ThreadPoolExecutor(jobs if jobs > 0 else os.cpu_count()) as pool:
+        pending = [pool.submit(_audited, file, name, beside, options) for file, name in asked]
+        try:
+            for number, task in enumerate(pending, 1):
+                entry = task.result()
+                entries.append(entry)
+                said = entry.result.verdict if entry.result else f"skipped, not installed: {', '.join(entry.missing)}"
+                say(f"[{number}/{len(asked)}] {entry.name}: {entry.failure or said}")
+        except BaseException:  # a Ctrl-C: what runs is ended by it too, and nothing else is begun
+            pool.shutdown(cancel_futures=True)
+            raise
     versions = [f"equiwm {metadata.version('equiwm')}", f"torch {metadata.version('torch')}"]
     text = document(
         entries,

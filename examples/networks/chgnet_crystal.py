@@ -3,7 +3,7 @@
 from equiwm.adapters.ase import calculator_probe, rattled
 
 PACKAGES = ("chgnet", "ase")
-CLAIMS = "energy and moments invariant, forces and stress equivariant, under E(3)"
+CLAIMS = "energy and moments of distances and angles, forces and stress its derivatives: E(3)"
 
 NOTE = """
 Energy, forces and moments are those of a float32 network, and rotations leave the stress as exact. Under a reflection
