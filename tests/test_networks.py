@@ -97,6 +97,7 @@ def test_exit_statuses(tmp_path, monkeypatch, capsys):
         (["probes", "--table", "t.md"], "probes has no probes"),
         (["probes", "--table", "t.md", "--json"], "does not go with --json"),
         (["probes", "--table", "probes"], "probes"),
+        (["probes/helper.py:x", "--jobs", "2"], "--jobs is how many probes of a folder"),
     ],
 )
 def test_wrong_folders(tmp_path, monkeypatch, capsys, arguments, words):

@@ -18,7 +18,10 @@ from equiwm.errors import ConfigError
 if TYPE_CHECKING:
     from equiwm.audit.probe import Probe
 
-HELP = "FILE.py:probe or module:probe, a Probe or a function that makes one; or the directory of a trained run"
+HELP = (
+    "FILE.py:probe or module:probe, a Probe or a function that makes one; or the directory of a trained run; with "
+    "--table a folder of such files"
+)
 
 
 class Expected(StrEnum):
@@ -64,6 +67,8 @@ def audit(
     from equiwm.cli.output import print_json, print_tables, print_text
     from equiwm.disk.strict_json import plain
 
+    if jobs != 1:
+        raise ConfigError("--jobs is how many probes of a folder are audited at a time: it goes with --table.")
     with redirect_stdout(sys.stderr):  # networks print, and stdout holds the result alone
         probe = _probe(target, trust or [])
         if group is not None:
