@@ -166,11 +166,11 @@ def locate_in_file(file: Path, name: str) -> Any:
     if not file.is_file():
         raise ConfigError(f"{where}: there is no file {file}.")
     search(file.parent)
-    spec = importlib.util.spec_from_file_location(file.stem, file)
+    spec = importlib.util.spec_from_file_location(_name_of(file), file)
     if spec is None or spec.loader is None:
         raise ConfigError(f"{where}: expected a file of Python, as in my_probe.py:probe.")
     module = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault(file.stem, module)  # a dataclass looks its module up there
+    sys.modules.setdefault(spec.name, module)  # a dataclass looks its module up there
     try:
         spec.loader.exec_module(module)
     except RAISED as error:  # the user's file, which may do anything while it is imported
@@ -178,6 +178,19 @@ def locate_in_file(file: Path, name: str) -> Any:
     if not hasattr(module, name):
         raise ConfigError(f"{where}: {file} has no '{name}'.")
     return getattr(module, name)
+
+
+def _name_of(file: Path) -> str:
+    """What a file is called as a module: its stem, unless that is another module's.
+
+    A probe of the package `chgnet` may stand in `chgnet.py`, and what that imports is the package.
+    """
+    try:
+        found = importlib.util.find_spec(file.stem)
+    except (ImportError, ValueError):  # no name of a module, or one that was made by hand
+        return f"_{file.stem}"
+    taken = found is not None and (found.origin is None or Path(found.origin).resolve() != file.resolve())
+    return f"_{file.stem}" if taken else file.stem
 
 
 def reason_of(error: BaseException) -> str:

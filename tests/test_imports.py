@@ -42,6 +42,7 @@ LEVELS = {
     "symmetry": 1,
     "nn": 2,
     "audit": 2,
+    "adapters": 3,
     "devices": 2,
     "tensors": 2,
     "tables": 2,

@@ -142,10 +142,12 @@ def _give_back(exchanged: list[tuple[Tensor, Tensor]]) -> None:
 
 
 @contextmanager
-def in_dtype(modules: Sequence[nn.Module], dtype: torch.dtype, device: torch.device | None = None) -> Iterator[None]:
+def in_dtype(
+    modules: Sequence[nn.Module], dtype: torch.dtype | None, device: torch.device | None = None
+) -> Iterator[None]:
     """Inside, floating parameters and buffers have another dtype, and so has what is made without one.
 
-    On another device they are all there, where one is given.
+    None leaves them the dtype that they have. On another device they are all there, where one is given.
 
     The tensors are exchanged and given back, so that a function that closes over a module is seen through, and a
     module that cannot be copied too.
@@ -156,7 +158,7 @@ def in_dtype(modules: Sequence[nn.Module], dtype: torch.dtype, device: torch.dev
         stack.callback(torch.set_default_dtype, default)
         stack.callback(_give_back, exchanged)
         for tensor in own_tensors(modules).values():
-            other = dtype if tensor.is_floating_point() else tensor.dtype
+            other = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
             place = tensor.device if device is None else device
             if tensor.dtype != other or tensor.device != place:
                 exchanged.append((tensor, tensor.data))

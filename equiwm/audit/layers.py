@@ -284,12 +284,15 @@ def _hooked(modules: tuple[nn.Module, ...], parts: dict[Place, list[Tensor]]) ->
     for k, module in enumerate(modules):
         for name, part in module.named_modules():
             prefix = f"model {k}" if len(modules) > 1 else ""
-            names[part] = ".".join(filter(None, (prefix, name))) or "the whole"
+            if not isinstance(part, torch.jit.ScriptModule):  # which takes no hooks once it is loaded
+                names[part] = ".".join(filter(None, (prefix, name))) or "the whole"
     calls: dict[nn.Module, int] = {}
 
     def keep(part: nn.Module, tree: Any, given: bool) -> None:
         for path, leaf in leaves(tree).items():
             if not is_array(leaf) or not torch.as_tensor(leaf).is_floating_point() or leaf.ndim < 1:
+                continue
+            if not math.prod(leaf.shape):  # features of no channels, as a tensor product without outputs has
                 continue
             place = Place(names[part], type(part).__name__, label(path) if path else "", calls[part], given)
             parts.setdefault(place, []).append(torch.as_tensor(leaf).detach().cpu().double())

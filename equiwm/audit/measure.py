@@ -202,7 +202,7 @@ def measure(
     samples = [cast(sample, dtype) for sample in samples]
     straight = runner(samples, dtype)
     asked = [each for each in quantities(runner) if values(each, straight, samples, batch) is not None]
-    base = [_rows(each, straight, samples, batch) for each in asked]
+    base = [rows_at(each, straight, samples, batch) for each in asked]
     varied = [_variation(rows.rows, each) for each, rows in zip(asked, base, strict=True)]
     if brief:
         noise = [torch.zeros(*rows.rows.shape[:2], len(each.channels)) for each, rows in zip(asked, base, strict=True)]
@@ -222,7 +222,7 @@ def measure(
         turned = runner.turned(samples, elements[k], dtype)
         got = runner(turned, dtype)
         for index, (each, rows) in enumerate(zip(asked, base, strict=True)):
-            there = _rows(each, got, turned, batch)
+            there = rows_at(each, got, turned, batch)
             if there.rows.shape != rows.rows.shape:
                 raise DataError(f"{each.name} has another shape at a turned input; its shape has to stay.")
             expected = each.rep.transform(rows.rows, elements[k])
@@ -254,7 +254,12 @@ def measure(
     return found
 
 
-def _rows(quantity: Quantity, outputs: Outputs, samples: list[Any], batch: int) -> Values:
+def rows_at(quantity: Quantity, outputs: Outputs, samples: list[Any], batch: int) -> Values:
+    """The quantity at given outputs as it is measured: with very many channels, places count as samples.
+
+    Raises:
+        DataError: it has another shape than before.
+    """
     found = values(quantity, outputs, samples, batch)
     if found is None:
         raise DataError(f"{quantity.name} has another shape than before.")
@@ -293,7 +298,7 @@ def _response(
         moved = runner.moved(samples, runner.directions(samples, seed + k), MOVE, dtype)
         got = runner(moved, dtype)
         for index, (each, rows) in enumerate(zip(asked, base, strict=True)):
-            there = _rows(each, got, moved, batch)
+            there = rows_at(each, got, moved, batch)
             if there.rows.shape != rows.rows.shape:
                 raise DataError(f"{each.name} changes its shape where the inputs are moved.")
             change = there.rows - rows.rows
@@ -323,7 +328,7 @@ def noise_of(
         for shift in shifts:
             moved = runner.moved(samples, directions, shift * step, dtype)
             got = runner(moved, dtype)
-            at.append([_rows(each, got, moved, batch).rows for each in asked])
+            at.append([rows_at(each, got, moved, batch).rows for each in asked])
         for index, each in enumerate(asked):
             zero, *others = (rows[index] for rows in at)
             second = [others[2 * k] - 2 * zero + others[2 * k + 1] for k in range(3)]
@@ -358,6 +363,6 @@ def _by_rounding(
         moved = runner.jittered(samples, dtype, seed + k)
         got = runner(moved, dtype)
         for index, each in enumerate(asked):
-            change = _rows(each, got, moved, batch).rows - _rows(each, straight, samples, batch).rows
+            change = rows_at(each, got, moved, batch).rows - rows_at(each, straight, samples, batch).rows
             squares[index] = squares[index] + sizes(change, each.rep).square() / 2
     return [square.sqrt() for square in squares]

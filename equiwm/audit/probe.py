@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,6 +38,8 @@ class Probe:
         gives: reps of the outputs; outputs that are not named are not judged.
         call: `*` or `**` spreads a tuple or mapping into arguments.
         kinds: kinds of representation of one's own that the texts name.
+        alike: other descriptions of the same thing by name, each a map of a copy of a sample that no output may tell
+            (the edges of a graph in another order); measured with the symmetries.
         axes: what `takes` and `gives` mean in the plane and space: the dimension d, where the group has none (`s5`).
     """
 
@@ -49,6 +51,7 @@ class Probe:
     call: Call = ""
     kinds: Sequence[Kind] = ()
     axes: int = 3
+    alike: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
     modules: tuple[Any, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

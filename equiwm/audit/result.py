@@ -105,6 +105,23 @@ class LayerResult(Result):
 
 
 @dataclass(frozen=True)
+class SymmetryOutput(Result):
+    """What one output carries of a symmetry.
+
+    Attributes:
+        name: of the output.
+        verdict: of its worst channel.
+        residual: of that channel.
+        rounding: of the model itself there.
+    """
+
+    name: str
+    verdict: str
+    residual: Real
+    rounding: Real
+
+
+@dataclass(frozen=True)
 class SymmetryResult(Result):
     """One symmetry that a network may carry, declared or not.
 
@@ -114,6 +131,7 @@ class SymmetryResult(Result):
         residual: of the worst output.
         verdict: as of a channel.
         output: the worst output.
+        outputs: each by itself; none where it could not be judged.
     """
 
     name: str
@@ -121,6 +139,7 @@ class SymmetryResult(Result):
     residual: Real
     verdict: str
     output: str
+    outputs: list[SymmetryOutput] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from equiwm.audit.calling import cast, in_dtype, spread, tensors_as_found
+from equiwm.audit.calling import cast, in_dtype, own_tensors, spread, tensors_as_found
 from equiwm.audit.probe import Probe
 from equiwm.audit.promoted import InFloat64
 from equiwm.audit.pytree import Path, is_array, label, leaves, replaced
@@ -42,6 +42,7 @@ class Runner:
         promote: whether every operation is promoted to float64 where it is called in float64 (`promoted.InFloat64`).
         finite: whether outputs that are not finite are refused.
         device: where the model and its inputs are put for a call; None leaves them where they are.
+        as_it_is: the dtype of inputs at which the model keeps its own: it takes them, and not with its weights cast.
         outputs: the typed output leaves, known after the first call.
     """
 
@@ -52,6 +53,7 @@ class Runner:
     promote: bool = False
     finite: bool = True
     device: torch.device | None = None
+    as_it_is: torch.dtype | None = None
     outputs: tuple[TypedLeaf, ...] = ()
 
     @cached_property
@@ -62,10 +64,29 @@ class Runner:
     def raw(self, sample: Any, dtype: torch.dtype) -> Any:
         """What the model gives for a copy of one sample, in `dtype`.
 
+        A calculator takes float64 positions and computes in the float32 of its weights: with weights that are cast it
+        raises. Such a model is called as it is at the dtype that its inputs were given in.
+
         Raises:
             CallFailed: the model raised.
         """
-        return self.on(cast(sample, dtype, self.device), dtype)
+        try:
+            return self.on(cast(sample, dtype, self.device), dtype)
+        except CallFailed as error:
+            if self.as_it_is is not None or not self._cast_from_own(sample, dtype):
+                raise
+            self.as_it_is = dtype
+            try:
+                return self.on(cast(sample, dtype, self.device), dtype)
+            except CallFailed:
+                self.as_it_is = None
+                raise error from None
+
+    def _cast_from_own(self, sample: Any, dtype: torch.dtype) -> bool:
+        """Whether it is the inputs' own dtype, and the weights have another one."""
+        there = leaves(sample)
+        own = {tensor.dtype for tensor in own_tensors(self.probe.modules).values() if tensor.is_floating_point()}
+        return bool(own - {dtype}) and all(torch.as_tensor(there[leaf.path]).dtype == dtype for leaf in self.inputs)
 
     def on(self, sample: Any, dtype: torch.dtype) -> Any:
         """What the model gives for the sample itself, which it may change.
@@ -78,7 +99,8 @@ class Runner:
             torch.manual_seed(self.seed)
         kept = tensors_as_found(probe.modules) if self.restore else nullcontext()
         promoted = InFloat64(sample) if self.promote and dtype == torch.float64 else nullcontext()
-        with kept, in_dtype(probe.modules, dtype, self.device), torch.set_grad_enabled(self.grad):
+        kept_dtype = None if dtype == self.as_it_is else dtype
+        with kept, in_dtype(probe.modules, kept_dtype, self.device), torch.set_grad_enabled(self.grad):
             try:
                 with promoted:
                     return spread(probe.model, sample, probe.call)

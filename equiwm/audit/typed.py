@@ -14,7 +14,6 @@ from torch import Tensor
 from equiwm.audit.pytree import Path, is_array, label, leaves
 from equiwm.audit.rebased import in_e3nn_basis
 from equiwm.errors import DataError, RepError
-from equiwm.symmetry.composites import TensorProduct
 from equiwm.symmetry.elements import Elements
 from equiwm.symmetry.kinds import Kind
 from equiwm.symmetry.notation import parse_kind
@@ -103,9 +102,17 @@ class TypedLeaf:
             shapes.append((self.rep.multiplicity, self.rep.d))
         if len(self.rep.terms) == 1:
             count, kind = self.rep.terms[0]
-            inner = _axes_of(kind, self.rep.d)
+            inner = kind.axes(self.rep.d)
             shapes += [(count, *inner), *([inner] if count == 1 else [])]
+        shapes += self._over_a_grid()
         return next((len(shape) for shape in shapes if tuple(found.shape[-len(shape) :]) == shape), 0)
+
+    def _over_a_grid(self) -> list[tuple[int, ...]]:
+        """(channels, *grid) of fields over one grid, whatever their kinds."""
+        axes = [(count, kind.axes(self.rep.d)) for count, kind in self.rep.terms]
+        grids = {inner[1:] for _, inner in axes}
+        grid = grids.pop() if len(grids) == 1 else ()
+        return [(sum(count * inner[0] for count, inner in axes), *grid)] if grid else []
 
     def _said(self, found: Tensor) -> str:
         return f"rep {self.rep} on a leaf of shape {tuple(found.shape)}:"
@@ -120,13 +127,6 @@ class TypedLeaf:
     def turned(self, leaf: Any, g: Elements) -> Any:
         """rho(g) of the leaf, computed in its dtype."""
         return self.restored(self.rep.transform(self.flat(leaf), g), leaf)
-
-
-def _axes_of(kind: Kind, d: int) -> tuple[int, ...]:
-    """Axes of one copy: a product has one a factor."""
-    if isinstance(kind, TensorProduct):
-        return tuple(size for factor in kind.factors for size in _axes_of(factor, d))
-    return (kind.dim(d),)
 
 
 def typed_leaves(tree: Any, spec: Any, d: int, what: str, kinds: Iterable[Kind] = ()) -> list[TypedLeaf]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import sys
+from contextlib import redirect_stdout
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -12,14 +13,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from equiwm.cli.options import Device, JsonOption, SeedOption, TrustOption
+from equiwm.cli.options import Device, JobsOption, JsonOption, SeedOption, TrustOption
 from equiwm.errors import ConfigError
 
 if TYPE_CHECKING:
     from equiwm.audit.probe import Probe
     from equiwm.audit.result import AuditResult
 
-HELP = "FILE.py:probe or module:probe, a Probe or a function that makes one; or the directory of a trained run"
+HELP = (
+    "FILE.py:probe or module:probe, a Probe or a function that makes one; or the directory of a trained run; with "
+    "--table a folder of such files"
+)
 
 
 class Expected(StrEnum):
@@ -59,6 +63,10 @@ def audit(
     dtype: Annotated[Precision, typer.Option("--dtype", help="both tells a break from rounding")] = Precision.both,
     device: Annotated[Device | None, typer.Option("--device", help=r"run there \[where the model is]")] = None,
     stress: Annotated[bool, typer.Option("--stress", help="planar, on an axis, dense, zero, ... inputs too")] = False,
+    table: Annotated[
+        Path | None, typer.Option("--table", metavar="FILE", help="audit every probe file of a folder; write a table")
+    ] = None,
+    jobs: JobsOption = 1,
 ) -> None:
     """Is a network still equivariant, and what breaks it?
 
@@ -67,8 +75,12 @@ def audit(
     unless it is said otherwise.
 
     Examples: equiwm audit my_probe.py:probe ; equiwm audit my_package.probes:egnn --group o3 --expect exact ;
-    equiwm audit runs/vn-2d
+    equiwm audit runs/vn-2d ; equiwm audit my_probes/ --table networks.md
     """
+    if table is not None:
+        others = (json, layers, trust, html, search, pair, device, stress, dtype != Precision.both)
+        _of_folder(target, table, group, samples, elements, expect, seed, jobs, more=any(map(bool, others)))
+        return
     from equiwm.audit.audit import audit as audited
     from equiwm.audit.words import layer_table, passes, stress_table, symmetry_table, tables, text
     from equiwm.cli.output import print_json, print_tables, print_text
@@ -76,27 +88,30 @@ def audit(
     from equiwm.disk.documents import require_document
     from equiwm.disk.strict_json import plain
 
+    if jobs != 1:
+        raise ConfigError("--jobs is how many probes of a folder are audited at a time: it goes with --table.")
     where = None if device is None else resolve_device(device.value)
     if html is not None:
         require_document(html)
-    probe = _probe(target, trust or [])
-    if group is not None:
-        probe = replace(probe, group=group)
-    if samples is not None:
-        probe = _first(probe, samples)
-    kept = (pair or _pair_file(target)) if search else None
-    result = audited(
-        probe,
-        elements=elements,
-        layers=layers,
-        symmetries=symmetries,
-        seed=seed,
-        search=search,
-        pair=kept,
-        dtype=DTYPES.get(dtype.value),
-        device=where,
-        stress=stress,
-    )
+    with redirect_stdout(sys.stderr):  # networks print, and stdout holds the result alone
+        probe = _probe(target, trust or [])
+        if group is not None:
+            probe = replace(probe, group=group)
+        if samples is not None:
+            probe = _first(probe, samples)
+        kept = (pair or _pair_file(target)) if search else None
+        result = audited(
+            probe,
+            elements=elements,
+            layers=layers,
+            symmetries=symmetries,
+            seed=seed,
+            search=search,
+            pair=kept,
+            dtype=DTYPES.get(dtype.value),
+            device=where,
+            stress=stress,
+        )
     if json:
         print_json(plain(result.as_dict()))
     else:
@@ -126,6 +141,45 @@ def _pair_file(target: str) -> Path:
     """Where a found pair goes unless it is said otherwise: the current folder, by the name of the probe."""
     name = "-".join(part for part in re.split(r"[^A-Za-z0-9_]+", target.replace(".py:", "-")) if part)
     return Path(f"{name[-100:] or 'probe'}.pair.json")
+
+
+def _of_folder(
+    folder: str,
+    table: Path,
+    group: str | None,
+    samples: int | None,
+    elements: int,
+    expect: Expected | None,
+    seed: int,
+    jobs: int,
+    *,
+    more: bool,
+) -> None:
+    """Every probe of a folder.
+
+    Raises:
+        ConfigError: an option that says nothing of a folder.
+        Exit: 1 where a probe could not be audited, or its verdict is worse than what was expected.
+    """
+    import shlex
+
+    from equiwm.audit.words import passes
+    from equiwm.cli.audit_folder import audit_folder
+
+    if more:
+        raise ConfigError(
+            "--table writes a document of a folder: it goes with --group, --samples, --elements, --expect, --seed and "
+            "--jobs alone."
+        )
+    given = {"--group": group, "--samples": samples}
+    options = [word for name, value in given.items() if value is not None for word in (name, str(value))]
+    options += ["--elements", str(elements), "--seed", str(seed)]
+    command = shlex.join(["equiwm", "audit", folder, "--table", str(table), *options])
+    entries = audit_folder(Path(folder), table, options, command, jobs)
+    verdicts = [entry.result.verdict for entry in entries if entry.result is not None]
+    worse = expect is not None and not all(passes(verdict, expect.value) for verdict in verdicts)
+    if worse or any(entry.failure for entry in entries):
+        raise typer.Exit(1)
 
 
 def _probe(target: str, trust: list[str]) -> Probe:

@@ -69,6 +69,9 @@ class TensorProduct(Kind):
     def dim(self, d: int) -> int:
         return prod(factor.dim(d) for factor in self.factors)
 
+    def axes(self, d: int) -> tuple[int, ...]:
+        return tuple(size for factor in self.factors for size in factor.axes(d))
+
     def matrix(self, g: Elements) -> Tensor:
         return reduce(kronecker, (factor.matrix(g) for factor in self.factors))
 

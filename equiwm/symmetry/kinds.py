@@ -63,6 +63,10 @@ class Kind(ABC):
             GroupError: elements that it cannot be turned by.
         """
 
+    def axes(self, d: int) -> tuple[int, ...]:
+        """Sizes of the axes of one copy, where it has several: a product has one a factor, row-major."""
+        return (self.dim(d),)
+
     def offset(self, g: Elements) -> Tensor:
         """What g adds after rho(g): zero but for points. (*g.shape, dim), float64."""
         return g.linear.new_zeros(*g.shape, self.dim(g.d))
