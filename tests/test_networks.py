@@ -95,7 +95,7 @@ def test_exit_statuses(tmp_path, monkeypatch, capsys):
         (["none", "--table", "t.md"], "none is no folder"),
         (["probes", "--table", "none/t.md"], "no folder none to write t.md into"),
         (["probes", "--table", "t.md"], "probes has no probes"),
-        (["probes", "--table", "t.md", "--json"], "does not go with --json"),
+        (["probes", "--table", "t.md", "--json"], "--jobs alone"),
         (["probes", "--table", "probes"], "probes"),
         (["probes/helper.py:x", "--jobs", "2"], "--jobs is how many probes of a folder"),
     ],
