@@ -122,6 +122,25 @@ def test_a_break_is_not_blamed_on_precision():
     assert "computes in less inside" not in {each.name for each in result.causes}
 
 
+def test_a_constant_is_not_blamed_on_precision():
+    def model(v: Tensor) -> Tensor:
+        return torch.tensor([0.0, 0.0, 1.0], dtype=v.dtype).expand(len(v), 1, 3)
+
+    result = audit(Probe(model, drawn(16, 4, 3, dtype=torch.float32), "so3", "4x1o", "1o"), elements=8)
+    assert result.causes[0].name == "a constant"
+
+
+@pytest.mark.parametrize("elements", [8, 12, 24])
+def test_translations_alone_are_no_branch(elements):
+    """However few elements there are: what turns alone and what moves too are judged apart."""
+
+    def model(p: Tensor) -> Tensor:
+        return p.square().sum((1, 2))[:, None]
+
+    probe = Probe(model, drawn(16, 4, 3, dtype=torch.float32), "e3", "4xp", "0e")
+    assert audit(probe, elements=elements).causes[0].name == "absolute positions"
+
+
 def test_an_exact_network_has_no_cause():
     assert said(lambda a, b: a @ b).causes == []
 

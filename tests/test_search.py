@@ -31,8 +31,8 @@ RIGHT, WRONG = ("exact", "precision-limited"), ("approximate", "broken")
     [
         ("cut-off", "float32", "a distance within", (4.99, 5.01)),
         ("angle", "float64", "a direction", (29.4, 30.6)),
-        ("region", "float32", "a length", (0.099, 0.101)),
-        ("list", "float64", "a distance from the centroid", (2.99, 3.01)),
+        pytest.param("region", "float32", "a length", (0.099, 0.101), marks=pytest.mark.slow),
+        pytest.param("list", "float64", "a distance from the centroid", (2.99, 3.01), marks=pytest.mark.slow),
     ],
 )
 def test_a_rare_break_is_found_and_bracketed(name, dtype, asked, between):

@@ -76,7 +76,7 @@ def test_a_formula_that_is_singular_on_an_axis_of_the_laboratory():
     assert "axis of the laboratory" in text
 
 
-@pytest.mark.parametrize("eps", [1e-10, 1e-12])
+@pytest.mark.parametrize("eps", [1e-10, pytest.param(1e-12, marks=pytest.mark.slow)])
 def test_a_whitening_whose_regulariser_knows_the_axes(eps):
     """On clouds of all directions it is hidden by what it regularises."""
 

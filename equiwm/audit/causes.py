@@ -137,6 +137,8 @@ class Experiments:
         """Whether what is left of a residual is little of it, or the rounding of the model."""
         before = next(each for each in self.judged if each.best.quantity.name == now.best.quantity.name).best
         was = float(before.residual.amax())
+        if not math.isfinite(was):  # of a channel that does not vary at all: any rest is little of it
+            return False
         rounding = min(EXPLAINED * float(before.rounding.amax()), was / 4)
         return float(now.best.residual.amax()) <= max(CURED * was, rounding)
 
@@ -208,6 +210,8 @@ def _switched_off(tried: Experiments, each: Judged) -> str | None:
     if float(side.residual[place, channel]) <= tolerance(side.dtype):
         return None
     was = left(nullcontext)
+    if not math.isfinite(was):  # of a channel that does not vary at all
+        return None
     found = switches(side.dtype)
     together: Switch = partial(all_of, found)
     for said, switch in (*found.items(), (" and ".join(found), together)):

@@ -93,7 +93,7 @@ class Measured:
         held: (M, C) the same of the leaf that the quantity is held in: of an increment the output, else `size`.
         by_variation: whether the scale is that of the samples; else it is the response.
         unturned: (G, M, C) RMS over the samples of F(x) - F(g x): the residual under the wrong action, the trivial one.
-        motions: (G,) number of the kind of motion of each element: rotations, reflections, translations apart.
+        motions: (G,) number of what each element does: rotations, reflections, translations apart.
     """
 
     quantity: Quantity
@@ -270,7 +270,8 @@ def rows_at(quantity: Quantity, outputs: Outputs, samples: list[Any], batch: int
 
 def _motions(elements: Elements) -> Tensor:
     """A number for each kind of motion: what breaks under all reflections and no rotation is no branch."""
-    return 4 * (elements.determinant < 0).long() + 2 * elements.turns.long() + elements.permutes.long()
+    does = (elements.moves, elements.determinant < 0, elements.turns, elements.permutes)
+    return sum((2**k * each.long() for k, each in enumerate(does)), torch.zeros(len(elements), dtype=torch.long))
 
 
 def _variation(rows: Tensor, quantity: Quantity) -> Tensor:
