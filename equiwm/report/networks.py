@@ -128,7 +128,8 @@ def _section(entry: Audited) -> str:
     result = entry.result
     assert result is not None
     lines = [f"### {entry.name}", entry.title, f"{result.verdict}: {result.sentence}"]
-    lines += [f"- {each.name}: {each.text}" for each in (*result.causes, *result.findings)]
+    causes = [] if entry.note else result.causes  # what somebody found stands in the place of what experiments suggest
+    lines += [f"- {each.name}: {each.text}" for each in (*causes, *result.findings)]
     if entry.note:
         lines.append(f"Looked into by hand: {entry.note}")
     head, body = lines[:3], lines[3:]
