@@ -98,3 +98,15 @@ def test_gradients_inside_are_promoted():
             return torch.autograd.grad(energy, given)[0].to(v.dtype)
 
     assert verdict_of(model).verdict == "precision-limited"
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_part_that_is_rounding_alone_is_nothing(dtype):
+    """The antisymmetric part of a symmetric tensor that is computed in float32."""
+    weight = torch.rand(8, 1, generator=torch.Generator().manual_seed(2))
+
+    def model(v: Tensor) -> Tensor:
+        return ((weight * v.float()).mT @ v.float()).to(v.dtype)
+
+    result = audit(Probe(model, VECTORS.to(dtype), "so3", "8x1o", "1o*1o"), elements=16)
+    assert result.verdict == "precision-limited", result.sentence

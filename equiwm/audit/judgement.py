@@ -123,7 +123,7 @@ def judge_quantity(low: Measured, high: Measured | None, pure: Measured | None =
     """
     best = low if high is None else high
     dead = best.dead
-    residual = _of_the_dead(best, dead)
+    residual = left = _of_the_dead(best, dead)
     inside = torch.zeros_like(dead)
     short = torch.finfo(low.dtype).eps > torch.finfo(torch.float32).eps
     bound_low = torch.maximum(EXPLAINED * low.rounding, torch.full_like(low.rounding, tolerance(low.dtype)))
@@ -137,10 +137,10 @@ def judge_quantity(low: Measured, high: Measured | None, pure: Measured | None =
         exact = residual <= (EXPLAINED * rounding).clamp(tolerance(high.dtype), BRANCH[torch.float64])
         fits_low = _of_the_dead(low, low.dead) <= bound_low
         far_off = ~fits_low & (low.residual > 64 * low.rounding) & (low.residual > 0.01) & ~low.dead
-        left = residual
         by_noise = inside & (residual <= EXPLAINED * rounding) & (residual <= MOST_LIMITED)
         if pure is not None and bool(inside.any()):
             by_noise = inside & _of_arithmetic(pure, low)
+            dead = torch.where(inside, pure.dead, dead)
             left = torch.where(inside, _of_the_dead(pure, dead), residual)
             best = pure
         at_best = torch.full_like(inside, LIMITED if short else EXACT, dtype=torch.long)
@@ -154,7 +154,7 @@ def judge_quantity(low: Measured, high: Measured | None, pure: Measured | None =
         )
     branches = _branches(best) & ~dead & (level > LIMITED)
     level = torch.where(branches, BROKEN, level)
-    level = torch.where(dead & (residual <= 64 * torch.finfo(best.dtype).eps), VACUOUS, level)
+    level = torch.where(dead & (left <= 64 * torch.finfo(best.dtype).eps), VACUOUS, level)
     level = torch.where(best.nothing & (best.size < best.held), VACUOUS, level)
     shown = best if bool((inside & (level > VACUOUS)).any()) else high  # the figures that decide
     return Judged(low, shown, level, branches, inside)
