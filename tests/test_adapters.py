@@ -73,7 +73,7 @@ def test_a_network_that_takes_float64_and_computes_in_float32(broken):
     """With its weights cast to float64 it raises; it is called as it is."""
     result = audit(Probe(Inside(broken), BATCH.double(), "o3", takes="4x1o", gives="2x1o"), elements=8)
     assert result.verdict == ("broken" if broken else "precision-limited")
-    assert broken == any(layer.name == "inner" for layer in result.layers)
+    assert broken == any(layer.name.startswith("inner") for layer in result.layers)
 
 
 def test_a_model_that_raises_says_its_own_words():
