@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from equiwm.audit.residual import Residual, check_equivariance
     from equiwm.audit.typed import Typed
     from equiwm.config import WorldConfig
+    from equiwm.evidence.algebra.discover import discover
     from equiwm.loading import load_run, save_subject
     from equiwm.schema import setting
     from equiwm.subject import Subject
@@ -37,6 +38,7 @@ _HOME = {
     "Rep": "equiwm.symmetry.reps",
     "Residual": "equiwm.audit.residual",
     "check_equivariance": "equiwm.audit.residual",
+    "discover": "equiwm.evidence.algebra.discover",
     "WorldConfig": "equiwm.config",
     "load_run": "equiwm.loading",
     "save_subject": "equiwm.loading",
@@ -56,6 +58,7 @@ __all__ = [
     "Typed",
     "WorldConfig",
     "check_equivariance",
+    "discover",
     "load_run",
     "save_subject",
     "setting",

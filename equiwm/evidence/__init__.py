@@ -1,0 +1,1 @@
+"""What the evidence says of a symmetry: of a world that can be asked, of data alone, of whatever there is."""
