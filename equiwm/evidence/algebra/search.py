@@ -11,7 +11,7 @@ from torch import Tensor
 
 from equiwm.errors import DataError
 from equiwm.evidence.algebra.derivative import carries
-from equiwm.evidence.algebra.family import Family, family_of, fields
+from equiwm.evidence.algebra.family import AXES, Family, family_of, fields
 from equiwm.evidence.algebra.finite import finite_symmetries
 from equiwm.evidence.algebra.maps import Leaf, Map, Refused, Values
 from equiwm.evidence.algebra.recognise import Generator, recognised
@@ -316,12 +316,39 @@ def _solve(built: Map, free: bool, seed: int, found: _Findings) -> _Solved | Non
         )
     if not len(system.residual):
         return None
+    boosts = set(family.where(["boost", "drift"]))
+    solved = _spectral(
+        built,
+        scales,
+        system.select([k for k in range(len(system.family)) if k not in boosts]),
+        seed,
+        by_gradients=by_gradients,
+    )
+    if solved is None:
+        found.reasons.append("no motion of the family moves anything that it looks at")
+        return None
+    axes = _free_axes(solved) if boosts else []
+    if not axes:
+        return solved
+    # A boost displaces more from step to step: it is a symmetry only where translations along it are.
+    columns = system.family.columns
+    keep = [k for k, c in enumerate(columns) if c.what not in ("boost", "drift") or AXES[c.index[0]] in axes]
+    return _spectral(built, scales, system.select(keep), seed, by_gradients=by_gradients)
+
+
+def _spectral(built: Map, scales: Scales, system: System, seed: int, *, by_gradients: bool) -> _Solved | None:
+    """The spectrum of a problem and its noise; None where no column moves anything."""
     spectrum = spectrum_of(system)
     if not len(spectrum.values):
-        found.reasons.append("no motion of the family moves anything that it looks at")
         return None
     noise = _noise(built, system, scales, spectrum, by_gradients=by_gradients, seed=seed)
     return _Solved(built, scales, system, spectrum, noise)
+
+
+def _free_axes(solved: _Solved) -> list[str]:
+    """Axes along which translations of everything are symmetries."""
+    names = {generator.name for generator in _named_null(solved)}
+    return [axis for axis in AXES[: solved.system.family.d] if f"translation along {axis}" in names]
 
 
 def _noise(built: Map, system: System, scales: Scales, spectrum: Spectrum, *, by_gradients: bool, seed: int) -> float:
@@ -363,15 +390,20 @@ def combined(family: Family, directions: Tensor) -> Family:
 def _tried(solved: _Solved, seed: int) -> tuple[list[_Tried], Comparison]:
     """The null space by name, each of its motions tried to the end."""
     spectrum, family = solved.spectrum, solved.system.family
-    null = torch.eye(len(spectrum.values), dtype=torch.float64)[:, : solved.null]
-    tolerance = max(1e-6, 10 * solved.bound / max(_first_broken(solved), 1e-12))
     single = solved.built.rounding > 1e-10
     compare = comparison(solved.built.checked(), solved.scales, family, _FLOOR_SINGLE if single else _FLOOR, seed)
     tried = []
-    for generator in recognised(family, null, spectrum.whitening, tolerance):
+    for generator in _named_null(solved):
         size = float((spectrum.whitening @ generator.theta).norm())
         tried.append(_Tried(generator, *verified(family, generator, size, compare)))
     return tried, compare
+
+
+def _named_null(solved: _Solved) -> list[Generator]:
+    """The null space in motions that have a name."""
+    null = torch.eye(len(solved.spectrum.values), dtype=torch.float64)[:, : solved.null]
+    tolerance = max(1e-6, 10 * solved.bound / max(_first_broken(solved), 1e-12))
+    return recognised(solved.system.family, null, solved.spectrum.whitening, tolerance)
 
 
 def _first_broken(solved: _Solved) -> float:

@@ -7,7 +7,7 @@ values of M on the unit ball of V are residuals relative to motions of relative 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -63,6 +63,12 @@ class System:
     samples: Tensor
     refused: tuple[int, ...]
     share: float
+
+    def select(self, keep: list[int]) -> System:
+        """The problem of some of the columns."""
+        return replace(
+            self, family=self.family.select(keep), residual=self.residual[:, keep], motion=self.motion[:, keep]
+        )
 
 
 @dataclass(frozen=True, eq=False)
