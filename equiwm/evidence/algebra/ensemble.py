@@ -7,7 +7,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-_WIDTH, _STEPS, _BATCH, _RATE, _DECAY = 96, 1000, 256, 5e-3, 1e-3
+_WIDTH, _STEPS, _BATCH, _RATE, _DECAY = 96, 1500, 256, 5e-3, 1e-3
 
 
 class Ensemble(nn.Module):

@@ -35,7 +35,7 @@ _POINTS = 512
 _COPIES = 24
 """Motions of the copies of a proposal."""
 _MOVE = 0.7
-"""Their size at most, in units of the spread; rotations go all the way round."""
+"""Their size at most, in units of the spread: far enough for a break, near enough to stay among the samples."""
 _TRIED = 8
 """Proposals that are decided by a fit of their own, those of the smallest residuals."""
 _PROPOSED = 3.0
@@ -46,7 +46,7 @@ _SURE_NULL = 0.75
 """A residual of at most so many times the error of the fit asks for a symmetry that explains it."""
 _HELPS, _HARMS = 1.03, 1.15
 """Error with copies over error without: symmetries stay below the one, with their interval, others above the other."""
-_POOR = 0.15
+_POOR = 0.1
 """Relative error of a fit that explains too little."""
 _UNUSED, _USED = 1.02, 1.2
 """An input with whose values exchanged the error grows by no more than the one is not used; by less than the other,
@@ -177,6 +177,7 @@ def _prepared(steps: Steps, *, free: bool, seed: int) -> _Data:
     following = replace(leaves[0], name="next state")
     built = Map(tuple(leaves), (following,), (points,), lambda index, given: given[:1], tied=True)
     family = family_of(built, free=free)
+    family = family.select([k for k, c in enumerate(family.columns) if c.what not in ("boost", "drift")])
     units = [spreads(value, blocks) for value, blocks in zip(values, family.input_blocks, strict=True)]
     moved = steps.following - steps.state
     episodes = torch.unique(steps.episode)
@@ -208,17 +209,17 @@ def _errors(data: _Data, network: Ensemble, k: int, rows: Tensor) -> Tensor:
 
 
 def _used(data: _Data, network: Ensemble, base: Tensor, seed: int) -> dict[str, float]:
-    """Block of the inputs -> by what the error grows where its values are those of other samples."""
+    """Block of the actions -> by what the error grows where its values are those of other samples."""
     steps, rows = data.steps, data.halves[1]
     other = rows[torch.from_numpy(np.random.default_rng(seed).permutation(len(rows)))]
     found = {}
-    for k, blocks in enumerate(data.family.input_blocks):
-        for block in blocks:
-            values = [steps.state[rows], steps.action[rows]][: len(data.built.inputs)]
-            values[k] = values[k].clone()
-            values[k][:, block.entries] = (steps.state, steps.action)[k][other][:, block.entries]
-            wrong = network.one(0, data.inputs(tuple(values))) - data.outputs(steps.state[rows], steps.following[rows])
-            found[block.name] = float((wrong.square().mean() / base.mean()).sqrt())
+    for block in data.family.input_blocks[1] if len(data.built.inputs) > 1 else ():
+        action = steps.action[rows].clone()
+        action[:, block.entries] = steps.action[other][:, block.entries]
+        wrong = network.one(0, data.inputs((steps.state[rows], action))) - data.outputs(
+            steps.state[rows], steps.following[rows]
+        )
+        found[block.name] = float((wrong.square().mean() / base.mean()).sqrt())
     return found
 
 
@@ -290,11 +291,9 @@ def _copies(data: _Data, generator: Generator, rows: Tensor, seed: int) -> tuple
     """The rows, each moved a random way along a generator, several times."""
     rng = np.random.default_rng(seed)
     inputs, outputs = data.family.generator(generator.theta)
-    fastest = max(float(torch.linalg.eigvals(part).abs().max()) for part in inputs)
-    reach = np.pi / fastest if generator.compact and fastest > 0 else _MOVE
     steps = data.steps
     parts: list[tuple[Tensor, Tensor, Tensor]] = []
-    for time_ in reach * rng.uniform(-1.0, 1.0, _COPIES):
+    for time_ in _MOVE * rng.uniform(-1.0, 1.0, _COPIES):
         values = (steps.state[rows], steps.action[rows])[: len(inputs)]
         moved = applied([flow(part, float(time_)) for part in inputs], values)
         (after,) = applied([flow(outputs[0], float(time_))], (steps.following[rows],))

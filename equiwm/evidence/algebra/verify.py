@@ -91,7 +91,7 @@ class Comparison:
                 rows + len(off),
                 wrong + int((off > bound[taken]).sum()),
             )
-        return Held(np.sqrt(total / rows), wrong / rows, 1.0) if rows else Held(float("nan"), 0.0, 1.0)
+        return Held(float(np.sqrt(total / rows)), wrong / rows, 1.0) if rows else Held(float("nan"), 0.0, 1.0)
 
     def _compared(self, ahead: Callable[[Values], Values], behind: Callable[[Values], Values]) -> Held:
         total, rows, wrong, moved = 0.0, 0, 0, 0.0
@@ -108,7 +108,7 @@ class Comparison:
                 rows + len(off),
                 wrong + int((off > bound[taken]).sum()),
             )
-        return Held(np.sqrt(total / rows), wrong / rows, moved) if rows else Held(float("nan"), 0.0, moved)
+        return Held(float(np.sqrt(total / rows)), wrong / rows, moved) if rows else Held(float("nan"), 0.0, moved)
 
     def _rows(self, index: int, values: Values) -> tuple[Values, Tensor]:
         if self.built.separate:
