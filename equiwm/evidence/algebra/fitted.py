@@ -38,8 +38,10 @@ _MOVE = 0.7
 """Their size at most, in units of the spread: far enough for a break, near enough to stay among the samples."""
 _TRIED = 8
 """Proposals that are decided by a fit of their own, those of the smallest residuals."""
-_PROPOSED = 3.0
-"""A motion whose residual is at most so many times the error of the fit is proposed."""
+_PROPOSED = 5.0
+"""A motion whose residual is more than so many times the error of the fit is none; others are tried."""
+_AS_FITTED = 2.3
+"""A symmetry's residual is at most so many times the error of the fit: 1.4 to 2.2 in worlds of known symmetry."""
 _PROPOSED_ANGLE = 0.35
 """How far, as an angle, a motion with a name may be from those that are proposed."""
 _SURE_NULL = 0.75
@@ -87,6 +89,7 @@ class _Proposal:
     Attributes:
         generator: the motion.
         residual: of the linear problem.
+        base: error of the fit without copies.
         ratio: error with its copies over error without.
         low: lower end of the interval of the ratio.
         high: upper end.
@@ -95,6 +98,7 @@ class _Proposal:
 
     generator: Generator
     residual: float
+    base: float
     ratio: float = float("nan")
     low: float = float("nan")
     high: float = float("nan")
@@ -102,8 +106,8 @@ class _Proposal:
 
     @property
     def holds(self) -> bool:
-        """Whether its copies are as good as data."""
-        return self.high <= _HELPS
+        """Whether its copies are as good as data, and its residual is what the error of the fit makes it."""
+        return self.high <= _HELPS and self.residual <= _AS_FITTED * self.base
 
     @property
     def breaks(self) -> bool:
@@ -268,7 +272,7 @@ def _proposals(
     for generator in recognised(systems[0].family, near, spectrum.whitening, _PROPOSED_ANGLE):
         theta = generator.theta / (spectrum.whitening @ generator.theta).norm()
         residual = float((theta @ cross @ theta).clamp(min=0).sqrt())
-        found.append(_Proposal(replace(generator, theta=theta), residual))
+        found.append(_Proposal(replace(generator, theta=theta), residual, error))
     found.sort(key=lambda p: p.residual)
     return found[:_TRIED], len(found) - _TRIED
 
@@ -336,13 +340,14 @@ def _doubts(
         reasons.append(f"the samples lie in a subspace, and {outside} motions lead out of it")
     reasons += [
         f"{proposal.generator.name}: moved copies change the error by a factor of {proposal.ratio:.2f} "
-        f"({proposal.low:.2f} to {proposal.high:.2f}), neither below {_HELPS} nor above {_HARMS}"
+        f"({proposal.low:.2f} to {proposal.high:.2f}; a symmetry's is below {_HELPS}, a break's above {_HARMS}), "
+        f"its residual is {proposal.residual / error:.1f} times that error (a symmetry's is below {_AS_FITTED})"
         for proposal in doubtful
     ]
     explained = int((spectrum.values <= _SURE_NULL * error).sum())
     if explained > len(kept) + len(doubtful):
         reasons.append(f"{explained} motions leave the fit as it is, to its error, and only {len(kept)} could be named")
-    if untried > 0 and decided and decided[-1].holds:
+    if untried > 0 and not decided[-1].breaks:
         reasons.append(f"{untried} more motions are near the error of the fit and were not tried")
     return reasons
 
