@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,7 +18,7 @@ from equiwm.audit.typed import TypedLeaf
 from equiwm.errors import DataError, EquiwmError
 from equiwm.symmetry.group import Group
 from equiwm.symmetry.reps import Rep
-from equiwm.worlds.world import Transitions, World, moving
+from equiwm.worlds.world import World, moving
 
 Values = tuple[Tensor, ...]
 """One tensor (*lead, D) for each leaf, float64."""
@@ -131,11 +130,10 @@ class Map:
         return replace(self, points=tuple(points))
 
 
-SAMPLES, _FEW, _CHECKS = 64, 6, 24
-"""Transitions at which a world is looked at; and one that takes long for a step; and further ones of that, at which
-finite motions are tried alone."""
-_SLOW = 3e-4
-"""Seconds a step above which it takes long."""
+SAMPLES = 64
+"""Transitions at which a world is looked at."""
+_FEW, _CHECKS = 8, 24
+"""Of a simulator, where derivatives cost two calls each; and further ones, at which finite motions are tried alone."""
 
 
 def of_world(world: World, seed: int) -> Map:
@@ -149,13 +147,6 @@ def of_world(world: World, seed: int) -> Map:
         DataError: nothing moves in it.
     """
     data = moving(world, world.transitions(SAMPLES, seed=seed, orientations="all"))
-    started = time.perf_counter()
-    world.step(data.observation[:_FEW], data.action[:_FEW])
-    checks = None
-    if time.perf_counter() - started > _FEW * _SLOW:
-        more = _spread_out(data, _CHECKS)
-        checks = (more.observation.reshape(_CHECKS, -1), more.action.reshape(_CHECKS, -1))
-        data = _spread_out(data, _FEW)
     see, act = world.observation_rep, world.action_rep
     shapes = data.observation.shape[1:], data.action.shape[1:]
 
@@ -169,19 +160,30 @@ def of_world(world: World, seed: int) -> Map:
     point = (data.observation.reshape(len(data), -1), data.action.reshape(len(data), -1))
     built = Map((state, Leaf("action", act.dim, act)), (replace(state, name="next state"),), (point,), step, tied=True)
     built = replace(built, group=world.group)
-    built = replace(built, separate=_independent(built), rounding=_rounding(built))
-    return replace(built, checks=checks) if built.separate else built
+    few = built.at([tuple(value[:_FEW] for value in point)])
+    return replace(built, separate=_independent(few), rounding=_rounding(few))
 
 
-def _spread_out(data: Transitions, n: int) -> Transitions:
-    """`n` transitions from all over, the first step of an episode among them."""
-    rows = torch.linspace(0, len(data) - 1, n).round().long()
+def thinned(built: Map, fewest: int) -> Map:
+    """A map that costs much to ask: derivatives at a few samples from all over, finite motions at further ones.
+
+    Args:
+        built: the map.
+        fewest: samples that are needed at least.
+    """
+    count = len(built.points[0][0])
+    few = max(_FEW, fewest)
+    if not built.separate or len(built.points) > 1 or count <= few + _CHECKS:
+        return built
+    order = torch.linspace(0, count - 1, few + _CHECKS).round().long()
+    first = torch.linspace(0, len(order) - 1, few).round().long()
+    others = torch.ones(len(order), dtype=torch.bool)
+    others[first] = False
+    point = built.points[0]
     return replace(
-        data,
-        observation=data.observation[rows],
-        action=data.action[rows],
-        next_observation=data.next_observation[rows],
-        episode=data.episode[rows],
+        built,
+        points=(tuple(value[order[first]] for value in point),),
+        checks=tuple(value[order[others]] for value in point),
     )
 
 

@@ -199,6 +199,7 @@ def _spatial(words: _Vocabulary) -> Iterator[_Subspace]:
         yield _Subspace("rotation", span(*words.turns([leaf]), *words.shifts([leaf])), leaf)
     yield _Subspace("scaling", span(*words.each("scaling")))
     yield _Subspace("scaling", span(*words.each("scaling"), *apart))
+    yield _Subspace("scaling", span(*words.each("scaling"), *words.each("shift")))
     for k in range(words.family.d):
         parts = [(what, leaf, (k,), 1.0) for leaf in names for what in ("boost", "drift")]
         yield _Subspace("boost", span(*(words.column(part) for part in parts)))
@@ -338,7 +339,8 @@ def _scaling(family: Family, theta: Tensor) -> str:
     said = [
         f"{family.labels[leaf][number]} {weight:.3g}" for (leaf, (number,)), weight in zip(scaled, weights, strict=True)
     ]
-    return f"scaling ({', '.join(said)})"
+    shifted = [family.labels[leaf][number] for leaf, (number,) in _of(family, theta, "shift")]
+    return f"scaling ({', '.join(said)})" + (f" with a shift of {', '.join(shifted)}" if shifted else "")
 
 
 def _parts(family: Family, theta: Tensor) -> str:

@@ -13,7 +13,7 @@ from equiwm.errors import DataError
 from equiwm.evidence.algebra.derivative import carries
 from equiwm.evidence.algebra.family import AXES, Family, family_of, fields
 from equiwm.evidence.algebra.finite import finite_symmetries
-from equiwm.evidence.algebra.maps import Leaf, Map, Refused, Values
+from equiwm.evidence.algebra.maps import Leaf, Map, Refused, Values, thinned
 from equiwm.evidence.algebra.recognise import Generator, recognised
 from equiwm.evidence.algebra.result import DiscoverResult, GeneratorResult, NearResult
 from equiwm.evidence.algebra.solve import Scales, Spectrum, System, noise_of, scales_of, spectrum_of, system_of
@@ -113,6 +113,9 @@ def search(built: Map, *, source: str, free: bool, seed: int, finite: bool = Tru
     started = time.perf_counter()
     _require_deterministic(built)
     found = _Findings()
+    if built.tied and not carries(built, seed):
+        unknowns = len(family_of(built, free=free))
+        built = thinned(built, -(-_EQUATIONS * unknowns // built.outputs[0].dim))
     built = _generic(_drawn_in(built), free, seed, found)
     solved = _solve(built, free, seed, found)
     if solved is None:
