@@ -1,1 +1,1 @@
-"""What the evidence says of a symmetry: of a world that can be asked, of data alone, of whatever there is."""
+"""What a world, its logs or a model say of a symmetry: evidence, each with a verdict."""
