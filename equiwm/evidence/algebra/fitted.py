@@ -46,9 +46,11 @@ _PROPOSED_ANGLE = 0.35
 """How far, as an angle, a motion with a name may be from those that are proposed."""
 _SURE_NULL = 0.75
 """A residual of at most so many times the error of the fit asks for a symmetry that explains it."""
+_GAP = 2.0
+"""The smallest residual of a break over the largest of a symmetry."""
 _HELPS, _HARMS = 1.03, 1.15
 """Error with copies over error without: symmetries stay below the one, with their interval, others above the other."""
-_POOR = 0.1
+_POOR = 0.08
 """Relative error of a fit that explains too little."""
 _UNUSED, _USED = 1.02, 1.2
 """An input with whose values exchanged the error grows by no more than the one is not used; by less than the other,
@@ -111,8 +113,8 @@ class _Proposal:
 
     @property
     def breaks(self) -> bool:
-        """Whether its copies contradict the data."""
-        return self.low >= _HARMS
+        """Whether its copies contradict the data, or its residual is far above the error of the fit."""
+        return self.low >= _HARMS or self.residual > _PROPOSED * self.base
 
 
 def search_data(steps: Steps, *, free: bool, seed: int) -> DiscoverResult:
@@ -144,10 +146,13 @@ def search_data(steps: Steps, *, free: bool, seed: int) -> DiscoverResult:
     decided = _decided(data, tried, base, seed) if tried else []
     kept = [p for p in decided if p.holds]
     doubtful = [p for p in decided if not p.holds and not p.breaks]
-    reasons += _doubts(data, error, kept, doubtful, untried, decided, spectrum)
     values = spectrum.values.tolist()
     broken = [p.residual for p in decided if p.breaks] + [v for v in values if v > _PROPOSED * error]
     low = max((p.residual for p in kept), default=error)
+    gap = min(broken, default=1.0) / max(low, 1e-12)
+    reasons += _doubts(data, error, kept, doubtful, untried, decided, spectrum)
+    if kept and gap < _GAP:
+        reasons.append(f"the gap is {gap:.1f}: what is counted and what is not differ by less than {_GAP:g} times")
     return DiscoverResult(
         dimension=len(kept),
         sure=not reasons,
@@ -156,7 +161,7 @@ def search_data(steps: Steps, *, free: bool, seed: int) -> DiscoverResult:
         finite=[],
         near=[NearResult(p.generator.name, p.residual, 1.0) for p in doubtful],
         singular_values=values,
-        gap=min(broken, default=float("nan")) / max(low, 1e-12),
+        gap=gap,
         noise=error,
         resolution=max([error, *(p.error for p in kept)]),
         source="data",
