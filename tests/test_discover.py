@@ -249,6 +249,14 @@ def test_an_input_that_is_not_looked_at_moves_nothing():
     assert found(model).dimension == 4
 
 
+def test_motions_along_what_is_ignored_are_told_apart():
+    """sin(x - 2 y) looks at one direction: any linear field along the other leaves it as it is."""
+    x = torch.randn(40, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    result = found(probe(lambda x: torch.sin(x[:, :1] - 2 * x[:, 1:]), x, "2x0e", "0e", "so2"), reps="none")
+    assert (result.dimension, result.sure) == (3, True)
+    assert result.notes[0].startswith("2 of them move only along directions that it ignores")
+
+
 def test_redundant_channels():
     """The second channel is a copy of the first in every sample; off them the map is asked too."""
     one = torch.randn(40, 1, 3, dtype=torch.float64)

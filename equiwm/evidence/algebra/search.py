@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from equiwm.errors import DataError
-from equiwm.evidence.algebra.derivative import carries
+from equiwm.evidence.algebra.derivative import carries, pushed
 from equiwm.evidence.algebra.family import AXES, Family, family_of, fields
 from equiwm.evidence.algebra.finite import finite_symmetries
 from equiwm.evidence.algebra.maps import Leaf, Map, Refused, Values, thinned
@@ -43,6 +43,8 @@ NEAR, _LOOSE = 0.05, 4.0
 """Residual of what is still called nearly a symmetry; and how much more the motion that is named for it may have."""
 _NEARLY = 0.1
 """How far, as an angle, the motion that is named may be from those that are nearly symmetries."""
+_KERNEL = 1e-6
+"""Derivatives smaller than this, relative to the largest, are zero."""
 _CLOSED = 1e-4
 """How far a bracket may be from the algebra."""
 
@@ -131,6 +133,12 @@ def search(built: Map, *, source: str, free: bool, seed: int, finite: bool = Tru
     _judge_failing([each for each in tried if not each.held.holds], found)
     _judge(solved, [each.generator for each in kept], found)
     names = [each.generator.name for each in kept]
+    idle = _along_ignored(solved, kept, seed) if free else []
+    if idle:
+        found.notes.append(
+            f"{len(idle)} of them move only along directions that it ignores, by lengths that depend on the place: "
+            f"{'; '.join(idle)}."
+        )
     every = finite_symmetries(solved.built, solved.system.family, compare, names) if finite else []
     return DiscoverResult(
         dimension=len(kept),
@@ -500,6 +508,28 @@ def _bracket(solved: _Solved, kept: list[Generator]) -> float:
             left = bracket - basis @ torch.linalg.lstsq(basis, bracket[:, None]).solution[:, 0]
             worst = max(worst, float(left.norm()) / max(size, 1e-3 * scale))
     return worst
+
+
+def _along_ignored(solved: _Solved, kept: list[_Tried], seed: int) -> list[str]:
+    """Names of the generators whose linear part leads into the common kernel of all derivatives, outputs at rest."""
+    built = solved.built
+    if not built.separate or any(value.dim() != 2 for value in built.points[0]):
+        return []
+    sizes = [leaf.dim for leaf in built.inputs]
+    units = torch.eye(sum(sizes), dtype=torch.float64)[:, None].expand(-1, len(built.points[0][0]), -1)
+    directions = [part.contiguous() for part in units.split(sizes, -1)]
+    made = pushed(built, 0, built.points[0], directions, by_gradients=carries(built, seed))
+    jacobian = torch.cat([part[:, made.rows].flatten(1) for part in made.outputs], 1).T
+    _, values, right = torch.linalg.svd(jacobian, full_matrices=True)
+    seen = right[: int((values > _KERNEL * values[0]).sum())]
+    found = []
+    for each in kept:
+        inputs, outputs = solved.system.family.generator(each.generator.theta)
+        linear = torch.block_diag(*(part[:-1, :-1] for part in inputs))
+        still = max(float(part.abs().max()) for part in outputs) <= _KERNEL * float(linear.abs().max())
+        if still and float(linear.abs().max()) > 0 and float((seen @ linear).norm()) <= _KERNEL * float(linear.norm()):
+            found.append(each.generator.name)
+    return found
 
 
 def _entry(solved: _Solved, each: _Tried) -> GeneratorResult:
