@@ -332,10 +332,15 @@ def steps_of(case: Case, n: int = 4096, seed: int = 0) -> Steps:
     return Steps.of_world(case.world, n, seed)
 
 
-def test_data_of_a_symmetric_world_and_of_none():
-    central_ = found(steps_of(BY_NAME["central"]))
-    assert (central_.dimension, central_.sure, names(central_)) == (1, True, {"rotation"})
-    assert 0 < central_.resolution < 0.1
+def test_data_of_a_symmetric_world_and_of_none(tmp_path):
+    steps = steps_of(BY_NAME["central"])
+    np.savez(tmp_path / "log.npz", state=steps.state, action=steps.action, next_state=steps.following)
+    options = ("--reps", "state=2x1o", "--reps", "action=1o", "--json")
+    told = json.loads(command(str(tmp_path / "log.npz"), *options).stdout)
+    assert (told["dimension"], told["sure"], told["source"]) == (1, True, "data")
+    assert [generator["name"] for generator in told["generators"]] == ["rotation"]
+    assert told["reps"]["state"] == "2x1o"
+    assert 0 < told["resolution"] < 0.1
     nothing = found(steps_of(BY_NAME["polynomial"]))
     assert (nothing.dimension, nothing.sure) == (0, True)
 

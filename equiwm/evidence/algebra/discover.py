@@ -62,7 +62,8 @@ def discover(
                 _with_reps(_of_subject(target, seed), reps), source="model", free=free, seed=seed, finite=finite
             )
     if isinstance(target, Steps):
-        return search_data(_with_step_reps(target, reps, space), free=free or target.state_rep is None, seed=seed)
+        steps = _with_step_reps(target, reps, space)
+        return search_data(steps, free=free or steps.state_rep is None, seed=seed)
     world = checked_world(target)
     return search(_with_reps(of_world(world, seed), reps), source="world", free=free, seed=seed, finite=finite)
 

@@ -15,7 +15,8 @@ class GeneratorResult(Result):
         name: what it is.
         matrix: leaf -> its homogeneous matrix [[A, b], [0, 0]]: on one channel where a leaf has reps and all its
             channels move alike, else on the whole leaf.
-        residual: f(g x) against g f(x) after a finite motion g, relative to the outputs' variation.
+        residual: f(g x) against g f(x) after a finite motion g, relative to the outputs' variation; of data that of the
+            linear problem.
     """
 
     name: str

@@ -12,7 +12,7 @@ def text(result: DiscoverResult, width: int | None = None) -> str:
     """The answer, why it may not be relied on, and what a reader should know; wrapped where a width is given."""
     lines = [_answer(result)]
     lines += [f"why: {reason}." for reason in result.reasons]
-    if result.dimension is not None:
+    if result.dimension is not None and result.source != "data":
         lines.append(
             "finite: " + ("; ".join(result.finite) if result.finite else "none of those that were tried") + "."
         )
@@ -49,4 +49,8 @@ def tables(result: DiscoverResult, name: str) -> list[Table]:
     note += ("... " if count > 2 else "") + ", ".join(shown) + (" ..." if count + 3 < len(values) else "") + "."
     reps = ", ".join(f"{leaf} {rep}" for leaf, rep in result.reps.items())
     title = f"{name}: {result.source}, {result.samples} samples; {reps}"
-    return [Table(title, ("generator", "after a finite motion"), rows, (note,))] if values else []
+    return (
+        [Table(title, ("generator", "residual" if result.source == "data" else "after a finite motion"), rows, (note,))]
+        if values
+        else []
+    )
