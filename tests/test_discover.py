@@ -363,13 +363,15 @@ def test_steps_are_refused_with_a_reason(tmp_path):
         read_npz(tmp_path / "no.npz")
 
 
-def test_samples_in_a_plane_leave_it_unsure(monkeypatch):
+@pytest.mark.parametrize("where", ["a plane", "clouds that are never shifted"])
+def test_where_there_are_no_samples_nothing_can_be_told(where, monkeypatch):
     import equiwm.evidence.algebra.ensemble as ensemble
 
     monkeypatch.setattr(ensemble, "_STEPS", 50)
-    result = found(steps_of(BY_NAME["seen in a plane"], 1000))
+    flat = steps_of(BY_NAME["seen in a plane"], 1000)
+    result = found(flat if where == "a plane" else Steps.of_world(world_of("vn-3d"), 1000, 0))
     assert not result.sure
-    assert any("subspace" in reason for reason in result.reasons)
+    assert any("no samples" in reason for reason in result.reasons)
 
 
 # The command

@@ -56,8 +56,9 @@ _UNUSED, _USED = 1.02, 1.2
 """An input with whose values exchanged the error grows by no more than the one is not used; by less than the other,
 hardly."""
 _FEW_EPISODES = 8
-_OUTSIDE = 1e-3
-"""Part of a motion that leads out of the span of the samples."""
+_FAR, _LEAST = 1.5, 1e-12
+"""A motion of relative size 1 that is so many times the samples' extent along it, a coordinate, leads out of them; and
+the least variance, relative to the spread."""
 _DRAWS = 200
 """Bootstrap draws of episodes."""
 
@@ -342,7 +343,7 @@ def _doubts(
         reasons.append(f"there are {episodes} episodes, too few to say what differs between them")
     outside = _outside(data)
     if outside:
-        reasons.append(f"the samples lie in a subspace, and {outside} motions lead out of it")
+        reasons.append(f"{outside} motions lead to where there are no samples: the data cannot tell of them")
     reasons += [
         f"{proposal.generator.name}: moved copies change the error by a factor of {proposal.ratio:.2f} "
         f"({proposal.low:.2f} to {proposal.high:.2f}; a symmetry's is below {_HELPS}, a break's above {_HARMS}), "
@@ -358,19 +359,23 @@ def _doubts(
 
 
 def _outside(data: _Data) -> int:
-    """How many independent motions lead out of the linear span of the samples, or move an input that never varies."""
+    """How many independent motions lead out of where the samples are, or move an input that never varies.
+
+    A motion of relative size 1 is compared with how far the samples spread along it: where they hardly do, as a cloud
+    that is never shifted, neither derivatives nor moved copies say anything.
+    """
     values = torch.cat([data.steps.state, data.steps.action], 1)
-    rows = (values - values.mean(0)) / data.unit
-    _, sizes, right = torch.linalg.svd(rows, full_matrices=False)
-    span = right[sizes > _OUTSIDE * sizes[0]]
-    if len(span) == rows.shape[1]:
-        return 0
-    point = data.built.points[0]
-    moved = torch.cat(fields(data.family.inputs, point), -1) / data.unit
-    out = moved - moved @ span.T @ span
-    singular = torch.linalg.svdvals(out.flatten(1))
     still = int((values.std(0) == 0).sum())
-    return int((singular > _OUTSIDE * torch.linalg.svdvals(moved.flatten(1))[0]).sum()) + still
+    rows = (values - values.mean(0)) / data.unit
+    sizes, axes = torch.linalg.eigh(rows.T @ rows / len(rows))
+    whitened = axes / sizes.clamp(min=_LEAST).sqrt()
+    moved = torch.cat(fields(data.family.inputs, data.built.points[0]), -1) / data.unit
+    motion = moved.flatten(1) / (moved.shape[1] ** 0.5)
+    far = (moved @ whitened).flatten(1) / (moved.shape[1] * moved.shape[2]) ** 0.5
+    _, lengths, right = torch.linalg.svd(motion.T, full_matrices=False)
+    there = lengths > 1e-9 * lengths[0]
+    relative = torch.linalg.svdvals(far.T @ (right[there].T / lengths[there]))
+    return int((relative > _FAR).sum()) + still
 
 
 def _entry(data: _Data, proposal: _Proposal) -> GeneratorResult:
