@@ -21,10 +21,10 @@ from equiwm.errors import DataError
 from equiwm.evidence.algebra.ensemble import Ensemble, trained
 from equiwm.evidence.algebra.family import Family, family_of, fields
 from equiwm.evidence.algebra.maps import Leaf, Map, Values
+from equiwm.evidence.algebra.problem import Scales, Spectrum, System, scales_of, spectrum_of, spreads, system_of
 from equiwm.evidence.algebra.recognise import Generator, recognised
 from equiwm.evidence.algebra.result import DiscoverResult, GeneratorResult, NearResult
 from equiwm.evidence.algebra.search import homogeneous, reps_of
-from equiwm.evidence.algebra.solve import Scales, Spectrum, System, scales_of, spectrum_of, spreads, system_of
 from equiwm.evidence.algebra.steps import Steps
 from equiwm.evidence.algebra.verify import applied, flow
 

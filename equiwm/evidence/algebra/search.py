@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -11,34 +11,17 @@ from torch import Tensor
 
 from equiwm.errors import DataError
 from equiwm.evidence.algebra.derivative import carries, pushed
-from equiwm.evidence.algebra.family import AXES, Family, family_of, fields
+from equiwm.evidence.algebra.family import Family, family_of, fields
 from equiwm.evidence.algebra.finite import finite_symmetries
-from equiwm.evidence.algebra.maps import Leaf, Map, Refused, Values, thinned
+from equiwm.evidence.algebra.maps import Leaf, Map, thinned
+from equiwm.evidence.algebra.points import EQUATIONS, drawn_in, generic, with_motions
 from equiwm.evidence.algebra.recognise import Generator, recognised
 from equiwm.evidence.algebra.result import DiscoverResult, GeneratorResult, NearResult
-from equiwm.evidence.algebra.solve import Scales, Spectrum, System, noise_of, scales_of, spectrum_of, system_of
-from equiwm.evidence.algebra.verify import Affine, Comparison, Held, applied, comparison, verified
+from equiwm.evidence.algebra.spectral import Solved, named_null, solve
+from equiwm.evidence.algebra.verify import Affine, Comparison, Held, comparison, verified
 
-EXACT = 1e-11
-"""A singular value below this is rounding, whatever the noise."""
-_NOISE = 30.0
-"""A singular value of at most so many times the measured noise is rounding."""
-BROKEN = 1e-5
-"""A singular value above this, and above a thousand times the bound on rounding, is a break; between is doubt."""
-_CLEAR = 1e3
 _FLOOR, _FLOOR_SINGLE = 1e-7, 1e-3
 """Residual of a finite motion that is rounding, in float64 and in float32."""
-_SMOOTH = 0.5
-"""Share of the samples that have to be smooth."""
-_FLAT = 1e-6
-"""Samples whose extent along some direction is less than this of the largest lie in a subspace."""
-_APART = 0.5
-"""Step of moved copies, in units of the spread."""
-_EQUATIONS = 3
-"""Equations for each unknown; copies are moved until there are as many."""
-_MOST_COPIES = 16
-_LONGER, _INSIDE = 1e-3, 0.9
-"""Inputs that cannot be so much longer stand at the border of what a map takes, and are drawn in to a part."""
 NEAR, _LOOSE = 0.05, 4.0
 """Residual of what is still called nearly a symmetry; and how much more the motion that is named for it may have."""
 _NEARLY = 0.1
@@ -56,38 +39,6 @@ class _Findings:
     reasons: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     near: list[NearResult] = field(default_factory=list)
-
-
-@dataclass(frozen=True, eq=False)
-class _Solved:
-    """One pass of the linear problem."""
-
-    built: Map
-    scales: Scales
-    system: System
-    spectrum: Spectrum
-    noise: float
-
-    @property
-    def bound(self) -> float:
-        """Below this a singular value is that of a symmetry."""
-        return max(EXACT, _NOISE * self.noise)
-
-    @property
-    def clear(self) -> float:
-        """Above this it is that of a break."""
-        return max(BROKEN, _CLEAR * self.bound)
-
-    @property
-    def null(self) -> int:
-        """How many are symmetries."""
-        return int((self.spectrum.values <= self.bound).sum())
-
-    @property
-    def doubtful(self) -> Tensor:
-        """Singular values that are neither."""
-        values = self.spectrum.values
-        return values[(values > self.bound) & (values < self.clear)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,15 +68,15 @@ def search(built: Map, *, source: str, free: bool, seed: int, finite: bool = Tru
     found = _Findings()
     if built.tied and not carries(built, seed):
         unknowns = len(family_of(built, free=free))
-        built = thinned(built, -(-_EQUATIONS * unknowns // built.outputs[0].dim))
-    built = _generic(_drawn_in(built), free, seed, found)
-    solved = _solve(built, free, seed, found)
+        built = thinned(built, -(-EQUATIONS * unknowns // built.outputs[0].dim))
+    built = generic(drawn_in(built), free, seed, found.reasons, found.notes)
+    solved = solve(built, free, seed, found.reasons)
     if solved is None:
         return _nothing(built, source, found, seed, started, free=free)
     tried, compare = _tried(solved, seed)
     motions = [each.motion for each in tried if not each.held.holds]
     if motions:
-        again = _solve(_with_motions(solved.built.checked(), motions), free, seed, found)
+        again = solve(with_motions(solved.built.checked(), motions), free, seed, found.reasons)
         if again is not None and again.null < solved.null:
             solved = again
             tried, compare = _tried(solved, seed)
@@ -143,7 +94,7 @@ def search(built: Map, *, source: str, free: bool, seed: int, finite: bool = Tru
     return DiscoverResult(
         dimension=len(kept),
         sure=not found.reasons,
-        reasons=found.reasons,
+        reasons=list(dict.fromkeys(found.reasons)),
         generators=[_entry(solved, each) for each in kept],
         finite=every,
         near=found.near,
@@ -158,24 +109,6 @@ def search(built: Map, *, source: str, free: bool, seed: int, finite: bool = Tru
         seconds=time.perf_counter() - started,
         seed=seed,
     )
-
-
-def _drawn_in(built: Map) -> Map:
-    """The map at points inside of what it takes: an action of norm 1 may be the longest that there is."""
-    for k in range(len(built.inputs)):
-        longer = [tuple(x * (1 + _LONGER) if j == k else x for j, x in enumerate(point)) for point in built.points]
-        try:
-            takes = all(
-                bool(built.rows(index, point)[1].all()) if built.separate else bool(built(index, point))
-                for index, point in enumerate(longer)
-            )
-        except Refused:
-            takes = False
-        if not takes:
-            drawn = [tuple(x * _INSIDE if j == k else x for j, x in enumerate(point)) for point in built.points]
-            checks = built.checks and tuple(x * _INSIDE if j == k else x for j, x in enumerate(built.checks))
-            built = replace(built, points=tuple(drawn), checks=checks)
-    return built
 
 
 def reps_of(built: Map, *, free: bool) -> dict[str, str]:
@@ -200,229 +133,19 @@ def _require_deterministic(built: Map) -> None:
             raise DataError("it gives two answers for one input; expected a map that is the same whenever it is asked.")
 
 
-def _flat(built: Map, family: Family) -> list[str]:
-    """Blocks of vectors whose samples lie in a subspace, and others that never vary."""
-    names = []
-    for k, blocks in enumerate(family.input_blocks):
-        rows = torch.cat([point[k].reshape(-1, point[k].shape[-1]) for point in built.points])
-        for block in blocks:
-            part = rows[:, block.entries]
-            if block.kind is not None and block.kind.structured:
-                part = part.unflatten(-1, (-1, block.width)).flatten(0, 1)
-                part = part - part.mean(0) if block.kind.translates else part
-                values = torch.linalg.svdvals(part)
-                if len(part) < block.width or float(values[-1]) <= _FLAT * max(float(values[0]), 1e-300):
-                    names.append(block.name)
-            elif float((part - part.mean(0)).abs().max()) <= _FLAT * max(float(part.abs().max()), 1e-300):
-                names.append(block.name)
-    free = all(block.kind is None for blocks in family.input_blocks for block in blocks)
-    if free and built.separate:  # any matrix may act: all entries together
-        rows = torch.cat([torch.cat(list(point), -1) for point in built.points])
-        values = torch.linalg.svdvals((rows - rows.mean(0)) / rows.std(0).clamp(min=1e-300))
-        if len(rows) <= rows.shape[1] or float(values[-1]) <= _FLAT * float(values[0]):
-            names.append("all inputs together")
-    return names
-
-
-def _generic(built: Map, free: bool, seed: int, found: _Findings) -> Map:
-    """The map with as many points as its unknowns need, and points beside a subspace that they lie in."""
-    family = family_of(built, free=free)
-    flat = _flat(built, family)
-    outputs = sum(part.numel() for k, point in enumerate(built.points) for part in built(k, point))
-    copies = int(np.ceil(_EQUATIONS * len(family) / max(1, outputs))) - 1
-    if free and built.separate:  # as many points as a field has numbers
-        largest = max(leaf.dim for leaf in built.inputs)
-        copies = max(copies, int(np.ceil(2 * (largest + 1) / len(built.points[0][0]))) - 1)
-    if not flat and copies <= 0:
-        return built
-    wanted = min(max(copies, 1), _MOST_COPIES)
-    try:
-        moved = _moved_copies(built, wanted, seed)
-    except Refused as refused:
-        if flat:
-            found.reasons.append(
-                f"the samples of {', '.join(flat)} lie in a subspace, and others are not taken: {refused}"
-            )
-        else:
-            found.reasons.append(f"too few samples for {len(family)} unknowns, and others are not taken: {refused}")
-        return built
-    if flat:
-        found.notes.append(f"The samples of {', '.join(flat)} lie in a subspace; moved copies were asked for too.")
-    return moved
-
-
-def _moved_copies(built: Map, copies: int, seed: int) -> Map:
-    rng = np.random.default_rng(seed)
-    extra: list[tuple[int, Values]] = []
-    sizes = [_block_spread([point[k] for point in built.points]) for k in range(len(built.inputs))]
-    for _ in range(copies):
-        for index, point in enumerate(built.points):
-            moved = tuple(
-                x + _APART * size * torch.from_numpy(rng.normal(size=tuple(x.shape)))
-                for x, size in zip(point, sizes, strict=True)
-            )
-            if built.separate:
-                _, taken = built.rows(index, moved)
-                moved = tuple(x[taken] for x in moved)
-            else:
-                built(index, moved)
-            extra.append((index, moved))
-    return extended(built, extra)
-
-
-def _block_spread(parts: list[Tensor]) -> float:
-    rows = torch.cat([part.reshape(-1, part.shape[-1]) for part in parts])
-    about = float((rows - rows.mean(0)).square().mean().sqrt())
-    return about or float(rows.square().mean().sqrt()) or 1.0
-
-
-def extended(built: Map, extra: list[tuple[int, Values]]) -> Map:
-    """The map looked at in more places: more rows of a batch, or more calls."""
-    if built.separate:
-        rows = [point for _, point in extra]
-        joined = tuple(torch.cat(parts) for parts in zip(built.points[0], *rows, strict=True))
-        return built.at([joined])
-    origin = [*range(len(built.points)), *(index for index, _ in extra)]
-    function = built.function
-    return replace(
-        built,
-        points=(*built.points, *(point for _, point in extra)),
-        function=lambda index, values: function(origin[index], values),
-    )
-
-
-def _with_motions(built: Map, motions: list[list[Affine]]) -> Map:
-    """The map looked at where finite motions lead, too."""
-    extra = []
-    for motion in motions:
-        for index, point in enumerate(built.points):
-            moved = applied(motion, point)
-            try:
-                if built.separate:
-                    _, taken = built.rows(index, moved)
-                    moved = tuple(x[taken] for x in moved)
-                else:
-                    built(index, moved)
-            except Refused:
-                continue
-            extra.append((index, moved))
-    return extended(built, extra)
-
-
-def _solve(built: Map, free: bool, seed: int, found: _Findings) -> _Solved | None:
-    """The linear problem; None where nothing can be said, with the reason."""
-    family = family_of(built, free=free)
-    scales = scales_of(built, family, seed)
-    if scales.constant:
-        found.reasons.append("the outputs do not vary at all: every motion of the inputs leaves them as they are")
-        return None
-    by_gradients = carries(built, seed)
-    system = system_of(built, family, scales, by_gradients=by_gradients)
-    if system.refused:
-        what = sorted({family.columns[k].leaf for k in system.refused})
-        found.reasons.append(f"some motions of {', '.join(what)} lead to inputs that it does not take")
-    if system.share < _SMOOTH:
-        found.reasons.append(
-            f"only {100 * system.share:.0f}% of the samples are smooth: derivatives do not exist at the others"
-        )
-    if not len(system.residual):
-        return None
-    boosts = set(family.where(["boost", "drift"]))
-    solved = _spectral(
-        built,
-        scales,
-        system.select([k for k in range(len(system.family)) if k not in boosts]),
-        seed,
-        by_gradients=by_gradients,
-    )
-    if solved is None:
-        found.reasons.append("no motion of the family moves anything that it looks at")
-        return None
-    axes = _free_axes(solved) if boosts else []
-    if not axes:
-        return solved
-    # A boost displaces more from step to step: it is a symmetry only where translations along it are.
-    columns = system.family.columns
-    keep = [k for k, c in enumerate(columns) if c.what not in ("boost", "drift") or AXES[c.index[0]] in axes]
-    return _spectral(built, scales, system.select(keep), seed, by_gradients=by_gradients)
-
-
-def _spectral(built: Map, scales: Scales, system: System, seed: int, *, by_gradients: bool) -> _Solved | None:
-    """The spectrum of a problem and its noise; None where no column moves anything."""
-    spectrum = spectrum_of(system)
-    if not len(spectrum.values):
-        return None
-    noise = _noise(built, system, scales, spectrum, by_gradients=by_gradients, seed=seed)
-    return _Solved(built, scales, system, spectrum, noise)
-
-
-def _free_axes(solved: _Solved) -> list[str]:
-    """Axes along which translations of everything are symmetries."""
-    names = {generator.name for generator in _named_null(solved)}
-    return [axis for axis in AXES[: solved.system.family.d] if f"translation along {axis}" in names]
-
-
-def _noise(built: Map, system: System, scales: Scales, spectrum: Spectrum, *, by_gradients: bool, seed: int) -> float:
-    """What rounding does to the smallest singular values: the same at points that are a rounding away."""
-    few = max(1, int((spectrum.values < 1e-3).sum()))
-    directions = spectrum.directions[:, :few]
-    family = combined(system.family, directions)
-    rng = np.random.default_rng(seed)
-    nudged = built.at(
-        [
-            tuple(
-                x * (1 + 2 * built.rounding * torch.from_numpy(rng.choice([-1.0, 1.0], size=tuple(x.shape))))
-                for x in point
-            )
-            for point in built.points
-        ]
-    )
-    try:
-        here = system_of(built, family, scales, by_gradients=by_gradients)
-        there = system_of(nudged, family, scales, by_gradients=by_gradients, part=0.5)
-    except Refused:
-        return float("inf")
-    if here.residual.shape != there.residual.shape:  # a sample that is smooth here and not there
-        return float(torch.linalg.matrix_norm(here.residual, 2))
-    plain = Spectrum(spectrum.values[:few], torch.eye(few, dtype=torch.float64), torch.eye(few, dtype=torch.float64))
-    return noise_of(here, there, plain) + built.rounding
-
-
-def combined(family: Family, directions: Tensor) -> Family:
-    """A family whose columns are sums of those of another: (p, q)."""
-
-    def mixed(parts: list[tuple[Tensor, Tensor]]) -> list[tuple[Tensor, Tensor]]:
-        return [(torch.einsum("pq,pij->qij", directions, a), directions.T @ b) for a, b in parts]
-
-    made = family.select(range(min(len(family), directions.shape[1])))
-    return replace(made, inputs=mixed(family.inputs), outputs=mixed(family.outputs))
-
-
-def _tried(solved: _Solved, seed: int) -> tuple[list[_Tried], Comparison]:
+def _tried(solved: Solved, seed: int) -> tuple[list[_Tried], Comparison]:
     """The null space by name, each of its motions tried to the end."""
     spectrum, family = solved.spectrum, solved.system.family
     single = solved.built.rounding > 1e-10
     compare = comparison(solved.built.checked(), solved.scales, family, _FLOOR_SINGLE if single else _FLOOR, seed)
     tried = []
-    for generator in _named_null(solved):
+    for generator in named_null(solved):
         size = float((spectrum.whitening @ generator.theta).norm())
         tried.append(_Tried(generator, *verified(family, generator, size, compare)))
     return tried, compare
 
 
-def _named_null(solved: _Solved) -> list[Generator]:
-    """The null space in motions that have a name."""
-    null = torch.eye(len(solved.spectrum.values), dtype=torch.float64)[:, : solved.null]
-    tolerance = max(1e-6, 10 * solved.bound / max(_first_broken(solved), 1e-12))
-    return recognised(solved.system.family, null, solved.spectrum.whitening, tolerance)
-
-
-def _first_broken(solved: _Solved) -> float:
-    left = solved.spectrum.values[solved.null :]
-    return float(left[0]) if len(left) else 1.0
-
-
-def _gap(solved: _Solved) -> float:
+def _gap(solved: Solved) -> float:
     values = solved.spectrum.values
     below = float(values[solved.null - 1]) if solved.null else solved.noise
     above = float(values[solved.null]) if solved.null < len(values) else 1.0
@@ -444,7 +167,7 @@ def _judge_failing(failing: list[_Tried], found: _Findings) -> None:
         )
 
 
-def _judge(solved: _Solved, kept: list[Generator], found: _Findings) -> None:
+def _judge(solved: Solved, kept: list[Generator], found: _Findings) -> None:
     """What speaks against the dimension."""
     if len(solved.doubtful):
         values = ", ".join(f"{float(value):.1e}" for value in solved.doubtful[:4])
@@ -458,7 +181,7 @@ def _judge(solved: _Solved, kept: list[Generator], found: _Findings) -> None:
     found.near += _near(solved, [each.name for each in kept])
 
 
-def _near(solved: _Solved, known: list[str]) -> list[NearResult]:
+def _near(solved: Solved, known: list[str]) -> list[NearResult]:
     """Motions that are nearly symmetries, by name."""
     spectrum, family = solved.spectrum, solved.system.family
     close = int((spectrum.values <= NEAR).sum())
@@ -474,7 +197,7 @@ def _near(solved: _Solved, known: list[str]) -> list[NearResult]:
     return found
 
 
-def _bracket(solved: _Solved, kept: list[Generator]) -> float:
+def _bracket(solved: Solved, kept: list[Generator]) -> float:
     """How far brackets of generators are from the algebra, as motions of the inputs that the map looks at."""
     if len(kept) < 2:
         return 0.0
@@ -510,7 +233,7 @@ def _bracket(solved: _Solved, kept: list[Generator]) -> float:
     return worst
 
 
-def _along_ignored(solved: _Solved, kept: list[_Tried], seed: int) -> list[str]:
+def _along_ignored(solved: Solved, kept: list[_Tried], seed: int) -> list[str]:
     """Names of the generators whose linear part leads into the common kernel of all derivatives, outputs at rest."""
     built = solved.built
     if not built.separate or any(value.dim() != 2 for value in built.points[0]):
@@ -532,7 +255,7 @@ def _along_ignored(solved: _Solved, kept: list[_Tried], seed: int) -> list[str]:
     return found
 
 
-def _entry(solved: _Solved, each: _Tried) -> GeneratorResult:
+def _entry(solved: Solved, each: _Tried) -> GeneratorResult:
     matrices = homogeneous(solved.built, solved.system.family, each.generator.theta)
     return GeneratorResult(each.generator.name, matrices, each.held.residual)
 

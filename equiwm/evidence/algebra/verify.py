@@ -11,8 +11,8 @@ from torch import Tensor
 
 from equiwm.evidence.algebra.family import Block, Family
 from equiwm.evidence.algebra.maps import Map, Refused, Values
+from equiwm.evidence.algebra.problem import Scales
 from equiwm.evidence.algebra.recognise import Generator
-from equiwm.evidence.algebra.solve import Scales
 
 _TURN = 1.9
 """Radians of a rotation."""
