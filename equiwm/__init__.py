@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from equiwm.audit.typed import Typed
     from equiwm.audit.verdict import Verdict
     from equiwm.config import WorldConfig
+    from equiwm.evidence.algebra.discover import discover
     from equiwm.loading import load_run, save_subject
     from equiwm.schema import setting
     from equiwm.subject import Subject
@@ -43,6 +44,7 @@ _HOME = {
     "Residual": "equiwm.audit.residual",
     "check_equivariance": "equiwm.audit.residual",
     "draw": "equiwm.audit.draw",
+    "discover": "equiwm.evidence.algebra.discover",
     "WorldConfig": "equiwm.config",
     "load_run": "equiwm.loading",
     "save_subject": "equiwm.loading",
@@ -65,6 +67,7 @@ __all__ = [
     "WorldConfig",
     "audit",
     "check_equivariance",
+    "discover",
     "draw",
     "load_run",
     "save_subject",

@@ -56,6 +56,7 @@ LEVELS = {
     "loading": 4,
     "claims": 5,
     "testing": 5,
+    "evidence": 5,
     "report": 6,
     "fsck": 6,
     "battery": 6,

@@ -1,0 +1,357 @@
+"""What a generator is: the null space rotated to motions that have a name, and whether it is closed under brackets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from equiwm.evidence.algebra.family import AXES, Column, Family
+
+_NEW = 1e-3
+"""What is left of a motion beside those already found, relative to it, to count as another one."""
+_ROUND = 1e-6
+"""Numbers of a generator below this, relative to the largest, are zero when it is named."""
+
+_COARSE = 0.03
+"""The same of motions that are nearly symmetries."""
+
+
+@dataclass(frozen=True, eq=False)
+class Generator:
+    """A named motion.
+
+    Attributes:
+        name: `rotation about z`, `scaling (state 1, action 1)`.
+        theta: (p,) in columns of the family.
+        compact: whether it turns and comes back.
+    """
+
+    name: str
+    theta: Tensor
+    compact: bool = False
+
+
+@dataclass(frozen=True)
+class _Subspace:
+    """Motions that are named together: spanned by the columns (p, q) of a matrix, `by` says how one is called."""
+
+    what: str
+    spans: Tensor
+    leaf: str = ""
+
+
+def recognised(family: Family, null: Tensor, whitening: Tensor, tolerance: float) -> list[Generator]:
+    """A basis of a null space in motions that have a name, as far as they have one.
+
+    Args:
+        family: the columns.
+        null: (r, k) an orthonormal basis in whitened coordinates.
+        whitening: (r, p).
+        tolerance: how far from the null space, as an angle, a motion may be and still be in it.
+    """
+    chosen: list[Generator] = []
+    basis = torch.zeros(null.shape[0], 0, dtype=torch.float64)
+    for subspace in _subspaces(family):
+        if len(chosen) == null.shape[1]:
+            break
+        for theta in _meeting(subspace.spans, null, whitening, tolerance):
+            z = whitening @ theta
+            left = z - basis @ (basis.T @ z)
+            if float(left.norm()) <= _NEW * float(z.norm()):
+                continue
+            basis = torch.cat([basis, (left / left.norm())[:, None]], 1)
+            chosen.append(_named(family, subspace, theta))
+    chosen = _without_centres(family, chosen)
+    rest = null - basis @ (basis.T @ null)
+    left_vectors, sizes, _ = torch.linalg.svd(rest, full_matrices=False)
+    for k in range(null.shape[1] - len(chosen)):
+        assert float(sizes[k]) > 0
+        theta = torch.linalg.lstsq(whitening, left_vectors[:, k : k + 1], driver="gelsd").solution[:, 0]
+        chosen.append(Generator(_described(family, theta), theta))
+    return chosen
+
+
+def _without_centres(family: Family, chosen: list[Generator]) -> list[Generator]:
+    """Where every translation is a symmetry a rotation has no centre of its own."""
+    if sum(each.name.startswith("translation") and "alone" not in each.name for each in chosen) < max(1, family.d):
+        return chosen
+    return [
+        replace(each, name=each.name.partition(" through ")[0]) if each.name.startswith("rotation") else each
+        for each in chosen
+    ]
+
+
+def _meeting(spans: Tensor, null: Tensor, whitening: Tensor, tolerance: float) -> list[Tensor]:
+    """Motions of a subspace that lie in the null space: single columns where they do, else a reduced basis."""
+    moved = whitening @ spans
+    sizes = moved.norm(dim=0)
+    alive = torch.nonzero(sizes > 1e-9 * max(float(sizes.max()), 1e-300)).flatten() if len(sizes) else sizes.long()
+    if not len(alive) or not null.shape[1]:
+        return []
+    spans, moved = spans[:, alive] / sizes[alive], moved[:, alive] / sizes[alive]
+    left, values, right = torch.linalg.svd(moved, full_matrices=False)
+    there = values > 1e-7 * values[0]
+    left, back = left[:, there], (right[there].T / values[there])
+    off = left - null @ (null.T @ left)
+    _, angles, vectors = torch.linalg.svd(off, full_matrices=True)
+    angles = torch.cat([angles, angles.new_zeros(len(vectors) - len(angles))])
+    inside = vectors[angles <= tolerance]
+    if not len(inside):
+        return []
+    weights = _reduced((back @ inside.T).T.numpy(), tolerance)
+    return [spans @ torch.from_numpy(row) for row in weights]
+
+
+def _reduced(rows: np.ndarray, tolerance: float) -> np.ndarray:
+    """Reduced row echelon form: as few numbers as a basis can do with."""
+    rows, at = rows / np.abs(rows).max(), 0
+    nothing = min(max(10 * tolerance, 1e-9), _COARSE)
+    for column in range(rows.shape[1]):
+        pivot = at + int(np.abs(rows[at:, column]).argmax())
+        if np.abs(rows[pivot, column]) <= nothing:
+            continue
+        rows[[at, pivot]] = rows[[pivot, at]]
+        rows[at] /= rows[at, column]
+        for other in range(len(rows)):
+            if other != at:
+                rows[other] -= rows[other, column] * rows[at]
+        at += 1
+        if at == len(rows):
+            break
+    rows[np.abs(rows) <= max(nothing, _ROUND) * np.abs(rows).max()] = 0.0
+    return rows[:at]
+
+
+@dataclass(frozen=True, eq=False)
+class _Vocabulary:
+    """Sums of columns by what they are."""
+
+    family: Family
+
+    @property
+    def names(self) -> list[str]:
+        """The leaves that have columns."""
+        return list(dict.fromkeys(c.leaf for c in self.family.columns))
+
+    @cached_property
+    def numbers(self) -> dict[Column, int]:
+        """Column -> its number."""
+        return {column: k for k, column in enumerate(self.family.columns)}
+
+    def column(self, *parts: tuple[str, str, tuple[int, ...], float]) -> Tensor:
+        """A sum of columns (what, leaf, index, weight), those that exist."""
+        made = torch.zeros(len(self.family), dtype=torch.float64)
+        for what, leaf, index, weight in parts:
+            number = self.numbers.get(Column(what, leaf, index))
+            if number is not None:
+                made[number] += weight
+        return made
+
+    def span(self, *columns: Tensor) -> Tensor:
+        """Columns side by side, (p, q), without those that are zero."""
+        kept = [c for c in columns if bool(c.any())]
+        return torch.stack(kept, 1) if kept else torch.zeros(len(self.family), 0, dtype=torch.float64)
+
+    def turns(self, leaves: list[str]) -> list[Tensor]:
+        """Rotations in every plane of two axes, of some leaves at once: x_i' = -x_j, x_j' = x_i."""
+        found = []
+        for i, j in self.planes:
+            parts: list[tuple[str, str, tuple[int, ...], float]] = []
+            for leaf in leaves:
+                parts += [("linear", leaf, (i, j), -1.0), ("linear", leaf, (j, i), 1.0)]
+            found.append(self.column(*parts))
+        return found
+
+    @property
+    def planes(self) -> list[tuple[int, int]]:
+        """Pairs of axes."""
+        return [(i, j) for i in range(self.family.d) for j in range(i + 1, self.family.d)]
+
+    def shifts(self, leaves: list[str]) -> list[Tensor]:
+        """Translations along every axis, of some leaves at once."""
+        return [self.column(*[("translation", leaf, (k,), 1.0) for leaf in leaves]) for k in range(self.family.d)]
+
+    def each(self, what: str) -> list[Tensor]:
+        """Every column of a kind by itself."""
+        rows = torch.eye(len(self.family), dtype=torch.float64)
+        return [rows[k] for k in self.family.where([what])]
+
+
+def _subspaces(family: Family) -> Iterator[_Subspace]:
+    """Motions from the plainest to any."""
+    words = _Vocabulary(family)
+    yield from _spatial(words) if family.d else _free(words)
+
+
+def _spatial(words: _Vocabulary) -> Iterator[_Subspace]:
+    """Of leaves with reps: translations, rotations, scalings, boosts, shifts, and what else a matrix does."""
+    names, span = words.names, words.span
+    apart = [one for leaf in names for one in words.shifts([leaf])]
+    yield _Subspace("translation", span(*words.shifts(names)))
+    yield _Subspace("translation", span(*apart))
+    yield _Subspace("rotation", span(*words.turns(names), *apart))
+    for leaf in names if len(names) > 1 else ():
+        yield _Subspace("rotation", span(*words.turns([leaf]), *words.shifts([leaf])), leaf)
+    yield _Subspace("scaling", span(*words.each("scaling")))
+    yield _Subspace("scaling", span(*words.each("scaling"), *apart))
+    yield _Subspace("scaling", span(*words.each("scaling"), *words.each("shift")))
+    for k in range(words.family.d):
+        parts = [(what, leaf, (k,), 1.0) for leaf in names for what in ("boost", "drift")]
+        yield _Subspace("boost", span(*(words.column(part) for part in parts)))
+    for one in words.each("shift"):
+        yield _Subspace("shift", span(one))
+    yield _Subspace("shift", span(*words.each("shift")))
+    for leaves in [names, *([leaf] for leaf in names if len(names) > 1)]:
+        yield from _deformations(words, leaves, leaves[0] if len(leaves) < len(names) else "")
+    yield _Subspace("rotation and scaling", span(*words.turns(names), *words.each("scaling")))
+
+
+def _deformations(words: _Vocabulary, leaves: list[str], said: str) -> Iterator[_Subspace]:
+    """Boosts of Minkowski's kind, shears, squeezes and scalings of one axis, of some leaves at once."""
+
+    def entry(i: int, j: int) -> Tensor:
+        return words.column(*[("linear", leaf, (i, j), 1.0) for leaf in leaves])
+
+    for i, j in words.planes:
+        one, other = AXES[i], AXES[j]
+        yield _Subspace(f"hyperbolic boost {one}{other}", words.span(entry(i, j) + entry(j, i)), said)
+        yield _Subspace(f"shear of {one} along {other}", words.span(entry(i, j)), said)
+        yield _Subspace(f"shear of {other} along {one}", words.span(entry(j, i)), said)
+        yield _Subspace(f"squeeze {one} against {other}", words.span(entry(i, i) - entry(j, j)), said)
+    for k in range(words.family.d):
+        yield _Subspace(f"scaling of {AXES[k]}", words.span(entry(k, k)), said)
+
+
+def _free(words: _Vocabulary) -> Iterator[_Subspace]:
+    """Of free matrices: shifts, scalings, rotations of two entries, single entries."""
+    column, span = words.column, words.span
+    sizes = {leaf: 1 + max(c.index[0] for c in words.family.columns if c.leaf == leaf) for leaf in words.names}
+    entries = [(leaf, k) for leaf in words.names for k in range(sizes[leaf])]
+    pairs = [(leaf, i, j) for leaf in words.names for i in range(sizes[leaf]) for j in range(i + 1, sizes[leaf])]
+    for leaf, k in entries:
+        yield _Subspace(f"shift of {leaf}[{k}]", span(column(("shift", leaf, (k,), 1.0))))
+    yield _Subspace("shift", span(*words.each("shift")))
+    yield _Subspace("scaling of everything", span(column(*[("entry", leaf, (k, k), 1.0) for leaf, k in entries])))
+    for leaf, i, j in pairs:
+        one, other = ("entry", leaf, (i, j), 1.0), ("entry", leaf, (j, i), 1.0)
+        yield _Subspace(f"rotation of {leaf}[{i}] and [{j}]", span(column(one) - column(other)))
+        yield _Subspace(f"hyperbolic boost of {leaf}[{i}] and [{j}]", span(column(one, other)))
+    yield _Subspace("weighted scaling", span(*(column(("entry", leaf, (k, k), 1.0)) for leaf, k in entries)))
+    for leaf, i, j in pairs:
+        yield _Subspace(f"shear of {leaf}[{i}] along [{j}]", span(column(("entry", leaf, (i, j), 1.0))))
+        yield _Subspace(f"shear of {leaf}[{j}] along [{i}]", span(column(("entry", leaf, (j, i), 1.0))))
+    turning = [column(("entry", leaf, (i, j), -1.0), ("entry", leaf, (j, i), 1.0)) for leaf, i, j in pairs]
+    yield _Subspace("rotation of several entries", span(*turning))
+    yield _Subspace("linear motion", span(*words.each("entry")))
+
+
+def _named(family: Family, subspace: _Subspace, theta: Tensor) -> Generator:
+    """The name of a motion of a subspace."""
+    alone = f" of {subspace.leaf} alone" if subspace.leaf else ""
+    what = subspace.what
+    if what == "translation":
+        return Generator(_translation(family, theta), theta)
+    if what == "rotation":
+        return Generator(_rotation(family, theta) + alone, theta, compact=True)
+    if what == "scaling":
+        return Generator(_scaling(family, theta), theta)
+    if what == "boost":
+        k = next(c.index[0] for c, w in zip(family.columns, theta, strict=True) if c.what == "boost" and w)
+        return Generator(f"boost along {AXES[k]}", theta)
+    if what == "shift" and family.d:
+        return Generator("shift of " + _parts(family, theta), theta)
+    if what in ("shift", "weighted scaling", "rotation of several entries", "linear motion", "rotation and scaling"):
+        return Generator(f"{what}: {_parts(family, theta)}", theta)
+    return Generator(what + alone, theta, compact=what.startswith("rotation"))
+
+
+def _of(family: Family, theta: Tensor, what: str) -> dict[tuple[str, tuple[int, ...]], float]:
+    largest = float(theta.abs().max())
+    return {
+        (c.leaf, c.index): float(w)
+        for c, w in zip(family.columns, theta, strict=True)
+        if c.what == what and abs(float(w)) > _ROUND * largest
+    }
+
+
+def _axis(direction: np.ndarray) -> str:
+    """An axis by its letter, or as a direction."""
+    unit = direction / np.linalg.norm(direction)
+    if np.abs(unit).max() > 1 - 1e-9:
+        return AXES[int(np.abs(unit).argmax())]
+    unit = unit * np.sign(unit[np.abs(unit) > 1e-9][0])
+    return "(" + ", ".join(f"{value:.3g}" for value in np.where(np.abs(unit) < 1e-9, 0.0, unit)) + ")"
+
+
+def _translation(family: Family, theta: Tensor) -> str:
+    moved = _of(family, theta, "translation")
+    leaves_ = list(dict.fromkeys(leaf for leaf, _ in moved))
+    direction = np.zeros(family.d)
+    for (leaf, (k,)), weight in moved.items():
+        if leaf == leaves_[0]:
+            direction[k] = weight
+    have = {c.leaf for c in family.columns if c.what == "translation"}
+    alone = "" if len(leaves_) == len(have) else f" of {', '.join(leaves_)} alone"
+    return f"translation along {_axis(direction)}{alone}"
+
+
+def _rotation(family: Family, theta: Tensor) -> str:
+    """The axis, and the centre where it is not free."""
+    turned = _of(family, theta, "linear")
+    leaf = next(iter(turned))[0]
+    matrix = np.zeros((family.d, family.d))
+    for (name, (i, j)), weight in turned.items():
+        if name == leaf:
+            matrix[i, j] = weight
+            if (name, (j, i)) not in turned:
+                matrix[j, i] = -weight
+    moved = _of(family, theta, "translation")
+    shift = np.array([moved.get((leaf, (k,)), 0.0) for k in range(family.d)])
+    if family.d == 3:
+        said = f"rotation about {_axis(np.array([matrix[2, 1], matrix[0, 2], matrix[1, 0]]))}"
+    else:
+        said = "rotation"
+    if any(c.what == "translation" for c in family.columns):
+        centre = family.centres[leaf].numpy() - np.linalg.pinv(matrix) @ shift
+        axis = np.zeros(3)
+        if family.d == 3:
+            axis = np.array([matrix[2, 1], matrix[0, 2], matrix[1, 0]])
+            axis = axis / np.linalg.norm(axis)
+            centre = centre - (centre @ axis) * axis
+        size = np.abs(family.centres[leaf].numpy()).max() + 1.0
+        centre = np.where(np.abs(centre) < 1e-6 * size, 0.0, centre)
+        said += " through (" + ", ".join(f"{value:.3g}" for value in centre) + ")"
+    return said
+
+
+def _scaling(family: Family, theta: Tensor) -> str:
+    """What each block is multiplied by, as powers of one factor."""
+    scaled = _of(family, theta, "scaling")
+    weights = np.array(list(scaled.values()))
+    weights = weights / np.abs(weights).min()
+    near = np.round(weights * 2) / 2
+    weights = near if np.abs(weights - near).max() < 1e-4 else weights
+    said = [
+        f"{family.labels[leaf][number]} {weight:.3g}" for (leaf, (number,)), weight in zip(scaled, weights, strict=True)
+    ]
+    shifted = [family.labels[leaf][number] for leaf, (number,) in _of(family, theta, "shift")]
+    return f"scaling ({', '.join(said)})" + (f" with a shift of {', '.join(shifted)}" if shifted else "")
+
+
+def _parts(family: Family, theta: Tensor) -> str:
+    """The largest columns of a motion."""
+    largest = float(theta.abs().max())
+    order = torch.argsort(theta.abs(), descending=True)[:6].tolist()
+    kept = [k for k in order if abs(float(theta[k])) > 1e-3 * largest]
+    return ", ".join(
+        f"{float(theta[k]) / largest:+.2g} {family.columns[k].leaf}{list(family.columns[k].index)}" for k in kept
+    )
+
+
+def _described(family: Family, theta: Tensor) -> str:
+    return f"motion without a name: {_parts(family, theta)}"
