@@ -125,8 +125,7 @@ def check_observed(data: Observed, group: Group, *, seed: int = 1000) -> DataRes
         return _untold(prepared, group, [why], seed)
     test = Test(u, frames, cluster, seed)
     copies = vector_copies(data)
-    starts = np.cumsum([0, *(part.shape[1] for part in changes)])
-    judged = test.judge(change, [int(starts[index]) + at for index, at, _ in copies])
+    judged = test.judge(change, _starts([part for part in data.parts if part.change is not None], data))
     return _verdict(prepared, group, test, judged, change, [(index, name) for index, _, name in copies], seed)
 
 
@@ -165,15 +164,11 @@ def _verdict(
     reasons: list[str] = []
     verdict, placebo_p = "consistent", UNKNOWN
     detectable = _detectable(judged, states, copies)
-    if test.dependence > DETERMINED:
-        verdict = "cannot tell"
-        reasons.append(
-            f"the state fixes the frame ({test.dependence:.0%} of it): each situation was seen in one orientation alone"
-        )
-    elif judged.p <= LEVEL:
+    fixed = [name for name, share in test.explained.items() if share > DETERMINED]
+    if judged.p <= LEVEL:
         verdict = "broken"
         if test.dependence > DEPENDENT:
-            placebo = test.judge(test.placebo(change), _starts(states, copies, data))
+            placebo = test.judge(test.placebo(change), _starts(states, data))
             placebo_p = placebo.p
             if placebo.p <= LEVEL and judged.largest < _AS_LARGE * placebo.largest:
                 verdict = "cannot tell"
@@ -182,6 +177,9 @@ def _verdict(
                     f"imperfect: outcomes that are symmetric by construction are rejected as well (p = {placebo.p:.3f}), so the "
                     f"p = {judged.p:.3f} of the data is not to be trusted"
                 )
+    elif fixed:
+        verdict = "cannot tell"
+        reasons.append(f"the state fixes the {fixed[0]} of its frame: no situation was seen in another")
     elif detectable and all(each.size > _moved(states, each.column) for each in detectable):
         verdict = "cannot tell"
         reasons.append("too little was seen: a break as large as the changes themselves would not have shown")
@@ -204,7 +202,7 @@ def _verdict(
         region=region,
         channels=_channels(judged, states, copies, detectable),
         frame=frames.vector,
-        dependence=max(test.dependence, 0.0),
+        dependence=test.dependence,
         coverage_symmetric=even,
         coverage_p=coverage_p,
         augmentation=augmentation(verdict, str(group), arcs, whole),
@@ -243,7 +241,7 @@ def _untold(prepared: _Prepared, group: Group, reasons: list[str], seed: int) ->
     )
 
 
-def _starts(states: list[Part], copies: list[tuple[int, str]], data: Observed) -> list[int]:
+def _starts(states: list[Part], data: Observed) -> list[int]:
     offsets = np.cumsum([0, *(part.rep.dim for part in states)])
     return [int(offsets[index]) + at for index, at, _ in vector_copies(data)]
 

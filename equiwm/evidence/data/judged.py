@@ -21,8 +21,8 @@ MOST_WIDTH = 40
 """Coordinates that the fits use; of wider states the principal ones."""
 MOST_CHANNELS = 24
 """Entries of the change in the second family; of more the principal ones of their residuals."""
-_EXACT = 1e-7
-"""Of the deviation of a change: a fit that misses less is exact, and what is left is rounding."""
+_EXACT = 1e-5
+"""Of the deviation of a change: a fit that misses less is exact: what is left is rounding, also of float32 on disk."""
 _LIBRARY = 6000
 """Rows among which a placebo looks for neighbours."""
 
@@ -146,8 +146,13 @@ class Test:
         self._matrices = left[:, : d * d].reshape(n, d, d)
         self._left = [left[:, index == k + 1] for k in range(len(self.blocks))]
         self._penalty = [float(fit.penalty[index == k][0]) for k in range(len(values))]
-        self.dependence = float(fit.explained[index > 0].max())
+        self.explained = {name: float(fit.explained[index == k + 1].max()) for k, name in enumerate(self.blocks)}
         self._turns = np.concatenate([part for name, part in frames.blocks.items() if name not in frames.places], 1)
+
+    @property
+    def dependence(self) -> float:
+        """Share of the frame that u explains, of the function that it explains best; 0 where it explains nothing."""
+        return max(0.0, *self.explained.values())
 
     def coverage_p(self) -> float:
         """Whether the frames are spread evenly: every function of a block has mean 0 under the Haar measure."""
