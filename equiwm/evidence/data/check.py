@@ -30,10 +30,16 @@ FEWEST_EPISODES = 12
 FEWEST_ROWS = 200
 DEPENDENT = 0.02
 """Share of the frame that the state explains, beyond which the error of the fits may multiply to something."""
+STRONGLY, WELL = 0.5, 0.99
+"""Beyond the first share of the frame a rejection is not trusted unless the changes are explained to the second."""
 DETERMINED = 0.95
 """Beyond it there is no frame left to vary."""
-_AS_LARGE = 4.0
+_AS_LARGE = 2.0
 """A statistic of the data is not explained by that of a placebo, which may understate it, if it is so many times it."""
+_PLACEBO = 0.01
+"""Level of the placebo: rows that share a neighbour depend on each other, which its law does not know."""
+_AS_CLEAR = 0.95
+"""Share of a statistic that has to be left when rows are weighed by precision."""
 _POWER = 1.645
 _NORMAL = 1.96
 
@@ -168,15 +174,10 @@ def _verdict(
     if judged.p <= LEVEL:
         verdict = "broken"
         if test.dependence > DEPENDENT:
-            placebo = test.judge(test.placebo(change), _starts(states, data))
-            placebo_p = placebo.p
-            if placebo.p <= LEVEL and judged.largest < _AS_LARGE * placebo.largest:
+            placebo_p, doubt = _doubt(test, judged, change, _starts(states, data))
+            if doubt:
                 verdict = "cannot tell"
-                reasons.append(
-                    f"the frame depends on the state ({test.dependence:.0%} of it is explained) and the fit of the changes is "
-                    f"imperfect: outcomes that are symmetric by construction are rejected as well (p = {placebo.p:.3f}), so the "
-                    f"p = {judged.p:.3f} of the data is not to be trusted"
-                )
+                reasons.append(doubt)
     elif fixed:
         verdict = "cannot tell"
         reasons.append(f"the state fixes the {fixed[0]} of its frame: no situation was seen in another")
@@ -211,6 +212,36 @@ def _verdict(
         episodes=int(cluster.max()) + 1,
         seed=seed,
     )
+
+
+def _doubt(test: Test, judged: Judged, change: NDArray[np.float64], vectors: list[int]) -> tuple[float, str]:
+    """Where the frame depends on the state: is a rejection to be trusted? The placebo's p, and why it is not, or nothing.
+
+    What both fits miss multiplies to something then, and looks like a break. Three signs of it: nearly all of the frame
+    is explained while the changes are not; outcomes that are symmetric by construction are rejected as well; or what
+    speaks against the symmetry comes from where the changes are badly fitted, so that it is less clear once rows are
+    weighed by the precision of the fit. A break of the world that is everywhere is clearer then.
+    """
+    depends = f"the frame depends on the state ({test.dependence:.0%} of it is explained)"
+    placebo = test.judge(test.placebo(change), vectors)
+    untrusted = f"so the p = {judged.p:.3f} of the data is not to be trusted"
+    if placebo.p <= _PLACEBO and judged.largest < _AS_LARGE * placebo.largest:
+        return placebo.p, (
+            f"{depends} and the fit of the changes is imperfect: outcomes that are symmetric by construction are rejected as "
+            f"well (p = {placebo.p:.3f}), {untrusted}"
+        )
+    if test.dependence > STRONGLY and judged.explained[~judged.exact].min() < WELL:
+        return placebo.p, (
+            f"{depends}, strongly, and the fit of the changes is imperfect (it explains "
+            f"{judged.explained[~judged.exact].min():.0%} of the worst): what both miss looks like a break, {untrusted}"
+        )
+    weighed = test.judge(change, vectors, by_precision=True)
+    if weighed.largest < _AS_CLEAR * judged.largest:
+        return placebo.p, (
+            f"{depends}, and what speaks against the symmetry comes from where the changes are badly fitted (largest statistic "
+            f"{judged.largest:.1f} of the critical value, {weighed.largest:.1f} weighed by precision), {untrusted}"
+        )
+    return placebo.p, ""
 
 
 def _untold(prepared: _Prepared, group: Group, reasons: list[str], seed: int) -> DataResult:

@@ -23,6 +23,8 @@ MOST_CHANNELS = 24
 """Entries of the change in the second family; of more the principal ones of their residuals."""
 _EXACT = 1e-5
 """Of the deviation of a change: a fit that misses less is exact: what is left is rounding, also of float32 on disk."""
+_LEAST, _HEAVIEST = 1e-8, 0.9
+"""Squares of residuals below the first count alike; weights above the second quantile are that quantile."""
 _LIBRARY = 6000
 """Rows among which a placebo looks for neighbours."""
 
@@ -159,12 +161,14 @@ class Test:
         groups = summed(self._turns, self._group)[:, None, :]
         return family([whitened(groups)], self._signs).p
 
-    def judge(self, change: Numbers, vectors: list[int]) -> Judged:
+    def judge(self, change: Numbers, vectors: list[int], *, by_precision: bool = False) -> Judged:
         """Test some changes.
 
         Args:
             change: (n, q) in the frame.
             vectors: where a vector of d entries begins.
+            by_precision: weigh each row by how well changes are fitted around it. Weights of u alone leave the law under
+                the symmetry as it is. A break that is everywhere shows more clearly then; what the fit misses, less.
         """
         deviation = change.std(0)
         scale = np.where(deviation > 0, deviation, 1.0)
@@ -172,6 +176,8 @@ class Test:
         left = change / scale - fit.predicted
         exact = (left.std(0) <= _EXACT) | (deviation == 0)
         left[:, exact] = 0.0
+        if by_precision:
+            left *= self._precision(left, vectors)
         drifts = self._drifts(left * scale, vectors, exact)
         first = family([whitened(each.groups[:, None, :]) for each in drifts], self._signs) if drifts else None
         weights = _channels(left, exact)
@@ -179,6 +185,20 @@ class Test:
         second = family(blocks, self._signs) if blocks else None
         self._weights = weights
         return Judged(drifts, first, second, fit.explained, exact, left, labels)
+
+    def _precision(self, left: Numbers, vectors: list[int]) -> Numbers:
+        """(n, q) weights of mean 1, 1 over the square that is expected of a residual; one for the entries of a vector."""
+        d = self._matrices.shape[1]
+        owner = np.arange(left.shape[1])
+        for start in vectors:
+            owner[start : start + d] = start
+        groups = np.unique(owner)
+        squares = np.stack([(left[:, owner == k] ** 2).sum(1) for k in groups], 1)
+        expected = self._changes.fit(np.log(squares + _LEAST * (1.0 + squares.mean(0)))).predicted
+        weights = np.exp(expected.min(0) - expected)
+        weights = np.minimum(weights, np.quantile(weights, _HEAVIEST, axis=0))
+        found: Numbers = (weights / weights.mean(0))[:, np.searchsorted(groups, owner)]
+        return found
 
     def _adjusted(self, weights: Numbers, penalty: float) -> Numbers:
         """Weights of the frame's residuals, with what the fit of the frame makes of them."""
