@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from equiwm.audit.residual import Residual, check_equivariance
     from equiwm.audit.typed import Typed
     from equiwm.config import WorldConfig
+    from equiwm.evidence.data.check import check_data
     from equiwm.loading import load_run, save_subject
     from equiwm.schema import setting
     from equiwm.subject import Subject
@@ -36,6 +37,7 @@ _HOME = {
     "Typed": "equiwm.audit.typed",
     "Rep": "equiwm.symmetry.reps",
     "Residual": "equiwm.audit.residual",
+    "check_data": "equiwm.evidence.data.check",
     "check_equivariance": "equiwm.audit.residual",
     "WorldConfig": "equiwm.config",
     "load_run": "equiwm.loading",
@@ -55,6 +57,7 @@ __all__ = [
     "Subject",
     "Typed",
     "WorldConfig",
+    "check_data",
     "check_equivariance",
     "load_run",
     "save_subject",

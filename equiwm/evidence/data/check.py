@@ -144,7 +144,7 @@ def _prepare(data: Observed, group: Group, seed: int) -> _Prepared:
         names, sizes = np.unique(data.episode, return_counts=True)
         order = np.random.default_rng([seed, 41]).permutation(len(names))
         kept = names[order[np.cumsum(sizes[order]) <= MOST_ROWS]]
-        notes.append(f"{MOST_ROWS:,} of {len(data):,} transitions were tested, in whole episodes drawn at random")
+        notes.append(f"{int(sizes[np.isin(names, kept)].sum()):,} of {len(data):,} transitions were tested, in whole episodes drawn at random")
         data = data.take(np.isin(data.episode, kept))
     whole = frames_of(data, group)
     found, frames = seen_frames(data, whole)
@@ -173,7 +173,7 @@ def _verdict(
     fixed = [name for name, share in test.explained.items() if share > DETERMINED]
     if judged.p <= LEVEL:
         verdict = "broken"
-        if test.dependence > DEPENDENT:
+        if test.deciding(judged) > DEPENDENT:
             placebo_p, doubt = _doubt(test, judged, change, _starts(states, data))
             if doubt:
                 verdict = "cannot tell"
@@ -222,7 +222,8 @@ def _doubt(test: Test, judged: Judged, change: NDArray[np.float64], vectors: lis
     speaks against the symmetry comes from where the changes are badly fitted, so that it is less clear once rows are
     weighed by the precision of the fit. A break of the world that is everywhere is clearer then.
     """
-    depends = f"the frame depends on the state ({test.dependence:.0%} of it is explained)"
+    share = test.deciding(judged)
+    depends = f"the frame depends on the state ({share:.0%} of it is explained)"
     placebo = test.judge(test.placebo(change), vectors)
     untrusted = f"so the p = {judged.p:.3f} of the data is not to be trusted"
     if placebo.p <= _PLACEBO and judged.largest < _AS_LARGE * placebo.largest:
@@ -230,7 +231,7 @@ def _doubt(test: Test, judged: Judged, change: NDArray[np.float64], vectors: lis
             f"{depends} and the fit of the changes is imperfect: outcomes that are symmetric by construction are rejected as "
             f"well (p = {placebo.p:.3f}), {untrusted}"
         )
-    if test.dependence > STRONGLY and judged.explained[~judged.exact].min() < WELL:
+    if share > STRONGLY and judged.explained[~judged.exact].min() < WELL:
         return placebo.p, (
             f"{depends}, strongly, and the fit of the changes is imperfect (it explains "
             f"{judged.explained[~judged.exact].min():.0%} of the worst): what both miss looks like a break, {untrusted}"

@@ -149,12 +149,20 @@ class Test:
         self._left = [left[:, index == k + 1] for k in range(len(self.blocks))]
         self._penalty = [float(fit.penalty[index == k][0]) for k in range(len(values))]
         self.explained = {name: float(fit.explained[index == k + 1].max()) for k, name in enumerate(self.blocks)}
+        self._explained_matrix = float(fit.explained[index == 0].max())
         self._turns = np.concatenate([part for name, part in frames.blocks.items() if name not in frames.places], 1)
 
     @property
     def dependence(self) -> float:
         """Share of the frame that u explains, of the function that it explains best; 0 where it explains nothing."""
         return max(0.0, *self.explained.values())
+
+    def deciding(self, judged: Judged) -> float:
+        """As `dependence`, of those functions alone that the statistic is made of which decides."""
+        if judged.drift_decides:
+            return max(0.0, self._explained_matrix)
+        assert judged.second is not None
+        return max(0.0, self.explained[judged.labels[int(judged.second.sizes.argmax())][2]])
 
     def coverage_p(self) -> float:
         """Whether the frames are spread evenly: every function of a block has mean 0 under the Haar measure."""
