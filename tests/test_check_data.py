@@ -34,7 +34,9 @@ from tests.calibration.symmetric import BROKEN, STRATA, field, glider, pusht
 DATA = Path(__file__).parent / "data"
 CALIBRATION = DATA / "check-data-calibration.csv"
 HUMAN = os.environ.get("EQUIWM_PUSHT_HUMAN", "")
-needs_human = pytest.mark.skipif(not HUMAN, reason="set EQUIWM_PUSHT_HUMAN to the folder of the human PushT demonstrations")
+needs_human = pytest.mark.skipif(
+    not HUMAN, reason="set EQUIWM_PUSHT_HUMAN to the folder of the human PushT demonstrations"
+)
 
 
 def checked(make: Callable[[int], Observed], group: str, seed: int = 1):
@@ -156,9 +158,8 @@ def goal_directed(seed: int) -> Observed:
         wish = np.sin(0.8 - angle)  # everyone turns towards 0.8 rad
         grip = rng.normal(0, 1, (count, 6))
         sign = np.sign(wish + 0.3 * rng.normal(size=count))
-        phase = np.sign(np.sin(4 * grip[:, 1]) * np.sin(4 * grip[:, 2]))
-        grip[:, 0] = np.abs(grip[:, 0]) * sign * phase
-        turn = 0.1 * sign * (np.abs(grip[:, 0]) > 0.5)
+        grip[:, 0] = np.abs(grip[:, 0]) * sign
+        turn = 0.1 * np.sign(grip[:, 0]) * (np.abs(grip[:, 0]) > 0.7 + 0.3 * np.sin(3 * grip[:, 1]))
         heading = np.stack([np.cos(angle), np.sin(angle)], 1)
         after = np.stack([np.cos(angle + turn), np.sin(angle + turn)], 1)
         rows.append((heading, after - heading, grip))
@@ -229,7 +230,11 @@ def test_the_frame_turns_with_the_state_and_its_coordinates_do_not(group):
     data, found = glider(200)(5), Group.parse(group)
     g = found.sample(1, 3, sigma=2.0)[0]
     parts = tuple(
-        replace(part, now=part.rep.transform(part.now, g), change=None if part.change is None else part.rep.linear_part.transform(part.change, g))
+        replace(
+            part,
+            now=part.rep.transform(part.now, g),
+            change=None if part.change is None else part.rep.linear_part.transform(part.change, g),
+        )
         for part in data.parts
     )
     moved = replace(data, parts=parts)
@@ -291,7 +296,7 @@ def test_the_shown_logs():
 
 def test_the_command_says_what_is_missing(tmp_path):
     log = tmp_path / "log.npz"
-    np.savez(log, state=np.arange(30.0).reshape(15, 2), action=np.ones((15, 2)), episode=np.arange(15) // 5)
+    np.savez(log, state=np.sin(np.arange(30.0)).reshape(15, 2), action=np.ones((15, 2)), episode=np.arange(15) // 5)
     for arguments, words in (
         ((str(log),), "--group"),
         ((str(log), "--group", "so2"), "--guess"),
@@ -391,7 +396,12 @@ def test_human_demonstrations_cannot_tell(group, tmp_path):
     for at in (slice(0, 2), slice(2, 4)):
         state[:, at] = (state[:, at] - 256) @ matrix.T + 256
     state[:, 4] = (state[:, 4] + a) % (2 * np.pi)
-    np.savez(tmp_path / "turned.npz", state=state, action=(raw["action"] - 256) @ matrix.T + 256, episode_ends=raw["episode_ends"])
+    np.savez(
+        tmp_path / "turned.npz",
+        state=state,
+        action=(raw["action"] - 256) @ matrix.T + 256,
+        episode_ends=raw["episode_ends"],
+    )
     third = check_data(tmp_path / "turned.npz", group, reps=spec)
     assert third.verdict == one.verdict
     assert third.p_value == pytest.approx(one.p_value, abs=0.003)

@@ -166,10 +166,15 @@ def test_a_guess_can_be_read_back(layout, tmp_path):
 
 def test_a_guess_groups_axes_and_knows_kinds(tmp_path):
     names = ["block_pos_x", "block_pos_y", "block_pos_z", "vel_x", "vel_y", "vel_z", "action_x", "action_y", "action_z"]
-    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(20, 9)), columns=names).assign(episode=1, reward=0.0, t=1.0)
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(20, 9)), columns=names).assign(
+        episode=1, reward=0.0, t=1.0
+    )
     frame.to_csv(tmp_path / "log.csv", index=False)
     found = parse_spec(parse_yaml(guess(tmp_path / "log.csv"), "guess"), "guess")
-    assert {entry.name: (entry.rep, len(entry.sources)) for entry in found.state} == {"block_pos": ("p", 3), "vel": ("1o", 3)}
+    assert {entry.name: (entry.rep, len(entry.sources)) for entry in found.state} == {
+        "block_pos": ("p", 3),
+        "vel": ("1o", 3),
+    }
     assert [entry.name for entry in found.action] == ["action"]
     assert found.episodes == ("index", ("episode",))
     assert found.time == "t"
@@ -207,7 +212,9 @@ def test_what_is_wrong_is_named_with_column_and_row(tmp_path):
     refused(write_npz(tmp_path / "ends.npz"), "ends of episodes", episodes={"ends": "episode"})
     refused(write_npz(tmp_path / "where.npz"), "where do episodes end", episodes=None)
     refused(tmp_path / "nothing.npz", "no such log")
-    refused(write_npz(tmp_path / "entry.npz"), "entry 7", state={"place": {"from": "state", "entries": [7], "rep": "0e"}})
+    refused(
+        write_npz(tmp_path / "entry.npz"), "entry 7", state={"place": {"from": "state", "entries": [7], "rep": "0e"}}
+    )
 
 
 def test_time_that_runs_backwards_is_refused_and_dropped_frames_are_left_out(tmp_path):
@@ -243,7 +250,9 @@ def test_a_thing_that_comes_to_rest_has_no_jumping_unit(tmp_path):
     path = write_npz(tmp_path / "rest.npz", state=state, action=action, episode=np.arange(400) // 40)
     with pytest.raises(DataError, match="'push'"):  # the action's scale does jump
         load_logs(path, spec())
-    path = write_npz(tmp_path / "rest2.npz", state=state, action=walk(1.0, slice(0, 0))[1], episode=np.arange(400) // 40)
+    path = write_npz(
+        tmp_path / "rest2.npz", state=state, action=walk(1.0, slice(0, 0))[1], episode=np.arange(400) // 40
+    )
     load_logs(path, spec())
 
 
@@ -327,7 +336,9 @@ def test_a_truncated_parquet_is_refused(tmp_path):
 
 def test_vectors_of_unequal_lengths_are_refused(tmp_path):
     pytest.importorskip("pyarrow")
-    frame = pd.DataFrame({"state": [[1.0, 2.0]] * 5 + [[1.0]], "action": [[1.0, 2.0]] * 6, "episode": [0, 0, 0, 1, 1, 1]})
+    frame = pd.DataFrame(
+        {"state": [[1.0, 2.0]] * 5 + [[1.0]], "action": [[1.0, 2.0]] * 6, "episode": [0, 0, 0, 1, 1, 1]}
+    )
     frame.to_parquet(tmp_path / "log.parquet")
     refused(tmp_path / "log.parquet", "'state'", "row 5")
 

@@ -50,9 +50,7 @@ def read_bytes(
     return content
 
 
-def open_regular(
-    path: Path, *, most: int, inside: Path | None = None, error: type[EquiwmError] = RunError
-) -> BinaryIO:
+def open_regular(path: Path, *, most: int, inside: Path | None = None, error: type[EquiwmError] = RunError) -> BinaryIO:
     """A regular file, open for reading; the caller closes it.
 
     Args:

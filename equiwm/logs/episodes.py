@@ -83,7 +83,9 @@ def load_logs(path: Path, spec: LogSpec) -> Logs:
     for name, values in columns.items():
         if len(values) != rows:
             first = next(iter(columns))
-            raise DataError(f"{path}: unequal lengths: {quoted(first)} has {rows:,} rows, {quoted(name)} {len(values):,}.")
+            raise DataError(
+                f"{path}: unequal lengths: {quoted(first)} has {rows:,} rows, {quoted(name)} {len(values):,}."
+            )
     episode = _episode(raw, spec, rows)
     last = np.append(episode[1:] != episode[:-1], True)
     short = {entry.name for entry in spec.action if {raw.resolved(name) for name in entry.sources} & raw.short}
@@ -152,8 +154,12 @@ def _values(raw: Raw, entry: ColumnSpec) -> Numbers:
     parts = [np.asarray(raw.columns[raw.resolved(name)]) for name in entry.sources]
     lengths = {len(part) if part.ndim else 0 for part in parts}
     if len(lengths) > 1 or 0 in lengths:
-        given = ", ".join(f"{name} {len(part) if part.ndim else 0:,}" for name, part in zip(entry.sources, parts, strict=True))
-        raise DataError(f"{raw.path}: {quoted(entry.name)} is made of columns of unequal lengths, or empty ones: {given}.")
+        given = ", ".join(
+            f"{name} {len(part) if part.ndim else 0:,}" for name, part in zip(entry.sources, parts, strict=True)
+        )
+        raise DataError(
+            f"{raw.path}: {quoted(entry.name)} is made of columns of unequal lengths, or empty ones: {given}."
+        )
     joined = np.concatenate([part.reshape(len(part), -1).astype(np.float64) for part in parts], 1)
     if entry.entries is None:
         return joined

@@ -40,4 +40,6 @@ def read_raw(path: Path) -> Raw:
     for inner in (MINARI, Path(MINARI.name)):
         if (path / inner).is_file():
             return read_hdf5(path / inner)
-    raise DataError(f"{path}: a folder with neither meta/info.json, Zarr's metadata nor main_data.hdf5; expected {KNOWN}.")
+    raise DataError(
+        f"{path}: a folder with neither meta/info.json, Zarr's metadata nor main_data.hdf5; expected {KNOWN}."
+    )

@@ -73,7 +73,9 @@ def guess(path: Path) -> str:
         comments["history"] = "no velocities found: a state is completed by the step before it"
     history = int("history" in comments)
     spec = LogSpec(dimension, state, action, episodes, None, time, centre, history)
-    return "# A guess from names, shapes and ranges. Correct it: a wrong rep gives a wrong answer.\n" + text_of(spec, comments)
+    return "# A guess from names, shapes and ranges. Correct it: a wrong rep gives a wrong answer.\n" + text_of(
+        spec, comments
+    )
 
 
 def _episodes(columns: dict[str, Array], ends: Sequence[str]) -> tuple[str, tuple[str, ...]] | None:
@@ -88,7 +90,9 @@ def _episodes(columns: dict[str, Array], ends: Sequence[str]) -> tuple[str, tupl
 
 def _dimension(columns: dict[str, Array]) -> int:
     """3 where something has a z, a quaternion or three entries; else 2."""
-    spatial = any(re.search(r"quat", name, re.IGNORECASE) or values.shape[-1:] == (3,) for name, values in columns.items())
+    spatial = any(
+        re.search(r"quat", name, re.IGNORECASE) or values.shape[-1:] == (3,) for name, values in columns.items()
+    )
     axes = {match[2] for name in columns if (match := _AXIS.match(name))}
     return 3 if spatial or "z" in axes else 2
 

@@ -42,7 +42,9 @@ def read_hdf5(path: Path) -> Raw:
         except (OSError, KeyError, ValueError, RuntimeError) as error:
             if isinstance(error, DataError):
                 raise
-            raise DataError(f"{path}: damaged, cut off, or no HDF5 file ({cut(' '.join(str(error).split()), 120)}).") from None
+            raise DataError(
+                f"{path}: damaged, cut off, or no HDF5 file ({cut(' '.join(str(error).split()), 120)})."
+            ) from None
 
 
 def _episodes(path: Path, group: Any, h5py: Any) -> list[tuple[str, Any]]:
@@ -67,7 +69,9 @@ def _is_here(path: Path, group: Any, name: str, h5py: Any) -> bool:
     raise DataError(f"{path}: {quoted(f'{group.name}/{name}')} is a link; links in HDF5 files are not followed.")
 
 
-def _datasets(path: Path, group: Any, h5py: Any, budget: Budget, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Array]]:
+def _datasets(
+    path: Path, group: Any, h5py: Any, budget: Budget, prefix: str = "", depth: int = 0
+) -> Iterator[tuple[str, Array]]:
     if depth > _MOST_DEPTH or len(group) > MOST_COLUMNS:
         raise DataError(f"{path}: {quoted(group.name)} is nested too deep, or holds too many arrays.")
     for name in group:

@@ -184,12 +184,16 @@ def _episodes(data: Any, where: str) -> tuple[str, tuple[str, ...]] | None:
     if data is None:
         return None
     if not isinstance(data, Mapping) or len(data) != 1:
-        raise ConfigError(f"{where}: got {quoted(data)}, expected one of {{ends: COLUMN}}, {{index: COLUMN}}, {{done: [COLUMN]}}.")
+        raise ConfigError(
+            f"{where}: got {quoted(data)}, expected one of {{ends: COLUMN}}, {{index: COLUMN}}, {{done: [COLUMN]}}."
+        )
     _known(data, _EPISODES, where)
     ((way, given),) = data.items()
     columns = (given,) if isinstance(given, str) else coerce(given, tuple[str, ...], f"{where}.{way}")
     if not columns or (way != "done" and len(columns) > 1):
-        raise ConfigError(f"{where}.{way}: got {quoted(given)}, expected {'columns' if way == 'done' else 'one column'}.")
+        raise ConfigError(
+            f"{where}.{way}: got {quoted(given)}, expected {'columns' if way == 'done' else 'one column'}."
+        )
     return str(way), columns
 
 

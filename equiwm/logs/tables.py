@@ -119,7 +119,9 @@ def _parquet(path: Path, budget: Budget, inside: Path | None, leave_out: frozens
                 first = 0
                 for batch in source.iter_batches(_BATCH, columns=names, use_threads=False):
                     for name in names:
-                        found[name].append(_cells(path, name, first, batch.column(batch.schema.get_field_index(name)), budget))
+                        found[name].append(
+                            _cells(path, name, first, batch.column(batch.schema.get_field_index(name)), budget)
+                        )
                     first += batch.num_rows
         except (pyarrow.ArrowException, OSError, ValueError, EOFError) as error:
             if isinstance(error, DataError):

@@ -52,7 +52,9 @@ def read_zarr(path: Path) -> Raw:
         try:
             found = zarr.open_array(str(path / name), mode="r")[...]
         except Exception as error:  # zarr and its codecs raise whatever they like on damaged chunks
-            raise DataError(f"{path}: array {quoted(name)} is damaged ({cut(' '.join(str(error).split()), 120)}).") from None
+            raise DataError(
+                f"{path}: array {quoted(name)} is damaged ({cut(' '.join(str(error).split()), 120)})."
+            ) from None
         values: Array = np.asarray(found)
         columns[name or path.stem] = values
     return Raw(path, columns)
@@ -100,7 +102,9 @@ def _is_admitted(top: Path, name: str, budget: Budget) -> bool:
         raise DataError(f"{top}: array {quoted(name)} is packed with {cut(', '.join(odd), 60)}, which is not read.")
     budget.take(shape, quoted(name))
     if min(chunks, default=1) < 1 or math.prod(chunks) > MOST_NUMBERS:
-        raise DataError(f"{top}: array {quoted(name)} has chunks of {tuple(chunks)}, expected at most {MOST_NUMBERS:,} numbers.")
+        raise DataError(
+            f"{top}: array {quoted(name)} has chunks of {tuple(chunks)}, expected at most {MOST_NUMBERS:,} numbers."
+        )
     for entry in folder.rglob("*"):
         found = entry.lstat()
         if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)) or found.st_size > MOST_FILE:

@@ -32,7 +32,9 @@ def measured(name: str, seed: int) -> dict[str, object]:
     result = check_observed(data, Group.parse(stratum.group), seed=seed)
     seconds = time.process_time() - start
     values = (name, seed, result.verdict, result.p_value, result.dependence, result.placebo_p, seconds)
-    return {key: f"{value:.4g}" if isinstance(value, float) else value for key, value in zip(COLUMNS, values, strict=True)}
+    return {
+        key: f"{value:.4g}" if isinstance(value, float) else value for key, value in zip(COLUMNS, values, strict=True)
+    }
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -70,6 +72,7 @@ def main() -> None:
     parser.add_argument("file", type=Path)
     parser.add_argument("--sets", type=int, default=20, help="of each stratum")
     parser.add_argument("--first", type=int, default=0, help="the first set of each stratum")
+    parser.add_argument("--skip", nargs="*", default=(), help="leave out strata whose name holds one of these")
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--only", nargs="*", default=None)
     options = parser.parse_args()
@@ -83,6 +86,8 @@ def main() -> None:
             writer.writeheader()
         for k in range(options.first, options.first + options.sets):
             for name in options.only or [*STRATA, *BROKEN]:
+                if any(part in name for part in options.skip):
+                    continue
                 if (name, FIRST_SEED + k) in done:
                     continue
                 if time.monotonic() > until:

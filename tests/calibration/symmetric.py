@@ -45,7 +45,9 @@ def pusht(n: int, orientations: str, drift: float = 0.0) -> Callable[[int], Obse
     return make
 
 
-def field(n: int, d: int, coverage: float | None, noise: float = 0.0, breaking: float = 0.0) -> Callable[[int], Observed]:
+def field(
+    n: int, d: int, coverage: float | None, noise: float = 0.0, breaking: float = 0.0
+) -> Callable[[int], Observed]:
     """The velocity field; None covers everything."""
 
     def make(seed: int) -> Observed:
@@ -80,7 +82,9 @@ def _noisy(data: Transitions, noise: float, seed: int) -> Transitions:
 STEPS = 20
 
 
-def glider(n: int, *, half: bool = False, goal: bool = False, noise: float = 0.05, drift: float = 0.0) -> Callable[[int], Observed]:
+def glider(
+    n: int, *, half: bool = False, goal: bool = False, noise: float = 0.05, drift: float = 0.0
+) -> Callable[[int], Observed]:
     """A glider in the plane: place, velocity and heading; it thrusts forward and steers, with noise that turns along.
 
     Args:
@@ -110,7 +114,9 @@ def glider(n: int, *, half: bool = False, goal: bool = False, noise: float = 0.0
             after_velocity += noise * rng.normal(size=(count, 2)) + [0.0, drift]
             after = place + after_velocity
             turned = np.stack([np.cos(after_angle), np.sin(after_angle)], 1)
-            rows.append((place, velocity, heading, after - place, after_velocity - velocity, turned - heading, steer, thrust))
+            rows.append(
+                (place, velocity, heading, after - place, after_velocity - velocity, turned - heading, steer, thrust)
+            )
             place, velocity, angle = after, after_velocity, after_angle
         columns = [torch.from_numpy(np.concatenate(part)[:n].reshape(n, -1)) for part in zip(*rows, strict=True)]
         p, v, h, dp, dv, dh, steer_of, thrust_of = columns

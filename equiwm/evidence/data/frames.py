@@ -94,7 +94,9 @@ def frames_of(data: Observed, group: Group) -> Frames:
     if group.is_finite:
         return _finite(group, candidates)
     if not isinstance(planar, EuclideanGroup):
-        raise GroupError(f"check-data has no frames for {group}; it knows so2, o2, se2, e2, so3, o3, se3, e3, those about an axis, and finite groups.")
+        raise GroupError(
+            f"check-data has no frames for {group}; it knows so2, o2, se2, e2, so3, o3, se3, e3, those about an axis, and finite groups."
+        )
     if planar.d == 2:
         flat = [_Candidate(each.name, (each.values @ axis)[:, :2], each.point) for each in candidates]
         return _planar(planar, flat, axis, shift)
@@ -154,7 +156,11 @@ def _planar(group: EuclideanGroup, candidates: list[_Candidate], axis: Tensor, s
         sign = torch.where(cross < 0, -1.0, 1.0).double()
         flat = flat @ torch.diag_embed(torch.stack([torch.ones_like(sign), sign], 1))
         handed = sign.numpy()[:, None]
-        harmonics = {"handedness": handed, **harmonics, **{f"{key} x handedness": part * handed for key, part in harmonics.items()}}
+        harmonics = {
+            "handedness": handed,
+            **harmonics,
+            **{f"{key} x handedness": part * handed for key, part in harmonics.items()},
+        }
         name = f"{name} and {second.name}"
     d = axis.shape[0]
     linear = torch.eye(d, dtype=torch.float64).repeat(len(w), 1, 1)
@@ -212,12 +218,18 @@ def _spatial(group: EuclideanGroup, candidates: list[_Candidate], shift: Tensor 
         third = candidates[_best([_steadiness(each) for each in heights])]
         height = (third.values * e3).sum(1)
         if not bool((height.abs() > 0).any()):
-            raise DataError(f"no third vector out of the plane of {name}: {group} needs one that tells left from right.")
+            raise DataError(
+                f"no third vector out of the plane of {name}: {group} needs one that tells left from right."
+            )
         usable &= (height != 0).numpy()
         sign = torch.where(height < 0, -1.0, 1.0).double()
         linear = torch.cat([linear[:, :, :2], linear[:, :, 2:] * sign[:, None, None]], 2)
         handed = sign.numpy()[:, None]
-        blocks = {"handedness": handed, **blocks, **{f"{key} x handedness": part * handed for key, part in blocks.items()}}
+        blocks = {
+            "handedness": handed,
+            **blocks,
+            **{f"{key} x handedness": part * handed for key, part in blocks.items()},
+        }
         name = f"{name} and {third.name}"
     places = {} if shift is None else _places(shift, linear)
     translation = torch.zeros(len(e1), 3, dtype=torch.float64) if shift is None else shift
@@ -258,14 +270,18 @@ def seen_frames(data: Observed, frames: Frames) -> tuple[Observed, Frames]:
     at = torch.from_numpy(np.flatnonzero(keep))
     blocks = {name: part[keep] for name, part in frames.blocks.items()}
     angle = None if frames.angle_deg is None else frames.angle_deg[keep]
-    return data.take(keep), Frames(frames.elements[at], frames.vector, blocks, angle, keep[keep], frames.lab, frames.places)
+    return data.take(keep), Frames(
+        frames.elements[at], frames.vector, blocks, angle, keep[keep], frames.lab, frames.places
+    )
 
 
 def in_frame(data: Observed, frames: Frames) -> tuple[Numbers, list[Numbers]]:
     """u, (n, D), and for every predicted part the change seen in the frame, (n, dim)."""
     back = frames.elements.inverse()
     turned = [part.rep.transform(part.now, back).numpy() for part in data.parts]
-    changes = [part.rep.linear_part.transform(part.change, back).numpy() for part in data.parts if part.change is not None]
+    changes = [
+        part.rep.linear_part.transform(part.change, back).numpy() for part in data.parts if part.change is not None
+    ]
     return np.concatenate(turned, 1), changes
 
 
@@ -280,5 +296,3 @@ def vector_copies(data: Observed) -> list[tuple[int, int, str]]:
                     found.append((index, start, part.name if part.rep.multiplicity == 1 else f"{part.name}[{copy}]"))
                 start += kind.dim(part.rep.d)
     return found
-
-

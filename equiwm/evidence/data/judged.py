@@ -241,7 +241,9 @@ class Test:
                 made[penalty] = self._adjusted(products, penalty)
             parts = [summed(made[penalty] * left[:, [k]], self._group) for k in range(left.shape[1])]
             blocks.append(whitened(np.stack(parts, -1)))
-            labels += [(k // self.coordinates.shape[1], k % self.coordinates.shape[1] - 1, name, k) for k in range(count)]
+            labels += [
+                (k // self.coordinates.shape[1], k % self.coordinates.shape[1] - 1, name, k) for k in range(count)
+            ]
         return blocks, labels
 
     def strongest(self, judged: Judged) -> Dependence:

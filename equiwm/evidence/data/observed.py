@@ -73,7 +73,10 @@ def of_logs(logs: Logs) -> Observed:
     """
     state, action = quantities(logs)
     rows = torch.from_numpy(logs.transitions())
-    parts = [Part(each.name, each.rep, each.values[rows], each.values[rows + 1] - each.values[rows], each.unit) for each in state]
+    parts = [
+        Part(each.name, each.rep, each.values[rows], each.values[rows + 1] - each.values[rows], each.unit)
+        for each in state
+    ]
     for back in range(1, logs.spec.history + 1):
         for each in state:
             before = each.values[rows - back + 1] - each.values[rows - back]

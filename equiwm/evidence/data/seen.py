@@ -47,7 +47,10 @@ def all_seen(frames: Frames, cluster: NDArray[np.int64]) -> tuple[list[list[floa
         whole = arcs == [[0.0, 360.0]]
         handed = frames.blocks.get("handedness")
         both = handed is None or len(np.unique(handed)) == 2
-        said = ", ".join(f"{low % 360:g} to {high % 360:g} degrees" for low, high in arcs) or "hardly any orientation twice"
+        said = (
+            ", ".join(f"{low % 360:g} to {high % 360:g} degrees" for low, high in arcs)
+            or "hardly any orientation twice"
+        )
         words = ("every orientation" if whole else said) + ("" if both else ", of one handedness")
         return arcs, whole and both, words
     if "element" in frames.blocks:

@@ -139,7 +139,9 @@ class Smoother:
             predicted[:, better[block]] = made[:, better[block]]
         spread = ((y - y.mean(0)) ** 2).sum(0)
         left = ((y - predicted) ** 2).sum(0)
-        explained = 1.0 - np.divide(left, spread, out=np.zeros_like(left), where=spread > 0)
+        # A target that is constant, but for rounding, is not explained by anything.
+        varies = spread > 1e-20 * np.maximum((y**2).sum(0), 1e-300)
+        explained = 1.0 - np.divide(left, spread, out=np.ones_like(left), where=varies)
         return Fit(predicted, penalty[block], explained)
 
     def adjoint(self, weights: Numbers, penalty: float) -> Numbers:
