@@ -149,7 +149,7 @@ def test_a_turned_log_gives_the_same_answer(group):
 
 
 def goal_directed(seed: int) -> Observed:
-    """Symmetric, and so dependent that a fit that misses looks like a break: sharp outcomes, chosen by the lab's goal."""
+    """Symmetric, and a fit that misses looks like a break: sharp outcomes, chosen by the lab's goal."""
     rng = np.random.default_rng(seed)
     count, steps = 60, 50
     angle = rng.uniform(0, 2 * np.pi, count)
@@ -381,7 +381,7 @@ HUMAN_REPS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("group", ["so2", "se2"])
 def test_human_demonstrations_cannot_tell(group, tmp_path):
-    """People push towards a goal of the lab: frame and state depend on each other. npz, Zarr and a turned copy agree."""
+    """People push to a goal of the lab: frame and state depend on each other. npz, Zarr and a turned copy agree."""
     pytest.importorskip("zarr")
     folder, spec = Path(HUMAN), parse_spec(HUMAN_REPS, "reps")
     one = check_data(folder / "pusht_human.npz", group, reps=spec)

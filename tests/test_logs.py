@@ -78,7 +78,7 @@ def write_lerobot(folder: Path, version: str) -> Path:
         {"observation.state": list(data["state"]), "action": list(data["action"]), "episode_index": EPISODE}
     )
     # v3: an episode may end in the middle of a file, and a file may end in the middle of an episode
-    cuts = [(f"data/chunk-{k // 2:03d}/episode_{k:06d}.parquet", EPISODE == k) for k in range(3)]
+    cuts = [(f"data/chunk-{k // 2:03d}/episode_{k:06d}.parquet", k == EPISODE) for k in range(3)]
     if not old:
         cuts = [(f"data/chunk-000/file-{k:03d}.parquet", np.arange(N) // 9 == k) for k in range(2)]
     for name, rows in cuts:

@@ -212,7 +212,8 @@ def _episode(raw: Raw, spec: LogSpec, rows: int) -> NDArray[np.int64]:
             value = float(given[0, row])
             if value in seen:
                 raise DataError(
-                    f"{raw.path}: column {quoted(names[0])}, {raw.place(int(row))}: episode {value:g} goes on after another; "
+                    f"{raw.path}: column {quoted(names[0])}, {raw.place(int(row))}: episode {value:g} goes on "
+                    "after another; "
                     "sort the rows by episode and time."
                 )
             seen.add(value)

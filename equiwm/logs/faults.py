@@ -33,7 +33,8 @@ def require_finite(raw: Raw, name: str, values: Numbers, among: Mask) -> None:
         row = int(bad.argmax())
         entry = int((~np.isfinite(values[row])).argmax())
         raise DataError(
-            f"{raw.path}: column {quoted(name)}, {raw.place(row)}, entry {entry}: {values[row, entry]} ({int(bad.sum()):,} "
+            f"{raw.path}: column {quoted(name)}, {raw.place(row)}, entry {entry}: {values[row, entry]} "
+            f"({int(bad.sum()):,} "
             "such rows); expected finite numbers."
         )
 
@@ -50,7 +51,8 @@ def steps_of_time(raw: Raw, name: str, time: Numbers, follows: Mask) -> tuple[Ma
     if back.any():
         row = int(back.argmax())
         raise DataError(
-            f"{raw.path}: column {quoted(name)}, {raw.place(row)}: time goes from {time[row - 1]:g} to {time[row]:g} within "
+            f"{raw.path}: column {quoted(name)}, {raw.place(row)}: time goes from {time[row - 1]:g} to "
+            f"{time[row]:g} within "
             "an episode; a duplicated or misplaced row."
         )
     if not follows.any():
@@ -70,7 +72,8 @@ def refuse_duplicates(raw: Raw, repeats: Mask, episode: NDArray[np.int64]) -> No
     if repeats.any():
         row = int(repeats.argmax())
         raise DataError(
-            f"{raw.path}: {raw.place(row)} repeats the row before it in every column ({int(repeats.sum()):,} such rows in "
+            f"{raw.path}: {raw.place(row)} repeats the row before it in every column ({int(repeats.sum()):,} such "
+            "rows in "
             f"{len(np.unique(episode[repeats]))} episodes): duplicated frames. Say `duplicates: drop` in reps.yaml, or "
             "`keep` where things stand still."
         )
@@ -104,8 +107,10 @@ def refuse_jumps(raw: Raw, name: str, values: Numbers, episode: NDArray[np.int64
     fewer = low if len(low) < len(high) else high
     row = blocks[int(fewer.min())][0]
     raise DataError(
-        f"{raw.path}: column {quoted(name)}, from about {raw.place(row)} (episode {int(episode[row])}): its values and steps "
-        f"are {'smaller' if fewer is low else 'larger'} by a factor of {factor:.0f} than elsewhere; the unit jumps. Say "
+        f"{raw.path}: column {quoted(name)}, from about {raw.place(row)} (episode {int(episode[row])}): its "
+        "values and steps "
+        f"are {'smaller' if fewer is low else 'larger'} by a factor of {factor:.0f} than elsewhere; the unit "
+        "jumps. Say "
         "`jumps: allow` in reps.yaml if they are right."
     )
 

@@ -46,11 +46,11 @@ def read_npz(path: Path) -> Raw:
 
 def _array(stream: IO[bytes], member: zipfile.ZipInfo, budget: Budget) -> Array | None:
     """One member, or None where it holds no numbers."""
-    version = np.lib.format.read_magic(stream)  # type: ignore[arg-type]
+    version = np.lib.format.read_magic(stream)
     read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
     if read is None:
         raise DataError(f"{budget.path}: {quoted(member.filename)} is of npy version {version}, expected 1.0 or 2.0.")
-    shape, fortran, dtype = read(stream)  # type: ignore[arg-type]
+    shape, fortran, dtype = read(stream)
     if not is_numeric(dtype):
         return None
     budget.take(shape, quoted(member.filename))

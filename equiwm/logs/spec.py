@@ -12,8 +12,8 @@
     action:
       target: {from: action, rep: p, unit: px}
 
-`rep` is one of a `Rep` (`p`, `1o`, `3x1o`, `0e`), `angle` (about the z axis in space; unit rad or deg), or `quat` (order
-wxyz, or `order: xyzw`). `from` is a column, or a list of columns side by side (`[x, y]`).
+`rep` is one of a `Rep` (`p`, `1o`, `3x1o`, `0e`), `angle` (about the z axis in space; unit rad or deg), or `quat`
+(order wxyz, or `order: xyzw`). `from` is a column, or a list of columns side by side (`[x, y]`).
 """
 
 from __future__ import annotations

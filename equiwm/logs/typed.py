@@ -89,7 +89,8 @@ def about(values: Tensor, rep: Rep, centre: tuple[float, ...] | None) -> Tensor:
 def _directions(logs: Logs, entry: ColumnSpec, values: Numbers, d: int) -> Tensor:
     if values.shape[1] != 1 or entry.unit not in ("rad", "deg"):
         raise RepError(
-            f"{logs.path}: {quoted(entry.name)}: an angle is one entry with unit rad or deg; got {values.shape[1]} entries "
+            f"{logs.path}: {quoted(entry.name)}: an angle is one entry with unit rad or deg; got "
+            f"{values.shape[1]} entries "
             f"and unit {quoted(entry.unit)}."
         )
     angle: NDArray[np.float64] = values[:, 0] if entry.unit == "rad" else np.deg2rad(values[:, 0])

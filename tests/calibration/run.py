@@ -2,7 +2,8 @@
 
     python -m tests.calibration.run FILE.csv --sets 20 --minutes 10 [--first K] [--only NAME ...]
 
-One row a set: stratum, seed, verdict, p, dependence, placebo, seconds of the processor. Sets that the file has are not run again.
+One row a set: stratum, seed, verdict, p, dependence, placebo, seconds of the processor. Sets that the file has are not
+run again.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     python tests/data/make_pusht_drift.py
 
 Episodes start at any angle. The rows of both are in px and px/s of gym-pusht's frame, about the arena's centre; a table
-moves the block by 2 px along +x after each step, and each next state starts from the drifted one. An episode ends before
-it could meet a wall.
+moves the block by 2 px along +x after each step, and each next state starts from the drifted one. An episode ends
+before it could meet a wall.
 """
 
 from __future__ import annotations

@@ -57,7 +57,8 @@ def check_data(
 ) -> DataResult:
     """Test of H0: p(g s' | g s, g a) = p(s' | s, a) for all g of a group, from recorded transitions alone.
 
-    A frame g(s) that turns with the state is read off it; u = g^-1 (s, a) and v = g^-1 (s' - s). Under H0 v is independent
+    A frame g(s) that turns with the state is read off it; u = g^-1 (s, a) and v = g^-1 (s' - s). Under H0 v is
+    independent
     of g given u. Two cross-fitted regressions, of v and of functions of g on u, leave residuals whose products are
     summed; random signs of the episodes' sums give the law of the largest sum (`equiwm.evidence.data.statistic`).
 
@@ -70,8 +71,8 @@ def check_data(
         seed: of folds, centres and signs.
 
     Returns:
-        The verdict: `broken` at a level of 5%, `consistent`, or `cannot tell`; with effect, region, what would have been
-        seen, and which orientations were.
+        The verdict: `broken` at a level of 5%, `consistent`, or `cannot tell`; with effect, region, what would have
+        been seen, and which orientations were.
 
     Raises:
         DataError: what is wrong with the log, with file, column and row; no episodes; no vector to read a frame off.
@@ -129,7 +130,8 @@ def check_observed(data: Observed, group: Group, *, seed: int = 1000) -> DataRes
     episodes = int(cluster.max()) + 1
     if episodes < FEWEST_EPISODES or len(cluster) < FEWEST_ROWS:
         why = (
-            f"{len(cluster):,} transitions of {episodes} episodes; expected at least {FEWEST_ROWS} of {FEWEST_EPISODES}: what "
+            f"{len(cluster):,} transitions of {episodes} episodes; expected at least {FEWEST_ROWS} of "
+            f"{FEWEST_EPISODES}: what "
             "is independent is counted in episodes"
         )
         return _untold(prepared, group, [why], seed)
@@ -149,7 +151,8 @@ def _prepare(data: Observed, group: Group, seed: int) -> _Prepared:
         order = np.random.default_rng([seed, 41]).permutation(len(names))
         kept = names[order[np.cumsum(sizes[order]) <= MOST_ROWS]]
         notes.append(
-            f"{int(sizes[np.isin(names, kept)].sum()):,} of {len(data):,} transitions were tested, in whole episodes drawn at random"
+            f"{int(sizes[np.isin(names, kept)].sum()):,} of {len(data):,} transitions were tested, in whole "
+            "episodes drawn at random"
         )
         data = data.take(np.isin(data.episode, kept))
     whole = frames_of(data, group)
@@ -221,7 +224,7 @@ def _verdict(
 
 
 def _doubt(test: Test, judged: Judged, change: NDArray[np.float64], vectors: list[int]) -> tuple[float, str]:
-    """Where the frame depends on the state: is a rejection to be trusted? The placebo's p, and why it is not, or nothing.
+    """Where the frame depends on the state, is a rejection to be trusted? The p of the placebo, and why not, or nothing.
 
     What both fits miss multiplies to something then, and looks like a break. Three signs of it: nearly all of the frame
     is explained while the changes are not; outcomes that are symmetric by construction are rejected as well; or what
@@ -234,7 +237,8 @@ def _doubt(test: Test, judged: Judged, change: NDArray[np.float64], vectors: lis
     untrusted = f"so the p = {judged.p:.3f} of the data is not to be trusted"
     if placebo.p <= _PLACEBO and judged.largest < _AS_LARGE * placebo.largest:
         return placebo.p, (
-            f"{depends} and the fit of the changes is imperfect: outcomes that are symmetric by construction are rejected as "
+            f"{depends} and the fit of the changes is imperfect: outcomes that are symmetric by construction are "
+            "rejected as "
             f"well (p = {placebo.p:.3f}), {untrusted}"
         )
     if share > STRONGLY and judged.explained[~judged.exact].min() < WELL:
@@ -246,8 +250,10 @@ def _doubt(test: Test, judged: Judged, change: NDArray[np.float64], vectors: lis
     clearer = weighed.largest / judged.largest
     if clearer < _AS_CLEAR or (clearer < _CLEARER and share > _MUCH and judged.largest < _FAR):
         return placebo.p, (
-            f"{depends}, and what speaks against the symmetry is not clearer where the changes are well fitted (largest "
-            f"statistic {judged.largest:.1f} of the critical value, {weighed.largest:.1f} weighed by precision), {untrusted}"
+            f"{depends}, and what speaks against the symmetry is not clearer where the changes are well fitted "
+            "(largest "
+            f"statistic {judged.largest:.1f} of the critical value, {weighed.largest:.1f} weighed by precision), "
+            f"{untrusted}"
         )
     return placebo.p, ""
 
@@ -318,7 +324,7 @@ def _effect(
         return effect, regions(data, frames, drift.rows @ drift.size)
     found = test.strongest(judged)
     entry = int(np.abs(found.weights).argmax())
-    part, offset = _part_at(states, entry)
+    part, _offset = _part_at(states, entry)
     assert part.change is not None
     deviation = float(part.change.square().mean().sqrt())
     times = " times a coordinate of the state" if found.coordinate >= 0 else ""

@@ -1,7 +1,7 @@
 """Frames: a group element read off each state that turns with it, and functions of it that vary over the group.
 
-Of a state and action x an equivariant map g(x), g(h x) = h g(x), gives coordinates u = g(x)^-1 x that the group does not
-change. If the law of s' given (s, a) carries the group, the change seen in the frame is independent of g given u.
+Of a state and action x an equivariant map g(x), g(h x) = h g(x), gives coordinates u = g(x)^-1 x that the group does
+not change. If the law of s' given (s, a) carries the group, the change seen in the frame is independent of g given u.
 """
 
 from __future__ import annotations
@@ -95,7 +95,8 @@ def frames_of(data: Observed, group: Group) -> Frames:
         return _finite(group, candidates)
     if not isinstance(planar, EuclideanGroup):
         raise GroupError(
-            f"check-data has no frames for {group}; it knows so2, o2, se2, e2, so3, o3, se3, e3, those about an axis, and finite groups."
+            f"check-data has no frames for {group}; it knows so2, o2, se2, e2, so3, o3, se3, e3, those about an "
+            "axis, and finite groups."
         )
     if planar.d == 2:
         flat = [_Candidate(each.name, (each.values @ axis)[:, :2], each.point) for each in candidates]

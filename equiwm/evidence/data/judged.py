@@ -175,7 +175,8 @@ class Test:
         Args:
             change: (n, q) in the frame.
             vectors: where a vector of d entries begins.
-            by_precision: weigh each row by how well changes are fitted around it. Weights of u alone leave the law under
+            by_precision: weigh each row by how well changes are fitted around it. Weights of u alone leave the law
+            under
                 the symmetry as it is. A break that is everywhere shows more clearly then; what the fit misses, less.
         """
         deviation = change.std(0)
@@ -195,7 +196,7 @@ class Test:
         return Judged(drifts, first, second, fit.explained, exact, left, labels)
 
     def _precision(self, left: Numbers, vectors: list[int]) -> Numbers:
-        """(n, q) weights of mean 1, 1 over the square that is expected of a residual; one for the entries of a vector."""
+        """(n, q) weights of mean 1, 1 over the square that is expected of a residual, one a vector."""
         d = self._matrices.shape[1]
         owner = np.arange(left.shape[1])
         for start in vectors:

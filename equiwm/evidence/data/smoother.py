@@ -1,7 +1,8 @@
 """Cross-fitted ridge regression on Nystroem features of a Matern kernel: prediction, and its adjoint.
 
 Kernel ridge with k_3/2(x, y) = (1 + sqrt(3) r) exp(-sqrt(3) r), r = |x - y| / l, and a linear part, on m centres drawn
-from the data. The prediction of a row is made without the episodes of its fold. It is linear in the targets: its adjoint
+from the data. The prediction of a row is made without the episodes of its fold. It is linear in the targets: its
+adjoint
 says what each target contributes to a sum of residuals, and with it the error of the fit enters the variance of a test.
 Sources: Rasmussen and Williams (2006), eq. 4.17 and 8.3; Chernozhukov et al. (2018) for cross-fitting.
 """
@@ -35,7 +36,7 @@ def standardised(u: Numbers) -> Numbers:
 
 
 def features(x: Numbers, rng: np.random.Generator) -> Numbers:
-    """(n, p) features of standardised coordinates (n, D): a linear part and the kernel on centres drawn from the rows."""
+    """(n, p) features of standardised coordinates (n, D): a linear part and the kernel on centres of the rows."""
     n = len(x)
     centres = x[rng.choice(n, min(CENTRES, n // 3), replace=False)]
     apart = _squared(x, centres)

@@ -1,7 +1,9 @@
 """Sums of products of residuals, clustered by episode, and the law of the largest one under the symmetry.
 
-Of residuals r of the change and e of a function of the frame, T = sum_i r_i e_i has mean 0 where the two are independent
-given u (the generalised covariance measure, Shah and Peters 2020). Its terms are summed within episodes and within groups
+Of residuals r of the change and e of a function of the frame, T = sum_i r_i e_i has mean 0 where the two are
+independent
+given u (the generalised covariance measure, Shah and Peters 2020). Its terms are summed within episodes and within
+groups
 of them; the law of the largest T comes from random signs of those sums, which keep every dependence within an episode.
 Functions that are mixed among themselves when the log is turned are judged together by T^T C^-1 T, so that a turned log
 gives the same answer.

@@ -57,7 +57,8 @@ def effect_words(effect: EffectResult) -> str:
     """A break in the data's units."""
     if effect.direction:
         return (
-            f"in the lab's {_direction(effect.direction)} {effect.column} moves {_sized(effect)} a step more than symmetry "
+            f"in the lab's {_direction(effect.direction)} {effect.column} moves {_sized(effect)} a step more than "
+            "symmetry "
             f"allows (95%: {effect.low:.2g} to {effect.high:.2g})"
         )
     return f"the change of {effect.column} varies by {_sized(effect)} a step (rms) with {effect.varies_with}"
@@ -83,7 +84,8 @@ def augmentation(verdict: str, group: str, arcs: Sequence[Sequence[float]], whol
         return "by the elements that lead from one seen frame to another; others are not supported by the data"
     widest = max(high - low for low, high in arcs)
     return (
-        f"by turns that lead from one seen orientation to another, within an arc of {widest:g} degrees; wider ones assume what "
+        f"by turns that lead from one seen orientation to another, within an arc of {widest:g} degrees; wider "
+        "ones assume what "
         "the data do not show"
     )
 
