@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -224,7 +225,7 @@ def _verdict(
 
 
 def _doubt(test: Test, judged: Judged, change: NDArray[np.float64], vectors: list[int]) -> tuple[float, str]:
-    """Where the frame depends on the state, is a rejection to be trusted? The p of the placebo, and why not, or nothing.
+    """Where the frame depends on the state, is a rejection to be trusted? The placebo's p, and why not, or nothing.
 
     What both fits miss multiplies to something then, and looks like a break. Three signs of it: nearly all of the frame
     is explained while the changes are not; outcomes that are symmetric by construction are rejected as well; or what
@@ -306,7 +307,7 @@ def _detectable(judged: Judged, states: list[Part], copies: list[tuple[int, str]
     found = []
     for drift in judged.drifts:
         index, name = copies[drift.index]
-        worst = float(np.sqrt(max(np.linalg.eigvalsh(drift.covariance)[-1], 0.0)))
+        worst = math.sqrt(max(float(np.linalg.eigvalsh(drift.covariance)[-1]), 0.0))
         size = (critical + _POWER) * worst
         found.append(EffectResult(name, size, UNKNOWN, UNKNOWN, states[index].unit, [], ""))
     return found
@@ -345,7 +346,7 @@ def _part_at(states: list[Part], entry: int) -> tuple[Part, int]:
 def _drift_effect(drift: Drift, frames: Frames, name: str, unit: str) -> EffectResult:
     size = float(np.linalg.norm(drift.size))
     towards = drift.size / max(size, 1e-300)
-    error = float(np.sqrt(max(towards @ drift.covariance @ towards, 0.0)))
+    error = math.sqrt(max(float(towards @ drift.covariance @ towards), 0.0))
     direction = (frames.lab @ towards).tolist()
     return EffectResult(name, size, size - _NORMAL * error, size + _NORMAL * error, unit, direction, "")
 
