@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from calibration.run import measured, rows_of
+from calibration.symmetric import BROKEN, STRATA, field, glider, pusht
 from scipy.stats import binomtest
 
 from equiwm.cli.main import run
@@ -27,8 +29,6 @@ from equiwm.symmetry.elements import Elements
 from equiwm.symmetry.group import Group
 from equiwm.symmetry.reps import Rep
 from equiwm.worlds.pusht.world import PushT
-from tests.calibration.run import measured, rows_of
-from tests.calibration.symmetric import BROKEN, STRATA, field, glider, pusht
 
 DATA = Path(__file__).parent / "data"
 CALIBRATION = DATA / "check-data-calibration.csv"
@@ -341,7 +341,7 @@ def test_python_takes_paths_logs_and_transitions(tmp_path):
 def test_the_stored_calibration_keeps_its_targets():
     """False alarms 5% +- 2 over 350 symmetric sets of at least 4 worlds; power at 2 px a step, 0.95 where all is seen.
 
-    python -m tests.calibration.run tests/data/check-data-calibration.csv
+    PYTHONPATH=tests python -m calibration.run tests/data/check-data-calibration.csv
     """
     rows = rows_of(CALIBRATION)
     symmetric = [row for row in rows if row["stratum"] in STRATA]

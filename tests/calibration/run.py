@@ -1,6 +1,6 @@
 """Measure `check-data`: how often it calls symmetric logs broken, and finds breaks. Runs in pieces, keeps what it has.
 
-    python -m tests.calibration.run FILE.csv --sets 20 --minutes 10 [--first K] [--only NAME ...]
+    PYTHONPATH=tests python -m calibration.run FILE.csv --sets 20 --minutes 10 [--first K] [--only NAME ...]
 
 One row a set: stratum, seed, verdict, p, dependence, placebo, seconds of the processor. Sets that the file has are not
 run again.
@@ -17,9 +17,9 @@ from pathlib import Path
 import torch
 from scipy.stats import binomtest
 
+from calibration.symmetric import BROKEN, STRATA
 from equiwm.evidence.data.check import check_observed
 from equiwm.symmetry.group import Group
-from tests.calibration.symmetric import BROKEN, STRATA
 
 COLUMNS = ("stratum", "seed", "verdict", "p", "dependence", "placebo_p", "seconds")
 FIRST_SEED = 5000
