@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from equiwm.audit.verdict import Verdict
     from equiwm.config import WorldConfig
     from equiwm.evidence.algebra.discover import discover
+    from equiwm.evidence.data.check import check_data
     from equiwm.loading import load_run, save_subject
     from equiwm.schema import setting
     from equiwm.subject import Subject
@@ -42,6 +43,7 @@ _HOME = {
     "Verdict": "equiwm.audit.verdict",
     "Rep": "equiwm.symmetry.reps",
     "Residual": "equiwm.audit.residual",
+    "check_data": "equiwm.evidence.data.check",
     "check_equivariance": "equiwm.audit.residual",
     "draw": "equiwm.audit.draw",
     "discover": "equiwm.evidence.algebra.discover",
@@ -66,6 +68,7 @@ __all__ = [
     "Verdict",
     "WorldConfig",
     "audit",
+    "check_data",
     "check_equivariance",
     "discover",
     "draw",

@@ -9,6 +9,7 @@ from equiwm.claims.rollout.claim import CLAIM as ROLLOUT
 from equiwm.claims.sweep.claim import CLAIM as SWEEP
 from equiwm.cli.ablate import AblateCommand, ablate
 from equiwm.cli.audit import audit
+from equiwm.cli.check_data import check_data
 from equiwm.cli.discover import discover
 from equiwm.cli.fsck import fsck
 from equiwm.cli.measure import measure, measuring_command
@@ -40,3 +41,4 @@ app.command("presets")(presets)
 app.command("fsck")(fsck)
 app.command("audit")(audit)
 app.command("discover")(discover)
+app.command("check-data")(check_data)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import BinaryIO
 
 from equiwm.disk.files import reason
 from equiwm.errors import EquiwmError, RunError
@@ -39,6 +40,25 @@ def read_bytes(
     Raises:
         EquiwmError: of the type `error`: there is no such file, it is no regular one, too large, or not readable.
     """
+    with open_regular(path, most=most, inside=inside, error=error) as file:
+        try:
+            content = file.read(most + 1)
+        except OSError as failed:
+            raise error(f"cannot read {path}: {reason(failed)}.") from None
+    if len(content) > most:
+        raise error(f"cannot read {path}: it grows beyond {most:,} bytes.")
+    return content
+
+
+def open_regular(path: Path, *, most: int, inside: Path | None = None, error: type[EquiwmError] = RunError) -> BinaryIO:
+    """A regular file, open for reading; the caller closes it.
+
+    Args:
+        path, most, inside, error: as of `read_bytes`.
+
+    Raises:
+        EquiwmError: of the type `error`: as `read_bytes`.
+    """
     path = Path(path)
     try:
         if inside is not None and not _leads_inside(path, inside):
@@ -46,16 +66,17 @@ def read_bytes(
         # Asked before it is opened, for to open a device may do something; and after it, for then nobody can change it.
         _require_regular(path, os.stat(path), most, error)
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
-        with os.fdopen(descriptor, "rb") as file:
-            _require_regular(path, os.fstat(file.fileno()), most, error)
-            content = file.read(most + 1)
+        file = os.fdopen(descriptor, "rb")
     except FileNotFoundError:
         raise error(f"no such file: {path}.") from None
     except OSError as failed:
         raise error(f"cannot read {path}: {reason(failed)}.") from None
-    if len(content) > most:
-        raise error(f"cannot read {path}: it grows beyond {most:,} bytes.")
-    return content
+    try:
+        _require_regular(path, os.fstat(file.fileno()), most, error)
+    except BaseException:
+        file.close()
+        raise
+    return file
 
 
 def read_text(

@@ -1,0 +1,1 @@
+"""What logs alone say about a symmetry: a calibrated test that the law of the next state carries a group."""

@@ -1,0 +1,1 @@
+"""Logs of episodes that others recorded: npz, Zarr, CSV, Parquet, HDF5 (Minari and D4RL), LeRobot folders."""

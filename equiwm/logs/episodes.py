@@ -1,0 +1,220 @@
+"""A log as states, actions and episodes, checked: what the tests of data and a training read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from equiwm.errors import DataError
+from equiwm.logs.faults import refuse_duplicates, refuse_jumps, require_finite, steps_of_time
+from equiwm.logs.formats import read_raw
+from equiwm.logs.raw import Raw
+from equiwm.logs.spec import ColumnSpec, LogSpec
+from equiwm.printable import quoted
+
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Logs:
+    """Episodes of N rows in all; a row holds a state and the action that was taken in it.
+
+    Attributes:
+        path: where they were read.
+        spec: what the columns are.
+        state: name -> (N, width) float64, as logged.
+        action: name -> (N, width) float64; what an episode's last row has says nothing where `short`.
+        episode: (N,) which episode a row belongs to, 0, 1, ... in order.
+        follows: (N,) whether a row is the successor of the one before it: of one episode, and no frame was dropped.
+        rate: rows a second, where it is known.
+        notes: what was found and left out, in words.
+    """
+
+    path: Path
+    spec: LogSpec
+    state: Mapping[str, Numbers]
+    action: Mapping[str, Numbers]
+    episode: NDArray[np.int64]
+    follows: NDArray[np.bool_]
+    rate: float | None
+    notes: tuple[str, ...]
+
+    @property
+    def episodes(self) -> int:
+        """How many."""
+        return int(self.episode[-1]) + 1
+
+    def transitions(self) -> NDArray[np.int64]:
+        """Rows t whose successor t + 1, and the `history` rows before them, are there."""
+        good = self.follows[1:].copy()
+        for back in range(self.spec.history):
+            good[back:] &= self.follows[: len(good) - back]
+            good[:back] = False
+        return np.flatnonzero(good)
+
+
+def load_logs(path: Path, spec: LogSpec) -> Logs:
+    """Read a log and refuse one from which nothing could be learnt.
+
+    Args:
+        path: a file or folder of any known layout.
+        spec: what its columns are.
+
+    Raises:
+        DataError: a missing column, unequal lengths, no actions, NaN, a single episode, time that runs backwards, rows
+            that repeat the one before, a column that changes its unit, or a file that is damaged; the message names
+            file, column and row.
+        MissingExtraError: the library that reads it is not installed.
+    """
+    raw = read_raw(path)
+    if not spec.action:
+        raise DataError(
+            f"{path}: no actions are declared. What follows a state depends on what was done: name the action's "
+            "columns in reps.yaml."
+        )
+    state = {entry.name: _values(raw, entry) for entry in spec.state}
+    action = {entry.name: _values(raw, entry) for entry in spec.action}
+    columns = {**state, **action}
+    rows = len(next(iter(columns.values())))
+    for name, values in columns.items():
+        if len(values) != rows:
+            first = next(iter(columns))
+            raise DataError(
+                f"{path}: unequal lengths: {quoted(first)} has {rows:,} rows, {quoted(name)} {len(values):,}."
+            )
+    episode = _episode(raw, spec, rows)
+    last = np.append(episode[1:] != episode[:-1], True)
+    short = {entry.name for entry in spec.action if {raw.resolved(name) for name in entry.sources} & raw.short}
+    for name, values in columns.items():
+        require_finite(raw, name, values, ~last if name in short else np.ones(rows, bool))
+    if episode[-1] == 0:
+        raise DataError(
+            f"{path}: one episode of {rows:,} rows; expected several. What is independent of each other is counted in "
+            "episodes."
+        )
+    follows = np.append(False, ~last[:-1])
+    notes: list[str] = []
+    rate = spec.rate or raw.rate
+    if spec.time is not None:
+        time = _column(raw, spec.time, rows)
+        follows, rate, said = steps_of_time(raw, spec.time, time, follows)
+        notes += said
+    if spec.jumps == "refuse":
+        for name, values in columns.items():
+            refuse_jumps(raw, name, values, episode)
+    if spec.duplicates != "keep":
+        unfilled = last & bool(short)
+        shown = {name: values for name, values in columns.items() if name not in short}
+        repeats = _repeats(columns, follows & ~unfilled) | _repeats(shown, follows & unfilled)
+        if spec.duplicates == "refuse":
+            refuse_duplicates(raw, repeats, episode)
+        kept = ~repeats
+        if repeats.any():
+            notes.append(f"{int(repeats.sum()):,} rows that repeat the one before were left out")
+        state, action = ({name: values[kept] for name, values in part.items()} for part in (state, action))
+        # A row after one that was left out follows the one that it repeated.
+        episode, follows = episode[kept], _bridged(follows, kept)
+    logs = Logs(path, spec, state, action, episode, follows, rate, tuple(notes))
+    if not len(logs.transitions()):
+        raise DataError(f"{path}: no row has a successor; expected episodes of {spec.history + 2} rows or more.")
+    return logs
+
+
+def _bridged(follows: NDArray[np.bool_], kept: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    broken = np.cumsum(~follows)
+    at = broken[kept]
+    return np.append(False, at[1:] == at[:-1])
+
+
+def _repeats(columns: Mapping[str, Numbers], among: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which rows among some are the row before, in every column."""
+    same = among.copy()
+    for values in columns.values():
+        same[1:] &= (values[1:] == values[:-1]).all(1)
+    return same
+
+
+def _column(raw: Raw, name: str, rows: int) -> Numbers:
+    values = np.asarray(raw.columns[raw.resolved(name)], dtype=np.float64)
+    if len(values) != rows:
+        raise DataError(f"{raw.path}: unequal lengths: {quoted(name)} has {len(values):,} rows, the states {rows:,}.")
+    return values.reshape(rows, -1)[:, 0]
+
+
+def _values(raw: Raw, entry: ColumnSpec) -> Numbers:
+    """(rows, width) of a quantity.
+
+    Raises:
+        DataError: a column or an entry that is not there, or columns of unequal lengths.
+    """
+    parts = [np.asarray(raw.columns[raw.resolved(name)]) for name in entry.sources]
+    lengths = {len(part) if part.ndim else 0 for part in parts}
+    if len(lengths) > 1 or 0 in lengths:
+        given = ", ".join(
+            f"{name} {len(part) if part.ndim else 0:,}" for name, part in zip(entry.sources, parts, strict=True)
+        )
+        raise DataError(
+            f"{raw.path}: {quoted(entry.name)} is made of columns of unequal lengths, or empty ones: {given}."
+        )
+    joined = np.concatenate([part.reshape(len(part), -1).astype(np.float64) for part in parts], 1)
+    if entry.entries is None:
+        return joined
+    wrong = [k for k in entry.entries if not 0 <= k < joined.shape[1]]
+    if wrong:
+        raise DataError(
+            f"{raw.path}: {quoted(entry.name)} takes entry {wrong[0]} of {', '.join(entry.sources)}, which has "
+            f"{joined.shape[1]} (0 to {joined.shape[1] - 1})."
+        )
+    return joined[:, list(entry.entries)]
+
+
+def _episode(raw: Raw, spec: LogSpec, rows: int) -> NDArray[np.int64]:
+    """(rows,) index of the episode of each row.
+
+    Raises:
+        DataError: nothing says where episodes end, or it says something impossible.
+    """
+    if spec.episodes is None:
+        if raw.lengths is None:
+            raise DataError(
+                f"{raw.path}: where do episodes end? Say `episodes: {{index: COLUMN}}`, or ends or done, in reps.yaml."
+            )
+        lengths = np.asarray(raw.lengths)
+        if lengths.sum() != rows:
+            raise DataError(f"{raw.path}: its episodes have {lengths.sum():,} rows in all, the states {rows:,}.")
+        return np.repeat(np.arange(len(lengths)), lengths)
+    way, names = spec.episodes
+    if way == "ends":
+        name = raw.resolved(names[0])
+        ends = np.asarray(raw.columns[name]).reshape(-1)
+        lengths = np.diff(np.concatenate([[0], ends]))
+        if not len(ends) or (lengths <= 0).any() or ends[-1] != rows or (lengths != np.floor(lengths)).any():
+            raise DataError(
+                f"{raw.path}: column {quoted(name)} does not hold the ends of episodes: expected rising counts of rows "
+                f"up to {rows:,}."
+            )
+        return np.repeat(np.arange(len(ends)), lengths.astype(np.int64))
+    given = np.stack([_column(raw, name, rows) for name in names])
+    for name, values in zip(names, given, strict=True):
+        require_finite(raw, name, values[:, None], np.ones(rows, bool))
+    if way == "done":
+        done = (given != 0).any(0)
+        return np.cumsum(np.append(False, done[:-1])).astype(np.int64)
+    changes = np.append(False, given[0, 1:] != given[0, :-1])
+    _, first = np.unique(given[0][np.append(0, np.flatnonzero(changes))], return_index=True)
+    if len(first) != changes.sum() + 1:
+        seen: set[float] = set()
+        for row in np.append(0, np.flatnonzero(changes)):
+            value = float(given[0, row])
+            if value in seen:
+                raise DataError(
+                    f"{raw.path}: column {quoted(names[0])}, {raw.place(int(row))}: episode {value:g} goes on "
+                    "after another; "
+                    "sort the rows by episode and time."
+                )
+            seen.add(value)
+    return np.cumsum(changes).astype(np.int64)
