@@ -55,6 +55,11 @@ class Frames:
     lab: Numbers
     places: frozenset[str] = frozenset()
 
+    @property
+    def all_of_space(self) -> bool:
+        """Whether frames are turned by all rotations of space, not about one axis nor by finitely many elements."""
+        return self.angle_deg is None and any(name.startswith("degree 1") for name in self.blocks)
+
 
 @dataclass(frozen=True, eq=False)
 class _Candidate:
