@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from equiwm.audit.residual import Residual, check_equivariance
     from equiwm.audit.typed import Typed
     from equiwm.config import WorldConfig
+    from equiwm.evidence.world.check import check_world
+    from equiwm.evidence.world.probe import WorldProbe
     from equiwm.loading import load_run, save_subject
     from equiwm.schema import setting
     from equiwm.subject import Subject
@@ -38,6 +40,8 @@ _HOME = {
     "Residual": "equiwm.audit.residual",
     "check_equivariance": "equiwm.audit.residual",
     "WorldConfig": "equiwm.config",
+    "WorldProbe": "equiwm.evidence.world.probe",
+    "check_world": "equiwm.evidence.world.check",
     "load_run": "equiwm.loading",
     "save_subject": "equiwm.loading",
     "setting": "equiwm.schema",
@@ -55,7 +59,9 @@ __all__ = [
     "Subject",
     "Typed",
     "WorldConfig",
+    "WorldProbe",
     "check_equivariance",
+    "check_world",
     "load_run",
     "save_subject",
     "setting",

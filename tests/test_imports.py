@@ -54,6 +54,7 @@ LEVELS = {
     "loading": 4,
     "claims": 5,
     "testing": 5,
+    "evidence": 5,
     "report": 6,
     "fsck": 6,
     "cli": 7,

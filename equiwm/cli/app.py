@@ -9,6 +9,7 @@ from equiwm.claims.rollout.claim import CLAIM as ROLLOUT
 from equiwm.claims.sweep.claim import CLAIM as SWEEP
 from equiwm.cli.ablate import AblateCommand, ablate
 from equiwm.cli.audit import audit
+from equiwm.cli.check_world import check_world
 from equiwm.cli.fsck import fsck
 from equiwm.cli.measure import measure, measuring_command
 from equiwm.cli.presets import presets
@@ -38,3 +39,4 @@ app.command("report")(report)
 app.command("presets")(presets)
 app.command("fsck")(fsck)
 app.command("audit")(audit)
+app.command("check-world")(check_world)
