@@ -67,8 +67,8 @@ def compared(
     starts = probe.starts(states, seed)
     plans = probe.plans(len(starts), horizon, seed)
     elements, names = motions(probe.symmetry, len(starts) * copies, seed, probe.sigma)
-    eps = preflight(probe, starts, plans, elements)
-    measured = measure(probe, starts, plans, elements, names, eps=eps, rounded=ROUNDED, seed=seed)
+    eps, complete = preflight(probe, starts, plans, elements)
+    measured = measure(probe, starts, plans, elements, names, eps=eps, rounded=ROUNDED, seed=seed, complete=complete)
     return measured, judge(measured)
 
 

@@ -21,11 +21,12 @@ _LAW = 1e-9
 _STEPS = 8
 
 
-def preflight(probe: WorldProbe, starts: np.ndarray, plans: np.ndarray, elements: Elements) -> float:
+def preflight(probe: WorldProbe, starts: np.ndarray, plans: np.ndarray, elements: Elements) -> tuple[float, bool]:
     """Ask everything.
 
     Returns:
-        The unit roundoff of the numbers that the simulator keeps its state in: float64's, or float32's.
+        The unit roundoff of the numbers that the simulator keeps its state in, float64's or float32's; and whether a
+        state says all there is: a rollout that is taken up in its middle goes on as it would have.
 
     Raises:
         DataError: a world that nothing can be said of; the message says why.
@@ -42,7 +43,12 @@ def preflight(probe: WorldProbe, starts: np.ndarray, plans: np.ndarray, elements
         raise DataError(f"{probe.name} never moves under these actions: every dynamics is symmetric that does nothing.")
     reached = states[:, 1:]
     short = np.array_equal(reached.astype(np.float32).astype(np.float64), reached)
-    return float(np.finfo(np.float32 if short else np.float64).eps)
+    eps = float(np.finfo(np.float32 if short else np.float64).eps)
+    half = _STEPS // 2
+    pairs = zip(runs, plans, strict=True)
+    again = np.array([rollout(probe.running, run.states[half], plan[half:_STEPS]).states for run, plan in pairs])
+    complete = again.shape[1] > 1 and np.array_equal(again, states[:, half:])
+    return eps, complete
 
 
 def _worst(columns: tuple[Column, ...], apart: np.ndarray, sizes: np.ndarray) -> tuple[float, str]:

@@ -104,8 +104,11 @@ class ModelAction:
 
     @property
     def horizontal(self) -> tuple[str, ...]:
-        """Axes along which every moving root can be moved."""
-        found = []
+        """Axes along which every moving root can be moved, without limits."""
+        found: list[str] = []
+        for joint in self.joints:
+            if joint.kind == SLIDE and joint.body in self.roots and self.model.jnt_limited[joint.number]:
+                return ()
         for k, axis in enumerate("xy"):
             shift = np.zeros(3)
             shift[k] = 1.0

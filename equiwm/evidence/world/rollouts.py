@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,8 +33,13 @@ class Rollout:
     contacts: Sequence[frozenset[str]]
 
 
-def rollout(simulator: Simulator, start: np.ndarray, actions: np.ndarray) -> Rollout:
-    """Place `start` (S,), then act once for each of `actions` (H, A).
+def rollout(
+    simulator: Simulator,
+    start: np.ndarray,
+    actions: np.ndarray,
+    jitter: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> Rollout:
+    """Place `start` (S,), then act once for each of `actions` (H, A); with a jitter, place its result after each step.
 
     Raises:
         DataError: a state that is not finite on the way, or of another width.
@@ -46,6 +51,8 @@ def rollout(simulator: Simulator, start: np.ndarray, actions: np.ndarray) -> Rol
         step = simulator.act(action)
         rewards.append(np.nan if step.reward is None else step.reward)
         ended.append(step.terminated)
+        if jitter is not None:
+            simulator.place(jitter(simulator.state()))
         states.append(simulator.state())
         seen.append(observation_of(simulator))
         contacts.append(frozenset(touching(simulator)))
@@ -114,6 +121,7 @@ def measure(
     eps: float,
     rounded: int,
     seed: int,
+    complete: bool = False,
 ) -> Measured:
     """Every rollout, its copies under its share of the elements, and its copies one ulp away.
 
@@ -126,6 +134,8 @@ def measure(
         eps: of the number format of the state.
         rounded: k.
         seed: of the roundings.
+        complete: whether a state says all there is. Then the rounded copies are rounded anew in every step, as the
+            simulator's own arithmetic does: where a step forgets, the rounding of the start says nothing of later ones.
     """
     simulator, each = probe.running, len(elements) // len(starts)
     columns = probe.columns(starts.shape[1])
@@ -145,7 +155,12 @@ def measure(
             apart.append(differences(columns, copy.states, expected))
         near.append([])
         for _ in range(rounded):
-            copy = rollout(simulator, one_ulp(start, entry, eps, rng), one_ulp(plan, action_entry, eps, rng))
+            copy = rollout(
+                simulator,
+                one_ulp(start, entry, eps, rng),
+                one_ulp(plan, action_entry, eps, rng),
+                (lambda state: one_ulp(state, entry, eps, rng)) if complete else None,
+            )
             near[-1].append(copy)
             growth.append(differences(columns, copy.states, run.states))
     states = np.array([run.states for run in straight])
