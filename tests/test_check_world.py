@@ -262,9 +262,7 @@ def test_a_map_of_a_wall_by_direction(tmp_path):
 
     probe = planar(lambda s, a: spring(s, a, wall=2.5), channels={"place": [0, 1], "speed": [2, 3]})
     found = break_map(probe, "place", knots=4)
-    assert np.all((found.radius > 1.5) & (found.radius < 2.9)), (
-        "the wall is 2.5 off, and two steps reach 0.4"
-    )
+    assert np.all((found.radius > 1.5) & (found.radius < 2.9)), "the wall is 2.5 off, and two steps reach 0.4"
     assert bool(found.holds(np.array([0.5, 0, 0, 0])))
     assert not bool(found.holds(np.array([4.0, 0, 0, 0])))
     assert found.draw(tmp_path, "wall").is_file()

@@ -16,7 +16,7 @@ from equiwm.locate import RAISED, reason_of
 from equiwm.printable import quoted
 
 _FORM = "expected option.KEY=VALUE, or geom., joint., body. or actuator.NAME.KEY=VALUE, as option.cone=elliptic"
-_KINDS = ("geom", "joint", "body", "actuator")
+_TABLES = {"geom.": "geoms", "joint.": "joints", "body.": "bodies", "actuator.": "actuators"}
 
 
 def with_settings(path: str, settings: Sequence[str]) -> Any:
@@ -54,9 +54,10 @@ def _target(spec: Any, place: str, setting: str) -> tuple[Any, str]:
     if section == "option" and rest and "." not in rest:
         return spec.option, rest
     name, _, key = rest.rpartition(".")
-    if section not in _KINDS or not name or not key:
+    table = _TABLES.get(f"{section}.")
+    if table is None or not name or not key:
         raise ConfigError(f"--set {quoted(setting)}: {_FORM}.")
-    every = {each.name: each for each in getattr(spec, {"body": "bodies"}.get(section, f"{section}s"))}
+    every = {each.name: each for each in getattr(spec, table)}
     if section == "actuator":
         every = {**{each.target: each for each in spec.actuators}, **every}
     if name not in every:
