@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from equiwm.errors import DataError
+from equiwm.evidence.world.shifts import Shifts
 from equiwm.evidence.world.simulator import row
 from equiwm.foreign import called
 from equiwm.symmetry.elements import Elements
@@ -25,14 +26,20 @@ MIRROR = "mirror"
 """The name of a group of order two whose one motion is said by the probe's own functions, or read off a model."""
 
 
+SHIFT = "shift"
+"""What names of groups of translations begin with."""
+
+
 def group_of(name: Group | str) -> Group:
-    """The group of a name; `mirror` is the reflection y -> -y.
+    """The group of a name; `mirror` is the reflection y -> -y, `shiftxy` the translations of space along x and y.
 
     Raises:
         GroupError: no such group.
     """
     if isinstance(name, Group):
         return name
+    if name.startswith(SHIFT):
+        return Shifts(name.removeprefix(SHIFT))
     return parse_group("mirrory" if name == MIRROR else name)
 
 

@@ -14,7 +14,6 @@ from equiwm.evidence.world.probe import WorldProbe
 from equiwm.evidence.world.reading import BALL, FREE, HINGE, ModelAction
 from equiwm.evidence.world.result import CauseResult
 from equiwm.evidence.world.settings import with_settings
-from equiwm.evidence.world.shifts import Shifts
 from equiwm.symmetry.elements import Elements
 from equiwm.symmetry.group import Group
 
@@ -76,8 +75,6 @@ def _action(body: GymBody, wanted: str | Group) -> tuple[ModelAction, Group]:
                 return action, group
             refused.append(f"{name} changes nothing.")
         raise GroupError("no mirror acts on this body. " + " ".join(refused))
-    if isinstance(wanted, str) and wanted.startswith("shift"):
-        return _tried(ModelAction(body.model, file=body.file), Shifts(wanted.removeprefix("shift")))
     group = wanted if isinstance(wanted, Group) else group_of(wanted)
     if group.d != 3:
         raise GroupError(

@@ -123,7 +123,9 @@ def judge_observation(probe: WorldProbe, measured: Measured, seed: int) -> Part:
     verdict = _by_size(worst, 1e-6)
     if verdict == "exact":
         turn = int((alive & ~unchanged).sum())
-        return Part(verdict, worst, f"{int(unchanged.sum())} entries stay, {turn} transform, each by a fixed map.")
+        return Part(
+            verdict, worst, f"Of its entries {int(unchanged.sum())} stay, {turn} transform, each by a fixed map."
+        )
     which = ", ".join(names[k] for k in sorted(leaks)[:6]) + (f" and {len(leaks) - 6} more" if len(leaks) > 6 else "")
     return Part(verdict, worst, f"It leaks the lab's frame: {which} of o(g s) do not follow from o(s).")
 
