@@ -476,3 +476,47 @@ def test_a_terminal_of_80_columns():
     result = check_world(planar(lambda s, a: spring(s, a, 0.1), name="spring"), states=6)
     assert all(len(line) <= 80 for line in text(result, 80).splitlines())
     assert {table.title.partition(":")[0] for table in tables(result)} == {"spring"}
+
+
+# The document
+
+
+def test_a_survey_is_resumed_and_refuses_what_is_not_its_own(tmp_path, monkeypatch, capsys):
+    from equiwm.evidence.world import survey
+
+    monkeypatch.setattr(survey, "STATES_OF_OTHERS", 3)
+    every = [survey.Row("vn-field-2d", None), ("gym:Gone-v4", "it cannot be made"), survey.Row("vn-field-3d", "so3")]
+    monkeypatch.setattr(survey, "rows", lambda: iter(every[:1]))
+    document = tmp_path / "worlds.md"
+    command = ["check-world", "--survey", str(document), "--seed", "7"]
+    assert run(command) == 0
+    first = json.loads((tmp_path / "worlds.json").read_text())
+    monkeypatch.setattr(survey, "rows", lambda: iter(every))
+    capsys.readouterr()
+    assert run([*command, "--resume"]) == 0
+    shown = capsys.readouterr()
+    assert shown.err.strip() == "equiwm check-world vn-field-3d --group so3"
+    again = json.loads((tmp_path / "worlds.json").read_text())
+    assert again["rows"]["vn-field-2d own"] == first["rows"]["vn-field-2d own"]
+    assert len(again["rows"]) == 2
+    assert "it cannot be made" in document.read_text()
+    kept = document.read_bytes()
+    assert run(["check-world", "--survey", str(document), "--seed", "8", "--resume"]) == 2
+    (tmp_path / "worlds.json").write_text('{"seed": 7')
+    assert run([*command, "--resume"]) == 2
+    assert "cannot be resumed" in capsys.readouterr().err
+    assert document.read_bytes() == kept
+
+
+def test_translations_by_name():
+    def still(state, action):  # nothing depends on where it is
+        return np.concatenate([state[:3] + 0.1 * state[3:], 0.9 * state[3:] + 0.1 * action])
+
+    starts = np.random.default_rng(0).normal(size=(8, 6))
+    probe = WorldProbe(still, starts, (-np.ones(3), np.ones(3)), "shiftxy", "p+1o", "1o")
+    assert check_world(probe, states=8).verdict == "exact"
+    falling = replace(probe, simulator=lambda s, a: still(s, a) - 0.01 * s[2] * np.eye(6)[5])
+    assert check_world(falling, states=8).verdict == "exact", "gravity that depends on the height"
+    assert check_world(replace(falling, group="shiftz"), states=8).verdict == "broken"
+    with pytest.raises(GroupError, match="axes such as"):
+        replace(probe, group="shift")
