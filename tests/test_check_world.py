@@ -108,10 +108,18 @@ def test_float32_inside_is_no_break():
     assert check_world(broken, states=12).verdict in ("approximate", "broken")
 
 
-def test_a_wall_breaks_in_a_region():
-    result = check_world(planar(lambda s, a: spring(s, a, wall=1.5), channels={"place": [0, 1], "speed": [2, 3]}))
+def test_a_break_in_a_region_says_where():
+    def windy_outside(state, action):
+        after = spring(state, action)
+        return after + 0.05 * np.eye(4)[2] * (state[:2] @ state[:2] > 1.0)
+
+    probe = planar(windy_outside, channels={"place": [0, 1], "speed": [2, 3]})
+    starts = np.random.default_rng(5).normal(size=(48, 4)) * 0.7
+    result = check_world(replace(probe, states=starts), states=48, horizons=(1, 5, 10))
     assert result.verdict == "broken"
-    assert result.region.where.startswith("where |place|")
+    said = result.region.where
+    assert said.startswith("where |place| (from the centre) > ")
+    assert float(said.rpartition(" ")[2]) == pytest.approx(1.0, abs=0.05)
     assert 0.0 < result.region.share[0] < 0.9
 
 
@@ -228,6 +236,7 @@ def test_pusht_breaks_at_its_walls_and_says_why():
     assert result.verdict == "broken"
     assert 0.0 < result.region.share[-1] < 0.9
     assert "walls" in result.causes[0].text
+    assert result.region.where.startswith("in contact of the block and a wall")
 
 
 def test_the_bodys_cones():

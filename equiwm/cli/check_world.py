@@ -23,7 +23,7 @@ GROUP = r"so2z, mirror, se2z, shiftx, ... \[the probe's or the world's own]"
 MAP = "mirror doctor: YAML of names and signs, or module:function"
 
 
-_OF_A_BODY, _OF_OTHERS = 12, 96
+_OF_A_BODY, _OF_OTHERS = 12, 48
 
 
 class ExpectedWorld(StrEnum):
@@ -39,7 +39,7 @@ def check_world(
     group: Annotated[str | None, typer.Option("--group", help=GROUP)] = None,
     settings: SetOption = None,
     states: Annotated[
-        int | None, typer.Option("--states", min=2, max=10_000, help=r"how many rollouts \[12 of a body, else 96]")
+        int | None, typer.Option("--states", min=2, max=10_000, help=r"how many rollouts \[12 of a body, else 48]")
     ] = None,
     copies: Annotated[int, typer.Option("--copies", min=1, max=1_000, help="transformed copies of each")] = 2,
     horizons: Annotated[str, typer.Option("--horizons", help="steps after which they are compared")] = "1,5,20,60",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar, runtime_checkable
 
@@ -274,6 +274,7 @@ class StateAccess:
         quaternions: names of those that are unit quaternions, w first.
         sigma: standard deviation of the translations that are tried.
         guard: (n, S) -> (n,) where the world's own guard says that its symmetry holds; None where it has no guard.
+        touching: names of what is in contact, or has been since the state was placed; None where nothing says.
         fixed: what stands in the world and is not moved by its group, in words, for the cause of a break.
     """
 
@@ -289,6 +290,7 @@ class StateAccess:
     quaternions: tuple[str, ...] = ()
     sigma: float = 1.0
     guard: Callable[[np.ndarray], np.ndarray] | None = None
+    touching: Callable[[], Sequence[str]] | None = None
     fixed: str = ""
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from equiwm.evidence.world.reading import HINGE, NEAR, SLIDE, ModelAction
+from equiwm.evidence.world.reading import FREE, HINGE, NEAR, SLIDE, ModelAction
 from equiwm.evidence.world.result import CauseResult
 from equiwm.symmetry.elements import Elements
 
@@ -344,8 +344,9 @@ def is_near(action: ModelAction) -> bool:
     model, data, base, centre = action.model, action.data, action.base, action.centre
     size = max(float(model.stat.extent), 1e-6)
     for body, partner in action.pairs.items():
-        if not body or float(model.body_mass[body]) == 0.0:
-            continue
+        free = body in action.roots and any(joint.kind in (FREE, SLIDE) for joint in action.of(body))
+        if not body or free or float(model.body_mass[body]) == 0.0:
+            continue  # where a body that moves freely stands at the reference pose says nothing of its shape
         image = base @ (data.xipos[body] - centre) + centre
         if float(np.linalg.norm(image - data.xipos[partner])) > NEAR * size:
             return False

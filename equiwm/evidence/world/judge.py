@@ -29,8 +29,10 @@ APPROXIMATE = 0.05
 """The largest that is called approximate, as in an audit."""
 EVERYWHERE = 0.9
 """From this share of the states on a break is one everywhere."""
-_FEW = 8
-"""Fewer breaks say nothing of where they are."""
+_FEW = 4
+"""Fewer breaks in either half of the rollouts say nothing of where they are."""
+_SEPARATES = 0.85
+"""A bound has to be right for this share of the states, on rollouts that it was not chosen on."""
 _SMALL = 1e-3
 """A channel that has hardly moved is compared with this share of its size."""
 
@@ -138,25 +140,36 @@ def _by_contact(measured: Measured, judged: Judged) -> str:
 
 
 def _by_channel(measured: Measured, judged: Judged, centres: Mapping[str, np.ndarray]) -> str:
-    """The one channel and bound that separate states that break in their next step from those that do not."""
-    states, broke = [], []
+    """The one channel and bound that separate states that break in their next step from those that do not.
+
+    They are chosen on every other rollout, and have to separate the states of the others too: of many channels one
+    always fits a few breaks.
+    """
+    states: list[list[np.ndarray]] = [[], []]
+    broke: list[list[np.ndarray]] = [[], []]
     for i, run in enumerate(measured.straight):
         for stop in judged.broken_at[i]:
             last = int(stop) or measured.steps
-            states.append(run.states[:last])
-            broke.append(np.arange(last) == int(stop) - 1 if stop else np.zeros(last, dtype=bool))
-    table, labels = np.concatenate(states), np.concatenate(broke)
-    if labels.sum() < _FEW:
+            states[i % 2].append(run.states[:last])
+            broke[i % 2].append(np.arange(last) == int(stop) - 1 if stop else np.zeros(last, dtype=bool))
+    (here, there), (labels, others) = map(np.concatenate, states), map(np.concatenate, broke)
+    if min(labels.sum(), others.sum()) < _FEW:
         return ""
-    best = (0.0, "")
+    best = (0.0, 0.0, "")
     for column in measured.columns:
-        values = table[:, list(column.index)] - centres.get(column.name, 0.0)
-        for name, of in _features(column.name, values):
+        index, centre = list(column.index), centres.get(column.name, 0.0)
+        pairs = zip(*(_features(column.name, table[:, index] - centre) for table in (here, there)), strict=True)
+        for (name, values), (_, held_out) in pairs:
             for sign, word in ((1.0, ">"), (-1.0, "<")):
-                cut, score = _stump(sign * of, labels)
+                cut, score = _stump(sign * values, labels)
                 if score > best[0]:
-                    best = score, f"where {name} {word} {sign * cut:.3g}"
-    return best[1] if best[0] >= 0.9 else ""
+                    best = score, _right(sign * held_out > cut, others), f"where {name} {word} {sign * cut:.3g}"
+    return best[2] if min(best[:2]) >= _SEPARATES else ""
+
+
+def _right(said: np.ndarray, labels: np.ndarray) -> float:
+    """The mean of the shares that are right of those that break and of those that do not."""
+    return float((said[labels].mean() + (~said[~labels]).mean()) / 2)
 
 
 def _features(name: str, values: np.ndarray) -> list[tuple[str, np.ndarray]]:

@@ -21,11 +21,14 @@ from equiwm.evidence.world.check import check_world, compared
 from equiwm.evidence.world.gym_body import make_environment
 from equiwm.evidence.world.worlds import preset_probe
 from equiwm.tables.table import Table, number
+from equiwm.worlds.factory import build_world
 
-STATES_OF_A_BODY, STATES_OF_OTHERS = 12, 96
+STATES_OF_A_BODY, STATES_OF_OTHERS = 12, 48
 _MORE = (("vn-2d", "o2", ""), ("vn-2d", "se2", ""), ("vn-body", None, "world.cone=pyramidal"))
 """Presets whose worlds are used under other groups than their own, or with MuJoCo's default cone."""
 _VERSIONS = ("-v4", "-v5")
+_OURS = "vn"
+"""Presets of one world are many: a row is called by one of these."""
 
 Say = Callable[[str], None]
 
@@ -69,11 +72,11 @@ def rows() -> Iterator[Row | tuple[str, str]]:
             yield name, str(error)
             continue
         yield from (Row(f"gym:{name}", group) for group in groups)
-    seen = []
-    for preset in preset_names():
-        world = load(preset).world
-        if world not in seen:
-            seen.append(world)
+    seen = set()
+    for preset in sorted(preset_names(), key=lambda name: (not name.startswith(_OURS), name)):
+        world = build_world(load(preset).world)
+        if (world.name, str(world.group)) not in seen:
+            seen.add((world.name, str(world.group)))
             yield Row(preset, None)
     yield from (Row(*each) for each in _MORE)
 

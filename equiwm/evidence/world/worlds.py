@@ -38,6 +38,11 @@ class Accessed:
         self._access.act(action)
         return Step()
 
+    @property
+    def touching(self) -> Sequence[str]:
+        """Names of what is in contact, where the world says."""
+        return () if self._access.touching is None else self._access.touching()
+
 
 def preset_probe(name: str, group: str | None = None, settings: Sequence[str] = ()) -> WorldProbe:
     """The probe of a preset's world.

@@ -416,6 +416,7 @@ class PushT(World):
             angles=("block angle",),
             sigma=40.0,
             guard=lambda states: block_inside(states) & agent_inside(states),
+            touching=lambda: ["the block and a wall"] if physics.touched_wall else [],
             fixed="the four walls of the arena stand where they are; g does not move them",
         )
 
