@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -529,3 +530,11 @@ def test_translations_by_name():
     assert check_world(replace(falling, group="shiftz"), states=8).verdict == "broken"
     with pytest.raises(GroupError, match="axes such as"):
         replace(probe, group="shift")
+
+
+def test_the_document_is_that_of_its_results():
+    from equiwm.evidence.world.survey import text_of
+
+    folder = Path(__file__).resolve().parents[1] / "docs"
+    stored = json.loads((folder / "worlds.json").read_text(encoding="utf-8"))
+    assert (folder / "worlds.md").read_text(encoding="utf-8") == text_of(stored)

@@ -20,7 +20,7 @@ from equiwm.evidence.world.bodies import body_probe, mended, offered
 from equiwm.evidence.world.doctor import _flipped, _own, diagnosed
 from equiwm.evidence.world.gym_body import make_environment
 from equiwm.evidence.world.signed_map import as_text, entry_names
-from equiwm.evidence.world.survey import survey, text_of
+from equiwm.evidence.world.survey import survey
 
 BRIEF = {"states": 6, "copies": 1, "horizons": (1, 5, 20)}
 
@@ -208,9 +208,3 @@ def test_the_published_table(tmp_path):
         assert [each["text"] for each in made["rows"][key]["causes"]] == [each["text"] for each in row["causes"]], key
     assert set(made["rows"]) == set(stored["rows"])
     assert max(row["seconds"] for row in made["rows"].values()) < 10.0
-
-
-def test_the_document_is_that_of_its_results():
-    folder = Path(__file__).resolve().parents[1] / "docs"
-    stored = json.loads((folder / "worlds.json").read_text(encoding="utf-8"))
-    assert (folder / "worlds.md").read_text(encoding="utf-8") == text_of(stored)

@@ -191,14 +191,22 @@ def _bodies(action: ModelAction) -> list[CauseResult]:
     return found
 
 
+def _is_free(action: ModelAction, body: int) -> bool:
+    """Whether a body stands in the world and is moved about in it: its place is a state, and none of its shape."""
+    return body in action.roots and any(joint.kind in (FREE, SLIDE) for joint in action.of(body))
+
+
 def _geoms(action: ModelAction, body: int, partner: int) -> list[CauseResult]:
     model, data, base, centre = action.model, action.data, action.base, action.centre
     here, there = ([k for k in range(model.ngeom) if model.geom_bodyid[k] == b] for b in (body, partner))
     found, left = [], list(there)
+    moved = np.zeros(3)
+    if _is_free(action, body):
+        moved = data.xpos[partner] - (base @ (data.xpos[body] - centre) + centre)
     size = max(float(model.stat.extent), 1e-6)
     for k in here:
         alike = [j for j in left if model.geom_type[j] == model.geom_type[k]]
-        image = base @ (data.geom_xpos[k] - centre) + centre
+        image = base @ (data.geom_xpos[k] - centre) + centre + moved
         if not alike:
             if body and _touches(model, k):
                 found.append(
@@ -344,8 +352,7 @@ def is_near(action: ModelAction) -> bool:
     model, data, base, centre = action.model, action.data, action.base, action.centre
     size = max(float(model.stat.extent), 1e-6)
     for body, partner in action.pairs.items():
-        free = body in action.roots and any(joint.kind in (FREE, SLIDE) for joint in action.of(body))
-        if not body or free or float(model.body_mass[body]) == 0.0:
+        if not body or _is_free(action, body) or float(model.body_mass[body]) == 0.0:
             continue  # where a body that moves freely stands at the reference pose says nothing of its shape
         image = base @ (data.xipos[body] - centre) + centre
         if float(np.linalg.norm(image - data.xipos[partner])) > NEAR * size:

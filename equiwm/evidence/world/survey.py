@@ -113,10 +113,12 @@ def survey(document: Path, *, seed: int, resume: bool, say: Say) -> list[dict[st
     data: dict[str, Any] = {**made, "rows": {}, "left_out": {}}
     if resume and store.exists():
         data = _stored(store, made)
+    order: list[str] = []
     for row in rows():
         if isinstance(row, tuple):
             data["left_out"][row[0]] = row[1]
             continue
+        order.append(row.key)
         if row.key in data["rows"]:
             continue
         say(row.command)
@@ -127,6 +129,8 @@ def survey(document: Path, *, seed: int, resume: bool, say: Say) -> list[dict[st
             continue
         data["rows"][row.key] = {"command": row.command, **found}
         write_atomic(store, json.dumps(data, indent=1) + "\n")
+    data["rows"] = {key: data["rows"][key] for key in order if key in data["rows"]}
+    write_atomic(store, json.dumps(data, indent=1) + "\n")
     write_atomic(document, text_of(data))
     return list(data["rows"].values())
 
@@ -157,7 +161,18 @@ def _versions() -> dict[str, str]:
 def text_of(data: dict[str, Any]) -> str:
     """The document of stored results."""
     found = list(data["rows"].values())
-    head = ("world", "symmetry", "verdict", *(f"{h} steps" for h in (1, 5, 20, 60)), "one ulp", "reward", "observation")
+    head = (
+        "world",
+        "symmetry",
+        "verdict",
+        "1 step",
+        "5 steps",
+        "20 steps",
+        "60 steps",
+        "one ulp",
+        "reward",
+        "observation",
+    )
     table = [
         (
             f"`{each['world']}`",
