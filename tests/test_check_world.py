@@ -381,7 +381,7 @@ def test_maps_by_name_and_by_function(tmp_path):
     [
         ("state: [1, 0, 2]\n", "has 3 entries; expected 6"),
         ("state: {lefty: right}\n", "no entry 'lefty'; did you mean left"),
-        ("states: [1]\n", "expected the keys state and action"),
+        ("states: [1]\n", "expected the keys state, action and observation"),
         ("state: 3\n", "expected a list of signed entries"),
     ],
 )
@@ -390,6 +390,29 @@ def test_maps_that_cannot_be_read(tmp_path, written, words):
     path.write_text(written)
     with pytest.raises(ConfigError, match=words):
         read_map(str(path), NAMES, ["a", "b"])
+
+
+def test_a_map_of_observations(tmp_path):
+    from equiwm.evidence.world.doctor import examine
+
+    shown = ["sway", "left + sway", "left", "right", "height"]
+    probe = replace(
+        legged(),
+        observe=lambda s: np.array([s[4], s[0] + s[4], s[0], s[1], np.cos(s[4])]),
+        observation_channels=shown,
+    )
+    path = tmp_path / "mirror.yaml"
+    path.write_text("action: [1, 0]\nobservation: {sway: -sway, left: right, right: -left, height: height}\n")
+    found = examine(probe, str(path))
+    assert (found.agrees, found.involution) == (False, False)
+    assert found.disagree == ["observation left + sway", "observation right"], "of the first no signs make a map"
+    assert found.repaired == ""
+    probe = replace(probe, observe=lambda s: np.array([s[4], s[4] ** 3, s[0], s[1], np.cos(s[4])]))
+    found = examine(probe, str(path))
+    assert found.disagree == ["observation left + sway", "observation right"]
+    assert '"right": "left"' in found.repaired
+    path.write_text("action: [1, 0]\n" + found.repaired)
+    assert examine(probe, str(path)).agrees
 
 
 def test_sides_by_name():

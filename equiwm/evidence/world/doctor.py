@@ -15,6 +15,7 @@ import numpy as np
 from equiwm.errors import ConfigError
 from equiwm.evidence.world.columns import columns_of
 from equiwm.evidence.world.judge import judge
+from equiwm.evidence.world.observed_map import examine_observation
 from equiwm.evidence.world.probe import WorldProbe
 from equiwm.evidence.world.result import MapResult
 from equiwm.evidence.world.rollouts import measure
@@ -65,7 +66,20 @@ def examine(probe: WorldProbe, source: str, *, seed: int = 1000) -> MapResult:
     """
     starts, plans = probe.starts(_STATES, seed), probe.plans(_STATES, _STEPS, seed)
     states, actions = _names(probe, starts.shape[1], plans.shape[2])
-    return diagnosed(probe, read_map(source, states, actions), seed=seed)
+    own = _own(probe, len(states), len(actions))
+    map_ = read_map(source, states, actions, own)
+    found = diagnosed(probe, map_, seed=seed)
+    seen = examine_observation(probe, source, map_ if found.agrees or own is None else own, seed)
+    if seen is None:
+        return found
+    return replace(
+        found,
+        involution=found.involution and seen.involution,
+        agrees=found.agrees and not seen.wrong,
+        disagree=[*found.disagree, *(f"observation {name}" for name in seen.wrong)],
+        repaired=found.repaired + seen.repaired,
+        verdict=found.verdict or ("exact" if seen.repaired else ""),
+    )
 
 
 def diagnosed(probe: WorldProbe, map_: MirrorMap, *, seed: int = 1000) -> MapResult:

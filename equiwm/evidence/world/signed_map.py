@@ -3,8 +3,8 @@
     state: {left_knee: right_knee, right_knee: left_knee, torso_y: -torso_y}    # what is not named stays
     action: [3, 4, 5, 0, -1, -2]    # entry k is the entry named, with its sign
 
-Names are those of the channels; an entry of a channel of several is `position[1]`. Entry 0 with a minus sign is `-0` in
-quotes.
+A section `observation` of the same form is compared with what the state's map does to the observation. Names are those
+of the channels; an entry of a channel of several is `position[1]`. Entry 0 with a minus sign is `-0` in quotes.
 """
 
 from __future__ import annotations
@@ -75,8 +75,13 @@ def entry_names(columns: Sequence[Column], width: int) -> list[str]:
     return names
 
 
-def read_map(source: str, state_names: list[str], action_names: list[str]) -> MirrorMap:
+def read_map(source: str, state_names: list[str], action_names: list[str], own: MirrorMap | None = None) -> MirrorMap:
     """The map of a YAML file, or of a function (state, action) -> (state, action) as `module:function`.
+
+    Args:
+        source: the file, or where the function is.
+        state_names, action_names: of the entries.
+        own: the world's own map: what a file that says nothing of states, but of observations, means.
 
     Raises:
         ConfigError: a file or function that cannot be read, unknown names, another length, or a function that is not
@@ -85,12 +90,13 @@ def read_map(source: str, state_names: list[str], action_names: list[str]) -> Mi
     path, _, name = source.rpartition(":")
     if source.endswith((".yaml", ".yml")):
         given = read_yaml(Path(source))
-        unknown = set(given) - {"state", "action"}
+        unknown = set(given) - {"state", "action", "observation"}
         if unknown or not given:
-            raise ConfigError(
-                f"{source}: expected the keys state and action; got {', '.join(map(str, given)) or 'none'}."
-            )
+            keys = ", ".join(map(str, given)) or "none"
+            raise ConfigError(f"{source}: expected the keys state, action and observation; got {keys}.")
         state = signed_matrix(given.get("state", {}), state_names, f"{source}: state")
+        if "state" not in given and own is not None:
+            state = own.state
         action = signed_matrix(given.get("action", {}), action_names, f"{source}: action")
         return MirrorMap(state, action, np.zeros(len(state)), np.zeros(len(action)))
     if not path:
@@ -159,12 +165,14 @@ def _of_function(function: Any, source: str, states: int, actions: int) -> Mirro
 
 def as_text(map_: MirrorMap, state_names: list[str], action_names: list[str]) -> str:
     """The map in the form of the file: what stays is left out."""
-    lines = []
-    for what, matrix, names in (("state", map_.state, state_names), ("action", map_.action, action_names)):
-        rows = []
-        for k, source in enumerate(np.abs(matrix).argmax(1)):
-            sign = "-" if matrix[k, source] < 0 else ""
-            if source != k or sign:
-                rows.append(f'  "{names[k]}": "{sign}{names[source]}"')
-        lines += [f"{what}:", *rows] if rows else [f"{what}: {{}}"]
-    return "\n".join(lines) + "\n"
+    return rows_as_text("state", map_.state, state_names) + rows_as_text("action", map_.action, action_names)
+
+
+def rows_as_text(section: str, matrix: np.ndarray, names: list[str]) -> str:
+    """One section of the file."""
+    rows = []
+    for k, source in enumerate(np.abs(matrix).argmax(1)):
+        sign = "-" if matrix[k, source] < 0 else ""
+        if source != k or sign:
+            rows.append(f'  "{names[k]}": "{sign}{names[source]}"')
+    return "\n".join([f"{section}:", *rows] if rows else [f"{section}: {{}}"]) + "\n"
