@@ -240,6 +240,22 @@ def test_pusht_breaks_at_its_walls_and_says_why():
     assert result.region.where.startswith("in contact of the block and a wall")
 
 
+def test_what_no_state_has_reached_is_said():
+    """Eight states and five steps: no block touches a wall, and the walls are named all the same."""
+    result = check_world(preset_probe("vn-2d"), states=8, horizons=(1, 5))
+    assert result.verdict == "exact"
+    assert "Only where states that were tried reach: the four walls" in result.sentence
+
+
+def test_a_map_that_finds_a_bound_breaks_the_verdict():
+    from equiwm.evidence.world.break_map import break_map, with_map
+
+    probe = planar(lambda s, a: spring(s, a, wall=9.0), channels={"place": [0, 1], "speed": [2, 3]})
+    result = check_world(probe, states=6, horizons=(1, 5))
+    assert result.verdict == "exact"
+    assert with_map(result, break_map(probe, "place", knots=3)).verdict == "broken"
+
+
 def test_the_bodys_cones():
     assert check_world(preset_probe("vn-body"), states=6, horizons=(1, 5)).verdict == "exact"
     result = check_world(preset_probe("vn-body", None, ["world.cone=pyramidal"]), states=12, horizons=(1, 5, 20))

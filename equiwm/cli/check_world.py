@@ -91,9 +91,10 @@ def check_world(
         result = replace(result, map=examine(probe, map_, seed=seed))
     drawn = None
     if where is not None:
-        from equiwm.evidence.world.break_map import break_map
+        from equiwm.evidence.world.break_map import break_map, with_map
 
         drawn = break_map(probe, where, seed=seed)
+        result = with_map(result, drawn)
     if out is not None:
         _write(out, result, drawn)
     if json:

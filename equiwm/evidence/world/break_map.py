@@ -8,7 +8,7 @@ state has an angle, the bound is a function of that angle less the direction; un
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from equiwm.evidence.world.centre import fixed_point
 from equiwm.evidence.world.columns import Column, differences
 from equiwm.evidence.world.judge import EXACT, EXPLAINED
 from equiwm.evidence.world.probe import WorldProbe
+from equiwm.evidence.world.result import WorldResult
 from equiwm.evidence.world.rollouts import one_ulp, rollout
 from equiwm.symmetry.elements import Elements
 
@@ -143,6 +144,15 @@ def break_map(probe: WorldProbe, channel: str, *, seed: int = 1000, knots: int =
     radius = finder.bounds(angles, finder.breaks)
     guard = None if probe.guard is None else finder.bounds(angles, finder.left)
     return BreakMap(channel, centre, angles, radius, position, angle, guard)
+
+
+def with_map(result: WorldResult, found: BreakMap) -> WorldResult:
+    """The result of a check, broken where its states did not reach the bound that the map has found."""
+    if result.verdict not in ("exact", "precision-limited", "approximate") or not np.isfinite(found.radius).any():
+        return result
+    where = f"where '{found.channel}' is further than {float(found.radius.min()):.4g} from its centre, by direction"
+    said = f"{result.world} is NOT symmetric under {result.group}, {where}: the map of the break found it."
+    return replace(result, verdict="broken", sentence=said, region=replace(result.region, where=where))
 
 
 def _elements(probe: WorldProbe, seed: int) -> Elements:

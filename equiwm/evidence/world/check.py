@@ -25,6 +25,10 @@ STATES, COPIES, ROUNDED = 24, 2, 2
 """Rollouts, transformed copies and rounded copies of each: 120 rollouts in all."""
 
 
+GUESSES = ("cones", "solver")
+"""Causes that break a symmetry only at times: where nothing breaks they are not told."""
+
+
 def check_world(
     probe: WorldProbe,
     *,
@@ -103,7 +107,11 @@ def _result(
         says_until=until,
         channel=measured.columns[int(order[0])].name,
     )
-    causes = probe.causes(measured.elements) if probe.causes and judged.verdict in ("broken", "approximate") else []
+    causes = probe.causes(measured.elements) if probe.causes else []
+    if judged.verdict not in ("broken", "approximate"):
+        causes = [cause for cause in causes if cause.name not in GUESSES]
+        if causes:
+            said += f" Only where states that were tried reach: {causes[0].text}"
     return WorldResult(
         verdict=judged.verdict,
         sentence=said,

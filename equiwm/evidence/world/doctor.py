@@ -93,9 +93,9 @@ def diagnosed(probe: WorldProbe, map_: MirrorMap, *, seed: int = 1000) -> MapRes
         )
     involution, signed = map_.is_involution, map_.is_signed_permutation
     verdict = _verdict(probe, map_, seed)
-    if verdict in ("exact", "precision-limited") and involution:
-        return MapResult(involution, signed, True, [], "", "")
     tried = _tried(probe, starts, plans)
+    if verdict in ("exact", "precision-limited") and involution and float(tried.off(map_).max()) <= _AGREES:
+        return MapResult(involution, signed, True, [], "", "")
     repaired = _repaired(tried, map_) if signed else None
     repaired = repaired or _own(probe, len(states), len(actions))
     fresh = "" if repaired is None else _verdict(probe, repaired, seed + _FRESH)
