@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from equiwm.config import WorldConfig
     from equiwm.evidence.algebra.discover import discover
     from equiwm.evidence.data.check import check_data
+    from equiwm.evidence.world.check import check_world
+    from equiwm.evidence.world.probe import WorldProbe
     from equiwm.loading import load_run, save_subject
     from equiwm.schema import setting
     from equiwm.subject import Subject
@@ -48,6 +50,8 @@ _HOME = {
     "draw": "equiwm.audit.draw",
     "discover": "equiwm.evidence.algebra.discover",
     "WorldConfig": "equiwm.config",
+    "WorldProbe": "equiwm.evidence.world.probe",
+    "check_world": "equiwm.evidence.world.check",
     "load_run": "equiwm.loading",
     "save_subject": "equiwm.loading",
     "setting": "equiwm.schema",
@@ -67,9 +71,11 @@ __all__ = [
     "Typed",
     "Verdict",
     "WorldConfig",
+    "WorldProbe",
     "audit",
     "check_data",
     "check_equivariance",
+    "check_world",
     "discover",
     "draw",
     "load_run",

@@ -58,6 +58,7 @@ LEVELS = {
     "claims": 5,
     "evidence": 5,
     "testing": 5,
+    "evidence": 5,
     "report": 6,
     "fsck": 6,
     "battery": 6,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar, runtime_checkable
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -253,4 +254,50 @@ class ControlWorld(Protocol):
         Args:
             observations: (n, C, d), the training's own, on which frames are fitted.
         """
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class StateAccess:
+    """A world's simulator with its whole state, velocities and all, which an observation may not show.
+
+    Attributes:
+        place: puts it in a state (S,), with nothing left of before.
+        state: the present state, (S,).
+        act: one control step under an action (A,).
+        turn: (state, element) -> the state under it.
+        turn_action: (action, element) -> the action under it.
+        starts: (n, seed) -> (n, S) states where the world is used, at its walls too if it has walls.
+        plans: (n, H, seed) -> (n, H, A) actions.
+        channels: names of the state's channels, name -> entries.
+        angles: names of those that are angles, in radians.
+        quaternions: names of those that are unit quaternions, w first.
+        sigma: standard deviation of the translations that are tried.
+        guard: (n, S) -> (n,) where the world's own guard says that its symmetry holds; None where it has no guard.
+        touching: names of what is in contact, or has been since the state was placed; None where nothing says.
+        fixed: what stands in the world and is not moved by its group, in words, for the cause of a break.
+    """
+
+    place: Callable[[np.ndarray], None]
+    state: Callable[[], np.ndarray]
+    act: Callable[[np.ndarray], object]
+    turn: Callable[[np.ndarray, Elements], np.ndarray]
+    turn_action: Callable[[np.ndarray, Elements], np.ndarray]
+    starts: Callable[[int, int], np.ndarray]
+    plans: Callable[[int, int, int], np.ndarray]
+    channels: Mapping[str, tuple[int, ...]]
+    angles: tuple[str, ...] = ()
+    quaternions: tuple[str, ...] = ()
+    sigma: float = 1.0
+    guard: Callable[[np.ndarray], np.ndarray] | None = None
+    touching: Callable[[], Sequence[str]] | None = None
+    fixed: str = ""
+
+
+@runtime_checkable
+class AccessibleWorld(Protocol):
+    """A world whose simulator can be placed in any of its states."""
+
+    def state_access(self) -> StateAccess:
+        """Its simulator, its states and how its group acts on them."""
         ...

@@ -38,7 +38,7 @@ from equiwm.worlds.body.physics import (
     turn,
 )
 from equiwm.worlds.draws import Orientations, generator, generators, orientations_of, place
-from equiwm.worlds.world import Progress, Sequences, SymmetryResidual, Transitions, World
+from equiwm.worlds.world import Progress, Sequences, StateAccess, SymmetryResidual, Transitions, World
 
 VELOCITY_MARKS = (1, 5, 9)
 """Body points whose velocities are observed: the three far apart, so that they fix the spin well."""
@@ -370,6 +370,33 @@ class Body(World):
             steps=steps,
             worst={kind: float(residual[where].max(initial=0.0)) for kind, where in kinds.items()},
             rollouts={kind: int(where.any(1).sum()) for kind, where in kinds.items()},
+        )
+
+    def state_access(self) -> StateAccess:
+        """The simulator with its 19-number state, SI units; an action is force, torque and pusher velocity, (9,)."""
+        physics = BodyPhysics(self.config.cone)
+        parts = {
+            "position": POSITION,
+            "orientation": ORIENTATION,
+            "pusher": PUSHER,
+            "velocity": VELOCITY,
+            "spin": SPIN,
+            "pusher velocity": PUSHER_VELOCITY,
+        }
+        pyramidal = "friction cones are pyramidal: their edges point along axes that g does not turn"
+        return StateAccess(
+            place=physics.reset,
+            state=lambda: physics.state,
+            act=lambda action: physics.act(action.reshape(3, 3)),
+            turn=turn,
+            turn_action=lambda action, g: self.action_rep.transform(torch.from_numpy(action), g).numpy(),
+            starts=lambda n, seed: self.explore(range(n), seed=seed, orientations="all").states[:, 0],
+            plans=lambda n, horizon, seed: self._episodes(
+                draws := generators(_EXPLORATION, seed, range(n)), self._orientations(draws, "all")[0], horizon
+            ).actions.reshape(n, horizon, 9),
+            channels={name: tuple(range(part.start, part.stop)) for name, part in parts.items()},
+            quaternions=("orientation",),
+            fixed=pyramidal if self.config.cone == "pyramidal" else "",
         )
 
     def _orientations(self, draws: list[np.random.Generator], *orientations: Orientations) -> list[Elements]:

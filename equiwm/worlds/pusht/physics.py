@@ -132,11 +132,20 @@ def turn(states: np.ndarray, g: Elements) -> np.ndarray:
 
 def block_inside(states: np.ndarray) -> np.ndarray:
     """Whether |v - centre| < clearance for every corner v of the T, (...) bool; invariant under SO(2)."""
+    return np.asarray((_corners(states) ** 2).sum(0).max(-1) < geometry().clearance ** 2)
+
+
+def block_in_arena(states: np.ndarray) -> np.ndarray:
+    """Whether every corner of the T lies within the four walls, (...) bool."""
+    return np.asarray(np.abs(_corners(states)).max((0, -1)) < geometry().clearance)
+
+
+def _corners(states: np.ndarray) -> np.ndarray:
+    """(2, ..., 8) x and y of the T's corners, from the arena's centre."""
     shape, cos, sin = geometry(), np.cos(states[..., ANGLE, None]), np.sin(states[..., ANGLE, None])
     x, y = shape.corners.T
     offset = states[..., BLOCK] - shape.centre
-    corners = np.stack([offset[..., :1] + cos * x - sin * y, offset[..., 1:] + sin * x + cos * y])
-    return (corners**2).sum(0).max(-1) < shape.clearance**2
+    return np.stack([offset[..., :1] + cos * x - sin * y, offset[..., 1:] + sin * x + cos * y])
 
 
 def agent_inside(states: np.ndarray) -> np.ndarray:

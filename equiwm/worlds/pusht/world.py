@@ -24,22 +24,27 @@ from equiwm.worlds.pusht.physics import (
     ANGLE,
     AXIS_ANGLE,
     BLOCK,
+    BLOCK_VELOCITY,
     CONTROL_PERIOD,
     GUARD,
     POSITION_SCALE,
+    SPIN,
     STATE_SIZE,
     VELOCITY_SCALE,
     PushTPhysics,
     agent_inside,
+    block_in_arena,
     block_inside,
     gap,
     geometry,
     turn,
 )
-from equiwm.worlds.world import Progress, Sequences, SymmetryResidual, Transitions, World
+from equiwm.worlds.world import Progress, Sequences, StateAccess, SymmetryResidual, Transitions, World
 
 TASK_TURN, TASK_PUSH = np.deg2rad(35.0), 20.0  # a task turns the block by 35 degrees, moves it 20 px along u
-_EXPLORATION, _TASKS, _RESIDUAL, _SEQUENCES = range(4)  # streams of random numbers that never meet, whatever the seeds
+_EXPLORATION, _TASKS, _RESIDUAL, _SEQUENCES, _ACCESS = range(
+    5
+)  # streams of random numbers that never meet, whatever the seeds
 _BATCH = 32  # episodes simulated between two reports of progress
 _DRAWS_BEFORE_NONE, _DRAWS_EACH = 256, 20  # draws until a horizon is given up, and for each sequence asked for
 
@@ -360,6 +365,60 @@ class PushT(World):
                 count[kind] += len(of_kind)
                 worst[kind] = max(worst[kind], *of_kind.tolist(), 0.0)
         return SymmetryResidual(unit="px", steps=steps, worst=worst, rollouts=count)
+
+    def state_access(self) -> StateAccess:
+        """The simulator with its ten-number state, in px.
+
+        Scenes are those of `symmetry_residual`, without overlap; every other one is moved to anywhere in the arena. A
+        plan holds one direction, with noise: where it pushes the block, it pushes it on.
+        """
+        physics = PushTPhysics()
+        named = {"agent": AGENT, "agent velocity": AGENT_VELOCITY, "block": BLOCK, "block velocity": BLOCK_VELOCITY}
+        channels = {name: tuple(range(part.start, part.stop)) for name, part in named.items()}
+
+        def starts(n: int, seed: int) -> np.ndarray:
+            found: list[np.ndarray] = []
+            first = 0
+            while len(found) < n:
+                draws = generators(_ACCESS, seed, range(first, first + _BATCH))
+                frames = np.array([rng.uniform(0.0, 2 * np.pi) for rng in draws])
+                scenes = _scenes(draws, frames, ANYWHERE)
+                scenes[:, AGENT_VELOCITY] = [rng.normal(0.0, 100.0, 2) for rng in draws]
+                far = np.array([rng.uniform(-1.0, 1.0, 2) for rng in draws]) * geometry().clearance
+                far[::2] = 0.0
+                scenes[:, AGENT] += far
+                scenes[:, BLOCK] += far
+                found += list(scenes[(gap(scenes) > geometry().agent_radius) & block_in_arena(scenes)])
+                first += _BATCH
+            return np.array(found[:n])
+
+        def plans(n: int, horizon: int, seed: int) -> np.ndarray:
+            rng = np.random.default_rng((_ACCESS, seed))
+            heading = rng.uniform(0.0, 2 * np.pi, (n, 1)) + rng.normal(0.0, 0.3, (n, horizon))
+            speed = rng.uniform(0.3, 1.0, (n, horizon))
+            return np.stack([speed * np.cos(heading), speed * np.sin(heading)], -1)
+
+        def moved(state: np.ndarray, g: Elements) -> np.ndarray:
+            result = turn(state, g)
+            for part in (AGENT, BLOCK):
+                result[..., part] += g.translation.numpy()
+            return result
+
+        return StateAccess(
+            place=physics.reset,
+            state=lambda: physics.state,
+            act=physics.act,
+            turn=moved,
+            turn_action=lambda action, g: self.action_rep.transform(torch.from_numpy(action), g).numpy(),
+            starts=starts,
+            plans=plans,
+            channels={**channels, "block angle": (ANGLE,), "spin": (SPIN,)},
+            angles=("block angle",),
+            sigma=40.0,
+            guard=lambda states: block_inside(states) & agent_inside(states),
+            touching=lambda: ["the block and a wall"] if physics.touched_wall else [],
+            fixed="the four walls of the arena stand where they are; g does not move them",
+        )
 
     def _orientations(self, draws: list[np.random.Generator], orientations: Orientations) -> np.ndarray:
         """(n,) scene angles in radians, one from each generator."""

@@ -1,0 +1,1 @@
+"""Which symmetry a simulator really has: set a state, act, compare with the transformed copy."""

@@ -1,0 +1,125 @@
+"""Worlds of this package, and any that has its form, as probes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from equiwm.config import load
+from equiwm.errors import GroupError
+from equiwm.evidence.world.acting import group_of
+from equiwm.evidence.world.probe import WorldProbe
+from equiwm.evidence.world.result import CauseResult
+from equiwm.evidence.world.simulator import Step
+from equiwm.symmetry.elements import Elements
+from equiwm.symmetry.group import Group
+from equiwm.worlds.factory import build_world
+from equiwm.worlds.world import AccessibleWorld, StateAccess, World
+
+
+class Accessed:
+    """The simulator of a world that gives access to its whole state."""
+
+    def __init__(self, access: StateAccess) -> None:
+        self._access = access
+
+    def place(self, state: np.ndarray) -> None:
+        """Put it in a state."""
+        self._access.place(state)
+
+    def state(self) -> np.ndarray:
+        """The present state."""
+        return self._access.state()
+
+    def act(self, action: np.ndarray) -> Step:
+        """One control step."""
+        self._access.act(action)
+        return Step()
+
+    @property
+    def touching(self) -> Sequence[str]:
+        """Names of what is in contact, where the world says."""
+        return () if self._access.touching is None else self._access.touching()
+
+
+def preset_probe(name: str, group: str | None = None, settings: Sequence[str] = ()) -> WorldProbe:
+    """The probe of a preset's world.
+
+    Args:
+        name: of the preset, or the path of its YAML.
+        group: another than the world's own.
+        settings: `world.key=value`, over the preset.
+
+    Raises:
+        ConfigError: an unknown preset or setting.
+        GroupError: a group of another dimension.
+    """
+    world = build_world(load(name, None, settings).world)
+    label = f"{name} ({world.name})" + (f" with {', '.join(settings)}" if settings else "")
+    return world_probe(world, group, label)
+
+
+def world_probe(world: World, group: Group | str | None = None, name: str | None = None) -> WorldProbe:
+    """The probe of a world: with its whole state where it gives access to it, else by what it observes.
+
+    Args:
+        world: any world.
+        group: another than its own.
+        name: for reports.
+
+    Raises:
+        GroupError: a group of another dimension than the world's.
+    """
+    symmetry = world.group if group is None else group_of(group)
+    if symmetry.d != world.dimension:
+        raise GroupError(f"{symmetry} acts on d = {symmetry.d}; the world '{world.name}' has d = {world.dimension}.")
+    name = name or world.name
+    if not isinstance(world, AccessibleWorld):
+        return _by_observation(world, symmetry, name)
+    access = world.state_access()
+
+    def why(elements: Elements) -> list[CauseResult]:
+        return [CauseResult("fixed in the world", f"{access.fixed}.", "", "")] if access.fixed else []
+
+    return WorldProbe(
+        Accessed(access),
+        access.starts,
+        access.plans,
+        symmetry,
+        access.turn,
+        access.turn_action,
+        channels=access.channels,
+        angles=access.angles,
+        quaternions=access.quaternions,
+        sigma=access.sigma,
+        name=name,
+        causes=why,
+        guard=access.guard,
+    )
+
+
+def _by_observation(world: World, symmetry: Group, name: str) -> WorldProbe:
+    """States are observations, and steps those of the world from what an observation shows."""
+    see, do = world.observation_rep, world.action_rep
+    shape, width = (see.multiplicity, see.d), do.dim
+    few = world.transitions(2, seed=0)
+
+    def step(state: np.ndarray, action: np.ndarray) -> np.ndarray:
+        given = torch.from_numpy(action).reshape(1, *few.action.shape[1:])
+        after = world.step(torch.from_numpy(state).reshape(1, *shape), given)
+        return after.reshape(-1).numpy()
+
+    def starts(n: int, seed: int) -> np.ndarray:
+        return world.transitions(n, seed=seed, orientations="all").observation.reshape(n, -1).numpy()
+
+    def plans(n: int, horizon: int, seed: int) -> np.ndarray:
+        drawn = world.transitions(n * horizon, seed=seed + 1, orientations="all").action.reshape(-1, width).numpy()
+        return drawn[np.random.default_rng(seed).permutation(len(drawn))].reshape(n, horizon, width)
+
+    d = see.d
+    names = {f"point or vector {k}": tuple(range(d * k, d * k + d)) for k in range(see.multiplicity)}
+    known = {channel: label for label, channel in world.components.items()}
+    channels = {known.get(k, label): at for k, (label, at) in enumerate(names.items())}
+    return WorldProbe(step, starts, plans, symmetry, see, do, channels=channels, name=name)
