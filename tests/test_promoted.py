@@ -90,6 +90,35 @@ def test_what_is_written_in_place_is_written():
     assert made[0].dtype == torch.float64
 
 
+def test_what_is_written_into_a_view_of_less_precision_is_written():
+    kept = torch.zeros(32, 8, 3)
+
+    def right(v: Tensor) -> Tensor:
+        for place in range(8):
+            kept[:, place] = neurons(v)[:, place].float()
+        return kept.to(v.dtype) + neurons(v)
+
+    def wrong(v: Tensor) -> Tensor:
+        kept.zero_()
+        kept[..., 0] = 0.1 * v[..., 0].float()
+        return neurons(v.float()).to(v.dtype) + kept.to(v.dtype)
+
+    assert verdict_of(right).verdict == "precision-limited"
+    assert verdict_of(wrong).verdict == "broken"
+
+
+def test_a_network_that_does_otherwise_in_float64_is_not_judged_by_it():
+    def model(v: Tensor) -> Tensor:
+        short = v.float()
+        if short.dtype == torch.float32:
+            short = short * torch.tensor([1.0, 1.0, 1.01])
+        return (short * short.norm(dim=-1, keepdim=True)).to(v.dtype)
+
+    result = verdict_of(model)
+    assert result.verdict == "approximate", result.sentence
+    assert result.leaves[0].residual > 1e-3
+
+
 def test_gradients_inside_are_promoted():
     def model(v: Tensor) -> Tensor:
         with torch.enable_grad():

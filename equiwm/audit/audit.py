@@ -12,7 +12,17 @@ import torch
 
 from equiwm.audit.calling import cast, in_dtype, left_as_found, own_tensors
 from equiwm.audit.causes import Experiments, find_causes, switched_off
-from equiwm.audit.judgement import APPROX, BROKEN, EXPLAINED, LEVELS, VACUOUS, Judged, judge_quantity, tolerance
+from equiwm.audit.judgement import (
+    APPROX,
+    BROKEN,
+    EXPLAINED,
+    LEVELS,
+    VACUOUS,
+    Judged,
+    does_otherwise,
+    judge_quantity,
+    tolerance,
+)
 from equiwm.audit.layers import LayerFit, layer_fits, where_it_breaks
 from equiwm.audit.measure import MOVE, Measured, measure
 from equiwm.audit.pairs import require_ours
@@ -218,6 +228,8 @@ def judge(state: Preflight, elements: Elements, seed: int) -> list[Judged]:
     if not any(bool(each.inside.any()) for each in judged):
         return judged
     pure = _promoted(state, elements, seed)
+    if pure is not None and any(does_otherwise(*each) for each in zip(high, pure, strict=True)):
+        state.runner.promote, pure = False, None
     return judged if pure is None else [judge_quantity(*each) for each in zip(low, high, pure, strict=True)]
 
 

@@ -44,6 +44,8 @@ MOST_LIMITED = EXPLAINED * torch.finfo(torch.bfloat16).eps / 4
 """0.016: what bfloat16, the shortest format that networks compute in, explains by itself, its rounding being eps / 4 of
 a value as in `Measured.rounding`. A coarser staircase of the values is a break and no arithmetic, and so is a finer one
 that every operation in float64 leaves as it is. Of the zoo, values rounded to tenths leave 0.018."""
+FAR = 64.0
+"""What exceeds this many times the rounding is none of rounding, however roughly that was measured."""
 LEVELS = (Verdict.EXACT, Verdict.LIMITED, Verdict.VACUOUS, Verdict.APPROXIMATE, Verdict.BROKEN)
 """Verdicts on a channel, from the best to the worst."""
 EXACT, LIMITED, VACUOUS, APPROX, BROKEN = range(5)
@@ -136,7 +138,7 @@ def judge_quantity(low: Measured, high: Measured | None, pure: Measured | None =
         inside = rounding > INSIDE
         exact = residual <= (EXPLAINED * rounding).clamp(tolerance(high.dtype), BRANCH[torch.float64])
         fits_low = _of_the_dead(low, low.dead) <= bound_low
-        far_off = ~fits_low & (low.residual > 64 * low.rounding) & (low.residual > 0.01) & ~low.dead
+        far_off = ~fits_low & (low.residual > FAR * low.rounding) & (low.residual > 0.01) & ~low.dead
         by_noise = inside & (residual <= EXPLAINED * rounding) & (residual <= MOST_LIMITED)
         if pure is not None and bool(inside.any()):
             by_noise = inside & _of_arithmetic(pure, low)
@@ -158,6 +160,14 @@ def judge_quantity(low: Measured, high: Measured | None, pure: Measured | None =
     level = torch.where(best.nothing & (best.size < best.held), VACUOUS, level)
     shown = best if bool((inside & (level > VACUOUS)).any()) else high  # the figures that decide
     return Judged(low, shown, level, branches, inside)
+
+
+def does_otherwise(high: Measured, pure: Measured) -> bool:
+    """Whether a network does something else with every operation in float64: more is gone than rounding explains.
+
+    A network that asks for the dtype of what it holds may take another way, and what it does then says nothing.
+    """
+    return bool((high.residual > pure.residual + FAR * high.rounding).any())
 
 
 def _of_arithmetic(pure: Measured, low: Measured) -> Tensor:

@@ -34,7 +34,7 @@ class NotPromoted(Exception):
 class InFloat64(TorchDispatchMode):
     """While it is entered, operations on shorter floats run in float64 and give float64.
 
-    What is written in place into a tensor of a shorter float is rounded as it is stored.
+    What is written in place into a tensor of a shorter float, or into a view of it, is rounded as it is stored.
 
     Args:
         sample: what the network is called with; of numpy arrays it is not seen what becomes of them.
@@ -68,6 +68,8 @@ class InFloat64(TorchDispatchMode):
             raise NotPromoted("it looks at the bits of a number")
         if func.namespace not in OWN:
             raise NotPromoted(f"{func} is no operation of torch")
+        if func.is_view:  # of the tensor itself, not of its copy: what is written into the view is written into it
+            return func(*args, **kwargs)
         given = tree_map(_up, (args, kwargs))
         made = func(*given[0], **given[1])
         written = _written(func, args, kwargs, given)
