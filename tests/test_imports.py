@@ -58,7 +58,6 @@ LEVELS = {
     "claims": 5,
     "evidence": 5,
     "testing": 5,
-    "evidence": 5,
     "report": 6,
     "fsck": 6,
     "battery": 6,
