@@ -30,14 +30,16 @@ def check_data(
         Path | None, typer.Option("--reps", help=r"what the columns are \[DATA's name with .reps.yaml, or reps.yaml]")
     ] = None,
     guess: Annotated[bool, typer.Option("--guess", help="print a reps.yaml to be corrected, and test nothing")] = False,
-    expect: Annotated[ExpectedOfData | None, typer.Option("--expect", help="exit with 1 for any other verdict")] = None,
+    expect: Annotated[
+        ExpectedOfData, typer.Option("--expect", help="exit with 1 for any other verdict")
+    ] = ExpectedOfData.consistent,
     seed: SeedOption = 1000,
     json: JsonOption = False,
 ) -> None:
     """Is a log consistent with a symmetry of its world, does it refute it, or can it not tell?
 
     A calibrated test at a level of 5%, with the break in the data's units, where it is strongest, what this much data
-    would have shown, and which orientations were seen.
+    would have shown, and which orientations were seen. Exits with 1 where it is not --expect: broken, or cannot tell.
 
     Examples: equiwm check-data log.npz --guess > reps.yaml ; equiwm check-data log.npz --group so2 --reps reps.yaml
     """
@@ -60,7 +62,7 @@ def check_data(
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         print_text(text(result, width) + "\n\n")
         print_tables(tables(result, data.name))
-    if expect is not None and result.verdict != expect.value:
+    if result.verdict != expect.value:
         raise typer.Exit(1)
 
 
