@@ -359,8 +359,31 @@ def test_steps_are_refused_with_a_reason(tmp_path):
     with pytest.raises(DataError, match="no 'next_state'"):
         read_npz(tmp_path / "half.npz")
     (tmp_path / "no.npz").write_bytes(b"nothing")
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="damaged or no npz archive"):
         read_npz(tmp_path / "no.npz")
+
+
+def test_a_log_is_read_by_the_reps_that_lie_with_it(tmp_path):
+    """Rows of episodes, a state that needs the step before, and what its columns are."""
+    from equiwm.logs.episodes import load_logs
+    from equiwm.logs.spec import read_spec, spec_of
+
+    t = np.arange(40.0)
+    place = np.stack([np.cos(t), np.sin(t)], 1)
+    log = tmp_path / "log.npz"
+    np.savez(log, place=place, push=np.ones((40, 2)), episode=np.arange(40) // 20)
+    assert spec_of(log) is None
+    (tmp_path / "log.reps.yaml").write_text(
+        "dimension: 2\nstate:\n  place: {rep: p, unit: m}\naction:\n  push: {rep: 1o, unit: N}\n"
+        "episodes: {index: episode}\nhistory: 1\n"
+    )
+    steps = Steps.of_logs(load_logs(log, read_spec(tmp_path / "log.reps.yaml")))
+    assert len(steps) == 36, "of 20 rows 18 have one before and one after"
+    assert (str(steps.state_rep), str(steps.action_rep)) == ("1xp", "2x1o")
+    assert torch.equal(steps.state[0], torch.from_numpy(place[1]))
+    assert torch.equal(steps.following[0], torch.from_numpy(place[2]))
+    assert torch.allclose(steps.action[0], torch.tensor([*(place[1] - place[0]), 1.0, 1.0], dtype=torch.float64))
+    assert steps.episode.unique().tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("where", ["a plane", "clouds that are never shifted"])
@@ -399,7 +422,8 @@ def test_the_command():
         (("nonsense",), "no world, preset, run or file"),
         (("field", "--reps", "state"), "expected LEAF=REP"),
         (("field", "--reps", "nothing=1o"), "there is no 'nothing'"),
-        (("missing.npz",), "cannot be read"),
+        (("missing.npz",), "missing.npz"),
+        (("missing.parquet",), "no reps.yaml says what its columns are"),
         (("math:pi",), "expected a world, a Probe"),
         (("field", "--set", "world.breaking=1"), "give a preset"),
         (("field", "--space", "3"), "asked of data alone"),

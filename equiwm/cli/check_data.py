@@ -54,8 +54,9 @@ def check_data(
         raise ConfigError("--group is missing: which symmetry is asked for, as in --group so2.")
     from equiwm.evidence.data.check import check_data as checked
     from equiwm.evidence.data.words import tables, text
+    from equiwm.logs.spec import required_spec
 
-    result = checked(data, group, reps=reps or _beside(data), seed=seed)
+    result = checked(data, group, reps=reps or required_spec(data), seed=seed)
     if json:
         print_json(result.as_dict())
     else:
@@ -64,20 +65,3 @@ def check_data(
         print_tables(tables(result, data.name))
     if result.verdict != expect.value:
         raise typer.Exit(1)
-
-
-def _beside(data: Path) -> Path:
-    """The `reps.yaml` that lies with a log.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    inside = [data / "reps.yaml"] if data.is_dir() else []
-    places = [*inside, data.with_name(f"{data.stem}.reps.yaml"), data.with_name("reps.yaml")]
-    found = next((place for place in places if place.is_file()), None)
-    if found is None:
-        raise ConfigError(
-            f"{data}: no reps.yaml says what its columns are. Make one: equiwm check-data {data} --guess > reps.yaml, "
-            "correct it, and pass --reps reps.yaml."
-        )
-    return found

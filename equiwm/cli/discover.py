@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 HELP = (
     "a world or preset by name, module:World; FILE.py:probe or module:probe; the directory of a trained run; or "
-    "transitions, DATA.npz"
+    "a log: npz, csv, parquet, hdf5, a Zarr, Minari or LeRobot folder with its reps.yaml"
 )
 REPS = "rep of one input or output, repeatable (state=2xp+2x1o); none: any matrix on each"
 
@@ -82,17 +82,16 @@ def _target(target: str, trust: list[str], settings: list[str], space: int | Non
     from equiwm.errors import nearest
     from equiwm.loading import load_run
     from equiwm.locate import known_names
+    from equiwm.logs.formats import is_log
     from equiwm.worlds.factory import build_world
 
     path = Path(target)
+    if is_log(path):
+        return _of_log(path)
     if path.is_dir():
         import torch
 
         return load_run(path, torch.float64, trust=trust)
-    if path.suffix == ".npz":
-        from equiwm.evidence.algebra.steps import read_npz
-
-        return read_npz(path)
     if space is not None:
         raise ConfigError("--space: it is asked of data alone; a world and a probe have a space.")
     name, colon, _ = target.rpartition(":")
@@ -107,6 +106,21 @@ def _target(target: str, trust: list[str], settings: list[str], space: int | Non
     raise ConfigError(
         f"no world, preset, run or file {target!r}: {nearest(target, [*known_names('world'), *preset_names()])}"
     )
+
+
+def _of_log(path: Path) -> Target:
+    """Transitions of a log by the reps.yaml that lies with it, or of an npz file that has them row by row.
+
+    Raises:
+        ConfigError: there is no reps.yaml, or it does not fit.
+    """
+    from equiwm.evidence.algebra.steps import Steps, read_npz
+    from equiwm.logs.episodes import load_logs
+    from equiwm.logs.spec import read_spec, required_spec, spec_of
+
+    if path.suffix.lower() == ".npz" and spec_of(path) is None:
+        return read_npz(path)
+    return Steps.of_logs(load_logs(path, read_spec(required_spec(path))))
 
 
 def _of_module(target: str) -> Target:

@@ -13,7 +13,15 @@ from equiwm.logs.tables import read_csv, read_parquet
 from equiwm.logs.zarr_folder import is_zarr, read_zarr
 
 _FILES = {".npz": read_npz, ".csv": read_csv, ".parquet": read_parquet, ".h5": read_hdf5, ".hdf5": read_hdf5}
+_MINARI = (MINARI, Path(MINARI.name))
 KNOWN = "an .npz, .csv, .parquet, .h5 or .hdf5 file, or a Zarr, Minari or LeRobot folder"
+
+
+def is_log(path: Path) -> bool:
+    """Whether a file by its ending, or a folder by what is in it, is a log that can be read."""
+    if not path.is_dir():
+        return path.suffix.lower() in _FILES
+    return (path / INFO).is_file() or is_zarr(path) or any((path / name).is_file() for name in _MINARI)
 
 
 def read_raw(path: Path) -> Raw:
@@ -37,7 +45,7 @@ def read_raw(path: Path) -> Raw:
         return read_lerobot(path)
     if is_zarr(path):
         return read_zarr(path)
-    for inner in (MINARI, Path(MINARI.name)):
+    for inner in _MINARI:
         if (path / inner).is_file():
             return read_hdf5(path / inner)
     raise DataError(

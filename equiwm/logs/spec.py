@@ -106,6 +106,28 @@ def read_spec(path: Path) -> LogSpec:
     return parse_spec(read_yaml(path), str(path))
 
 
+def spec_of(data: Path) -> Path | None:
+    """The `reps.yaml` that lies with a log, if there is one."""
+    inside = [data / "reps.yaml"] if data.is_dir() else []
+    places = [*inside, data.with_name(f"{data.stem}.reps.yaml"), data.with_name("reps.yaml")]
+    return next((place for place in places if place.is_file()), None)
+
+
+def required_spec(data: Path) -> Path:
+    """The `reps.yaml` that lies with a log.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    found = spec_of(data)
+    if found is None:
+        raise ConfigError(
+            f"{data}: no reps.yaml says what its columns are. Make one: equiwm check-data {data} --guess > reps.yaml, "
+            "correct it, and pass --reps reps.yaml."
+        )
+    return found
+
+
 def parse_spec(data: Mapping[str, Any], where: str) -> LogSpec:
     """As `read_spec`, of keys and values.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,10 @@ import torch
 from torch import Tensor
 
 from equiwm.errors import DataError
+from equiwm.logs.episodes import Logs
+from equiwm.logs.npz import read_npz as read_arrays
+from equiwm.logs.raw import Array
+from equiwm.logs.typed import quantities
 from equiwm.symmetry.reps import Rep
 from equiwm.worlds.world import Transitions, World
 
@@ -70,6 +73,30 @@ class Steps:
         return Steps(before, act, after, data.episode.cpu(), state, action)
 
     @staticmethod
+    def of_logs(logs: Logs) -> Steps:
+        """Transitions of a log. Earlier steps that belong to a state count as given, as actions are.
+
+        Raises:
+            RepError, DataError: as `equiwm.logs.typed.quantities`.
+        """
+        state, action = quantities(logs)
+        rows = torch.from_numpy(logs.transitions())
+        given = [
+            (each.rep.linear_part, each.values[rows - back + 1] - each.values[rows - back])
+            for back in range(1, logs.spec.history + 1)
+            for each in state
+        ] + [(each.rep, each.values[rows]) for each in action]
+        d = logs.spec.dimension
+        return Steps(
+            torch.cat([each.values[rows] for each in state], 1),
+            torch.cat([values for _, values in given], 1) if given else torch.zeros(len(rows), 0, dtype=torch.float64),
+            torch.cat([each.values[rows + 1] for each in state], 1),
+            torch.from_numpy(logs.episode)[rows],
+            Rep([term for each in state for term in each.rep.terms], d),
+            Rep([term for rep, _ in given for term in rep.terms], d) if given else None,
+        )
+
+    @staticmethod
     def of_world(world: World, n: int, seed: int) -> Steps:
         """`n` transitions that a world gives as its training data."""
         return Steps.of(world.transitions(n, seed=seed), world.observation_rep, world.action_rep)
@@ -79,31 +106,27 @@ def read_npz(path: Path) -> Steps:
     """Transitions of an npz file: `state`, `action`, `next_state`, and `episode` where it is there.
 
     Raises:
-        DataError: a file that cannot be read, or that lacks one of them.
+        DataError: a file that cannot be read, is too large, or that lacks one of them.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            found = {name: np.asarray(file[name]) for name in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
-        raise DataError(f"{path}: cannot be read as npz ({type(error).__name__}).") from None
+    found = read_arrays(path).columns
 
-    def column(what: str) -> np.ndarray | None:
+    def column(what: str) -> Array | None:
         return next((found[name] for name in _NAMES[what] if name in found), None)
 
     state, action, following = column("state"), column("action"), column("next")
     if state is None or following is None:
         lacks = "state" if state is None else "next_state"
-        raise DataError(f"{path} has no '{lacks}'; it has {', '.join(found) or 'nothing'}.")
+        raise DataError(
+            f"{path} has no '{lacks}'; it has {', '.join(found) or 'no numbers'}. Of a log of whole episodes a "
+            f"reps.yaml says what its columns are: equiwm check-data {path} --guess > reps.yaml."
+        )
     n = len(state) if state.ndim else 0
     if n == 0 or len(following) != n or (action is not None and len(action) != n):
         raise DataError(f"{path}: state, action and next_state have other lengths, or none.")
     episode = column("episode")
 
-    def rows(values: np.ndarray) -> Tensor:
-        try:
-            return torch.from_numpy(np.array(values, dtype=np.float64).reshape(n, -1))
-        except (TypeError, ValueError):
-            raise DataError(f"{path}: holds values that are no numbers.") from None
+    def rows(values: Array) -> Tensor:
+        return torch.from_numpy(np.array(values, dtype=np.float64).reshape(n, -1))
 
     none = np.zeros((n, 0))
     which = torch.arange(n) if episode is None else torch.from_numpy(np.unique(episode, return_inverse=True)[1])
