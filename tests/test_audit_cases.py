@@ -6,6 +6,7 @@ left as they were found.
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import threading
 
@@ -316,6 +317,17 @@ def test_a_mean_over_the_batch(dtype):
     assert said(Probe(centred((0, 1)), x, "se3", "6xp", "6x1o")).verdict == "batch-dependent"
 
 
+@pytest.mark.parametrize("rank", [0, 1, -1])
+def test_a_rank_within_the_batch(dtype, rank):
+    """What one sample holds decides for all of them, and it is seldom the first one."""
+
+    def model(v: Tensor) -> Tensor:
+        lengths = v.norm(dim=-1).amax(-1).sort(descending=True).values
+        return v * (1 + 1e-2 * lengths[rank])
+
+    assert said(of_vectors(model, drawn(32, 4, 3, dtype=dtype))).verdict == "batch-dependent"
+
+
 # Exact, in forms that failed
 
 
@@ -554,6 +566,24 @@ def test_whole_numbers_have_no_residual():
     x = drawn(8, 4, 3, dtype=torch.float32)
     with pytest.raises(DataError, match="int64"):
         said(of_vectors(lambda v: norms(v).long(), x, "4x0e"))
+
+
+@dataclasses.dataclass
+class Predicted:
+    energy: Tensor | str
+    forces: Tensor | str
+
+
+def test_the_reps_of_a_dataclass_may_stand_in_one():
+    def model(p: Tensor) -> Predicted:
+        offset = p[:, :, None] - p[:, None]
+        weight = torch.exp(-offset.square().sum(-1))
+        return Predicted(weight.sum((1, 2)), (weight[..., None] * offset).sum(2))
+
+    result = said(Probe(model, drawn(16, 5, 3, dtype=torch.float32), "e3", "p", Predicted("0e", "1o")))
+    assert (result.verdict, [each.name for each in result.leaves]) == ("exact", ["energy", "forces"])
+    with pytest.raises(RepError, match="a mapping of its attributes"):
+        said(Probe(model, drawn(16, 5, 3, dtype=torch.float32), "e3", "p", object()))
 
 
 def test_energies_may_come_as_one_axis(dtype):

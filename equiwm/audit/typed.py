@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -185,10 +186,15 @@ def declared(spec: Any, what: str) -> dict[Path, Rep | str | Typed]:
         items: Iterable[tuple[Any, Any]] = spec.items()
     elif isinstance(spec, list | tuple):
         items = zip(getattr(spec, "_fields", range(len(spec))), spec, strict=True)
+    elif dataclasses.is_dataclass(spec) and not isinstance(spec, type):
+        items = ((field.name, getattr(spec, field.name)) for field in dataclasses.fields(spec))
     elif spec is None:
         return {}
     else:
-        raise RepError(f"{what}: got {type(spec).__name__}, expected reps as text, in the form of what they describe.")
+        raise RepError(
+            f"{what}: got {type(spec).__name__}, expected reps as text, in the form of what they describe; of an "
+            "object a mapping of its attributes, {'pos': 'p'}."
+        )
     return {(key, *path): rep for key, child in items for path, rep in declared(child, what).items()}
 
 
