@@ -657,3 +657,13 @@ def test_a_wide_output_with_a_constant_gets_its_cause():
 
     result = said(of_vectors(model, drawn(8, 4, 3, dtype=torch.float32), "1000x1o"), elements=8)
     assert (result.verdict, result.causes[0].name) == ("broken", "a constant"), result.causes
+
+
+def test_a_network_whose_weights_have_no_shape_yet():
+    with pytest.raises(DataError, match="weight of the network has no shape yet"):
+        of_vectors(nn.LazyLinear(3, bias=False), drawn(8, 4, 3, dtype=torch.float32))
+
+
+def test_a_group_of_another_dimension_is_named():
+    with pytest.raises(RepError, match=r"acts on d = 2, and these have 3 coordinates"):
+        of_vectors(torch.tanh, drawn(16, 4, 3, dtype=torch.float32), group="so2")

@@ -86,6 +86,9 @@ class TypedLeaf:
         if width == 0:
             axes = [axis for axis, size in enumerate(found.shape) if size == self.rep.dim]
             hint = f" Axis {axes[0]} has: say equiwm.Typed('{self.rep}', axis={axes[0]})." if axes else ""
+            count, d = self.rep.multiplicity, self.rep.d
+            if not axes and self.rep.structured and tuple(found.shape[-2:]) in {(count, 2), (count, 3)} - {(count, d)}:
+                hint = f" The group acts on d = {d}, and these have {found.shape[-1]} coordinates."
             raise RepError(f"{self.name}: {self._said(found)} its last axis is not one of {self.rep.dim}.{hint}")
         if width == 1 and found.dim() >= 2 and found.shape[-2] == self.rep.dim > 1 and self.rep.multiplicity == 1:
             raise RepError(
