@@ -6,6 +6,7 @@ left as they were found.
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import threading
 
@@ -316,6 +317,17 @@ def test_a_mean_over_the_batch(dtype):
     assert said(Probe(centred((0, 1)), x, "se3", "6xp", "6x1o")).verdict == "batch-dependent"
 
 
+@pytest.mark.parametrize("rank", [0, 1, -1])
+def test_a_rank_within_the_batch(dtype, rank):
+    """What one sample holds decides for all of them, and it is seldom the first one."""
+
+    def model(v: Tensor) -> Tensor:
+        lengths = v.norm(dim=-1).amax(-1).sort(descending=True).values
+        return v * (1 + 1e-2 * lengths[rank])
+
+    assert said(of_vectors(model, drawn(32, 4, 3, dtype=dtype))).verdict == "batch-dependent"
+
+
 # Exact, in forms that failed
 
 
@@ -556,6 +568,24 @@ def test_whole_numbers_have_no_residual():
         said(of_vectors(lambda v: norms(v).long(), x, "4x0e"))
 
 
+@dataclasses.dataclass
+class Predicted:
+    energy: Tensor | str
+    forces: Tensor | str
+
+
+def test_the_reps_of_a_dataclass_may_stand_in_one():
+    def model(p: Tensor) -> Predicted:
+        offset = p[:, :, None] - p[:, None]
+        weight = torch.exp(-offset.square().sum(-1))
+        return Predicted(weight.sum((1, 2)), (weight[..., None] * offset).sum(2))
+
+    result = said(Probe(model, drawn(16, 5, 3, dtype=torch.float32), "e3", "p", Predicted("0e", "1o")))
+    assert (result.verdict, [each.name for each in result.leaves]) == ("exact", ["energy", "forces"])
+    with pytest.raises(RepError, match="a mapping of its attributes"):
+        said(Probe(model, drawn(16, 5, 3, dtype=torch.float32), "e3", "p", object()))
+
+
 def test_energies_may_come_as_one_axis(dtype):
     """(B,) of one scalar each: the commonest shape of an energy."""
     x = drawn(32, 4, 3, dtype=dtype)
@@ -627,3 +657,13 @@ def test_a_wide_output_with_a_constant_gets_its_cause():
 
     result = said(of_vectors(model, drawn(8, 4, 3, dtype=torch.float32), "1000x1o"), elements=8)
     assert (result.verdict, result.causes[0].name) == ("broken", "a constant"), result.causes
+
+
+def test_a_network_whose_weights_have_no_shape_yet():
+    with pytest.raises(DataError, match="weight of the network has no shape yet"):
+        of_vectors(nn.LazyLinear(3, bias=False), drawn(8, 4, 3, dtype=torch.float32))
+
+
+def test_a_group_of_another_dimension_is_named():
+    with pytest.raises(RepError, match=r"acts on d = 2, and these have 3 coordinates"):
+        of_vectors(torch.tanh, drawn(16, 4, 3, dtype=torch.float32), group="so2")

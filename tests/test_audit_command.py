@@ -78,6 +78,11 @@ def test_a_probe_that_is_none(probe, capsys, text, words):
     assert [word for word in words if word not in said] == []
 
 
+def test_a_file_without_the_name_of_its_probe(probe, capsys):
+    assert run(["audit", probe]) == 2
+    assert f"name the probe in it, {probe}:probe" in capsys.readouterr().err
+
+
 def test_files_and_groups_that_do_not_fit(probe, capsys):
     for arguments in (
         ["nowhere.py:probe"],

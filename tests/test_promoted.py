@@ -119,6 +119,23 @@ def test_a_network_that_does_otherwise_in_float64_is_not_judged_by_it():
     assert result.leaves[0].residual > 1e-3
 
 
+@pytest.mark.parametrize("short", [torch.float16, torch.float32])
+@pytest.mark.parametrize("size", [0.0, 0.03])
+def test_a_factor_in_less_precision_beside_one_in_full(short, size):
+    """Small steps of float64 move the second factor alone, and see no rounding."""
+    stretch = torch.tensor([1.0, 1.0, 1.0 + size], dtype=torch.float64)
+
+    def times(v: Tensor) -> Tensor:
+        return (v * stretch).to(short).to(v.dtype) * v.norm(dim=-1, keepdim=True)
+
+    def plus(v: Tensor) -> Tensor:
+        return v + 0.1 * (MIX.to(short) @ (v * stretch).to(short)).to(v.dtype)
+
+    for model in (times, plus):
+        result = verdict_of(model)
+        assert (result.verdict == "precision-limited") == (size == 0.0), result.sentence
+
+
 def test_gradients_inside_are_promoted():
     def model(v: Tensor) -> Tensor:
         with torch.enable_grad():

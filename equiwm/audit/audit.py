@@ -228,7 +228,7 @@ def judge(state: Preflight, elements: Elements, seed: int) -> list[Judged]:
     if not any(bool(each.inside.any()) for each in judged):
         return judged
     pure = _promoted(state, elements, seed)
-    if pure is not None and any(does_otherwise(*each) for each in zip(high, pure, strict=True)):
+    if pure is not None and any(does_otherwise(*each) for each in zip(low, high, pure, strict=True)):
         state.runner.promote, pure = False, None
     return judged if pure is None else [judge_quantity(*each) for each in zip(low, high, pure, strict=True)]
 

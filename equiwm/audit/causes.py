@@ -484,7 +484,7 @@ def _by_component(tried: Experiments, names: set[str]) -> Iterator[Finding]:
     yield Finding(
         "component by component",
         f"It is exact under {what}, not under other rotations: something acts on the components one by one (a "
-        "nonlinearity, a clamp, a normalisation, a difference along the axes).",
+        "nonlinearity, a bias, a clamp, a normalisation, a difference along the axes).",
     )
 
 

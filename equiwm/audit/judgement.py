@@ -135,7 +135,7 @@ def judge_quantity(low: Measured, high: Measured | None, pure: Measured | None =
         level = torch.where(explained & within, EXACT, torch.where(explained, LIMITED, _by_size(residual)))
     else:
         rounding = high.rounding
-        inside = rounding > INSIDE
+        inside = (rounding > INSIDE) | _coarse(low, high)
         exact = residual <= (EXPLAINED * rounding).clamp(tolerance(high.dtype), BRANCH[torch.float64])
         fits_low = _of_the_dead(low, low.dead) <= bound_low
         far_off = ~fits_low & (low.residual > FAR * low.rounding) & (low.residual > 0.01) & ~low.dead
@@ -162,12 +162,23 @@ def judge_quantity(low: Measured, high: Measured | None, pure: Measured | None =
     return Judged(low, shown, level, branches, inside)
 
 
-def does_otherwise(high: Measured, pure: Measured) -> bool:
+def _coarse(low: Measured, high: Measured) -> Tensor:
+    """(M, C): rounding explains the residual in float32, and not in float64, whose small steps it hides from.
+
+    Of a vector in half precision times a length in full precision, a small step sees the length alone.
+    """
+    open_ = high.residual > (EXPLAINED * high.rounding).clamp(min=tolerance(high.dtype))
+    explained = (low.residual <= EXPLAINED * low.rounding) & (low.rounding <= MOST_LIMITED)
+    return open_ & explained & ~high.dead & ~low.dead
+
+
+def does_otherwise(low: Measured, high: Measured, pure: Measured) -> bool:
     """Whether a network does something else with every operation in float64: more is gone than rounding explains.
 
     A network that asks for the dtype of what it holds may take another way, and what it does then says nothing.
     """
-    return bool((high.residual > pure.residual + FAR * high.rounding).any())
+    rounding = torch.maximum(low.rounding, high.rounding)
+    return bool((high.residual > pure.residual + FAR * rounding).any())
 
 
 def _of_arithmetic(pure: Measured, low: Measured) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 from equiwm.audit.calling import cast, own_tensors
 from equiwm.audit.measure import MOVE
 from equiwm.audit.probe import Probe
-from equiwm.audit.pytree import is_array, label, leaves
+from equiwm.audit.pytree import Path, is_array, label, leaves
 from equiwm.audit.running import CallFailed, Outputs, Runner, about_centroid, check_finite, inputs_dtype
 from equiwm.audit.typed import TypedLeaf, declared
 from equiwm.errors import DataError
@@ -344,29 +344,45 @@ def _batch(state: Preflight, samples: list[Any], dtype: torch.dtype, first: Outp
         state.findings.append(Finding("one structure", text))
         return
     state.batch = size
-    advice = "it is in training mode: call eval() on it" if by_mode else "look for a mean over the first axis"
+    reduced = "look for a mean or a maximum over the first axis"
+    advice = "it is in training mode: call eval() on it" if by_mode else reduced
     state.findings.append(
         Finding(
             "batch-dependent",
-            f"The output of a sample depends on the others in the batch (by {coupled:.1e} where one of {size} is "
-            f"moved): {advice}.",
+            f"The output of a sample depends on the others in the batch (by {coupled:.1e} where others of the "
+            f"{size} are moved): {advice}.",
             "batch-dependent",
         )
     )
 
 
 def _coupling(runner: Runner, samples: list[Any], dtype: torch.dtype, size: int, seed: int) -> float:
-    """How much the outputs of the other samples of a batch change where the first one is moved."""
+    """How much the outputs of some samples of a batch change where the others are moved.
+
+    One sample is moved and each half is: of a largest one, of ranks, of the nearest ones a single sample tells nothing.
+    """
     before = runner(samples, dtype)[0]
+    every = torch.arange(size)
+    return max(
+        _change_of_others(runner, samples, dtype, before, every < 1, seed),
+        _change_of_others(runner, samples, dtype, before, every < size // 2, seed),
+        _change_of_others(runner, samples, dtype, before, every >= size // 2, seed),
+    )
+
+
+def _change_of_others(
+    runner: Runner, samples: list[Any], dtype: torch.dtype, before: dict[Path, Tensor], move: Tensor, seed: int
+) -> float:
+    """How much the outputs of the other samples of a batch change where those of a mask are moved."""
     directions = runner.directions(samples, seed)
     for direction in directions:
         for values in direction.values():
-            values[1:] = 0.0
+            values[~move] = 0.0
     moved = runner(runner.moved(samples, directions, MOVE, dtype), dtype)[0]
     changes = [
-        float((moved[path] - values)[1:].square().mean().sqrt() / _size(values))
+        float((moved[path] - values)[~move].square().mean().sqrt() / _size(values))
         for path, values in before.items()
-        if values.dim() > 1 and len(values) == size
+        if values.dim() > 1 and len(values) == len(move)
     ]
     return max(changes)
 

@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from equiwm.audit.calling import Call, modules_of
+from torch import nn
+
+from equiwm.audit.calling import Call, modules_of, own_tensors
 from equiwm.audit.draw import draw
 from equiwm.audit.pytree import label, leaves
 from equiwm.audit.typed import TypedLeaf, typed_leaves, undeclared
@@ -66,6 +68,10 @@ class Probe:
         if not self.samples:
             raise DataError("a probe needs inputs; got an empty list.")
         object.__setattr__(self, "modules", tuple(modules_of(self.model)))
+        lazy = [name for name, tensor in own_tensors(self.modules).items() if nn.parameter.is_lazy(tensor)]
+        if lazy:
+            name = lazy[0].partition(":")[2]
+            raise DataError(f"{name} of the network has no shape yet: call the network once, then make the probe.")
         check_group(self.acting)
         for leaf in self.typed_inputs(self.samples[0]):
             check_rep(leaf.rep, self.acting)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -85,6 +86,9 @@ class TypedLeaf:
         if width == 0:
             axes = [axis for axis, size in enumerate(found.shape) if size == self.rep.dim]
             hint = f" Axis {axes[0]} has: say equiwm.Typed('{self.rep}', axis={axes[0]})." if axes else ""
+            count, d = self.rep.multiplicity, self.rep.d
+            if not axes and self.rep.structured and tuple(found.shape[-2:]) in {(count, 2), (count, 3)} - {(count, d)}:
+                hint = f" The group acts on d = {d}, and these have {found.shape[-1]} coordinates."
             raise RepError(f"{self.name}: {self._said(found)} its last axis is not one of {self.rep.dim}.{hint}")
         if width == 1 and found.dim() >= 2 and found.shape[-2] == self.rep.dim > 1 and self.rep.multiplicity == 1:
             raise RepError(
@@ -185,10 +189,15 @@ def declared(spec: Any, what: str) -> dict[Path, Rep | str | Typed]:
         items: Iterable[tuple[Any, Any]] = spec.items()
     elif isinstance(spec, list | tuple):
         items = zip(getattr(spec, "_fields", range(len(spec))), spec, strict=True)
+    elif dataclasses.is_dataclass(spec) and not isinstance(spec, type):
+        items = ((field.name, getattr(spec, field.name)) for field in dataclasses.fields(spec))
     elif spec is None:
         return {}
     else:
-        raise RepError(f"{what}: got {type(spec).__name__}, expected reps as text, in the form of what they describe.")
+        raise RepError(
+            f"{what}: got {type(spec).__name__}, expected reps as text, in the form of what they describe; of an "
+            "object a mapping of its attributes, {'pos': 'p'}."
+        )
     return {(key, *path): rep for key, child in items for path, rep in declared(child, what).items()}
 
 

@@ -193,6 +193,8 @@ def _probe(target: str, trust: list[str]) -> Probe:
     from equiwm.locate import locate, locate_in_file
 
     path, colon, name = target.rpartition(":")
+    if not colon and target.endswith(".py") and Path(target).is_file():
+        raise ConfigError(f"{target} is a file: name the probe in it, {target}:probe.")
     if Path(target).is_dir() or not colon:
         return _of_run(Path(target), trust)
     found: Any = locate_in_file(Path(path), name) if path.endswith(".py") else locate("probe", target)
