@@ -156,3 +156,17 @@ def test_a_part_that_is_rounding_alone_is_nothing(dtype):
 
     result = audit(Probe(model, VECTORS.to(dtype), "so3", "8x1o", "1o*1o"), elements=16)
     assert result.verdict == "precision-limited", result.sentence
+
+
+def test_chaos_is_no_grid():
+    """Exact in exact arithmetic: one rounding grows by 60 a step."""
+
+    def model(v: Tensor) -> Tensor:
+        for _ in range(12):
+            length = v.norm(dim=-1, keepdim=True)
+            v = v * torch.sin(20 * length + 1) * 3 / (1 + length)
+        return v
+
+    causes = [cause.name for cause in verdict_of(model).causes]
+    assert "amplified rounding" in causes
+    assert "values on a grid" not in causes

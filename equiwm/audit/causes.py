@@ -498,14 +498,22 @@ def _grid(tried: Experiments) -> Iterator[Finding]:
     for each in (each for each in tried.failing if each.best.quantity.over is None):
         place, channel = each.worst
         high, low = (float(side.rounding[place, channel]) for side in (each.best, each.low))
-        if bool(each.inside[place, channel]) and high > FOLLOWS * low:
-            yield Finding(
-                "values on a grid",
-                f"{each.best.quantity.name} jumps by {high:.1e} of its variation between neighbouring inputs, with "
-                "every operation in float64 too: values are rounded to a grid, counted or looked up; no precision "
-                "cures that.",
+        if not bool(each.inside[place, channel]) or high <= FOLLOWS * low:
+            continue
+        name = each.best.quantity.name
+        if high > NO_ROUNDING:
+            text = (
+                f"{name}: one rounding of the inputs changes it by {high:.1e} of its variation, in float64 too: it is "
+                "chaotic, or these inputs stand on a branch; whether it is symmetric cannot be told at them."
             )
-            return
+            yield Finding("amplified rounding", text)
+        else:
+            text = (
+                f"{name} jumps by {high:.1e} of its variation between neighbouring inputs, with every operation in "
+                "float64 too: values are rounded to a grid, counted or looked up; no precision cures that."
+            )
+            yield Finding("values on a grid", text)
+        return
 
 
 def _constant(tried: Experiments, names: set[str]) -> Iterator[Finding]:
@@ -640,7 +648,10 @@ def _limited(tried: Experiments) -> Iterator[Finding]:
             )
             yield Finding("cancellation", text)
         elif each.high is not None and residual > 1e-10:
-            text = f"{name}: {residual:.1e} in float64: constants that were rounded to float32."
+            text = (
+                f"{name}: {residual:.1e} in float64: as much as constants that were rounded to float32 leave, or a "
+                "break that is as small."
+            )
             yield Finding("rounded constants", text)
         else:
             offset = float(each.low.size[place, channel] / each.low.scale[place, channel])
