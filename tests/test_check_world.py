@@ -257,6 +257,7 @@ def test_a_map_that_finds_a_bound_breaks_the_verdict():
 
 
 def test_the_bodys_cones():
+    pytest.importorskip("mujoco")
     assert check_world(preset_probe("vn-body"), states=6, horizons=(1, 5)).verdict == "exact"
     result = check_world(preset_probe("vn-body", None, ["world.cone=pyramidal"]), states=12, horizons=(1, 5, 20))
     assert result.verdict == "broken"

@@ -10,6 +10,7 @@ import sys
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 
@@ -82,7 +83,23 @@ def folder(tmp_path_factory) -> Path:
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{CHECKOUT / "tests" / "small_equiwm.py"}" "$@"\n')
     program.chmod(0o755)
     shutil.copytree(REFERENCE, place / "runs" / "reference", ignore=shutil.ignore_patterns("*-s[1-9]", "figures"))
+    np.savez(place / "log.npz", **a_log())
     return place
+
+
+def a_log(episodes: int = 60, steps: int = 30) -> dict[str, np.ndarray]:
+    """A mass in the plane that is pushed and drawn to the origin: the log that a reader brings."""
+    rng = np.random.default_rng(0)
+    position, velocity = rng.normal(size=(2, episodes, 2))
+    rows = []
+    for _ in range(steps):
+        push = rng.normal(size=(episodes, 2))
+        rows.append((position, velocity, push))
+        pull = position * np.linalg.norm(velocity, axis=1, keepdims=True)
+        position, velocity = position + 0.1 * velocity, 0.95 * velocity + 0.1 * (push - pull)
+    columns = (np.stack(each, 1).reshape(-1, 2) for each in zip(*rows, strict=True))
+    episode = np.repeat(np.arange(episodes), steps)
+    return dict(zip(("position", "velocity", "action"), columns, strict=True)) | {"episode": episode}
 
 
 def test_every_block_runs(folder, monkeypatch, capfd):

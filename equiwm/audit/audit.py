@@ -152,7 +152,7 @@ def _audit(probe: Probe, elements: int, seed: int, asked: Asked) -> tuple[AuditR
         hit = worst_of(result.stress)
         if hit is not None:
             result = worsened(result, hit.verdict, f"at inputs {hit.name} it is not")
-    return result, state.runner
+    return result, as_it_stands(state).runner
 
 
 def worsened(result: AuditResult, verdict: str, how: str) -> AuditResult:
