@@ -130,12 +130,15 @@ def _by_contact(measured: Measured, judged: Judged) -> str:
     if touching < 0.95:
         return ""
     counts = Counter(name for each in at_break for name in each)
-    name, often = counts.most_common(1)[0]
-    rare = np.mean([name in each for each in before]) if before else 0.0
+    often = max(counts.values())
+    most = sorted(name for name, count in counts.items() if count == often)
+    shares = [float(np.mean([name in each for each in before])) if before else 0.0 for name in most]
+    rare, name = min(zip(shares, most, strict=True))
     if often >= 0.95 * len(at_break) and rare <= 0.8:
         return f"in contact of {name} ({rare:.0%} of the steps that break nothing have it too)"
     if free <= 0.8:
-        return f"in contact, mostly of {name} ({free:.0%} of the steps that break nothing have a contact too)"
+        named = " or ".join(most)
+        return f"in contact, mostly of {named} ({free:.0%} of the steps that break nothing have a contact too)"
     return ""
 
 
