@@ -223,8 +223,9 @@ def _switched_off(tried: Experiments, each: Judged) -> str | None:
 
 def _less_precision(tried: Experiments, names: set[str]) -> Iterator[Finding]:
     """A failure that is one of float32 or less."""
-    for name in names & set(tried.switched):
-        yield Finding(LESS, tried.switched[name])
+    for name, text in tried.switched.items():
+        if name in names:
+            yield Finding(LESS, text)
 
 
 # Reps
