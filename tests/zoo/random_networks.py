@@ -119,13 +119,18 @@ def scaled(v: Tensor, size: float) -> Tensor:
 
 def shifted(v: Tensor, size: float) -> Tensor:
     """A constant along y, of the size of the channel."""
-    scale = v.square().mean().sqrt().detach()
+    scale = _size(v)
     return v + size * scale * torch.tensor([0.0, 1.0, 0.0], dtype=v.dtype)
 
 
 def clamped(v: Tensor, size: float) -> Tensor:
     """A share of the vector, its components through a sign."""
-    return v + size * v.square().mean().sqrt().detach() * v.sign()
+    return v + size * _size(v) * v.sign()
+
+
+def _size(v: Tensor) -> Tensor:
+    """Of each sample by itself: a mean over the batch would be another break."""
+    return v.square().mean((-2, -1), keepdim=True).sqrt().detach()
 
 
 def exchanged(v: Tensor, size: float) -> Tensor:
