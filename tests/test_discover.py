@@ -478,3 +478,24 @@ def test_forty_sets_of_4096_transitions():
     assert len(right) + len(unsure) + len(wrong) == 40
     assert wrong == []
     assert len(right) >= 20
+
+
+def test_no_memory_is_no_answer(monkeypatch):
+    """That the machine refused is not that a map has no derivative, nor that its rows depend on each other."""
+    from equiwm.evidence.algebra import derivative, maps
+
+    class Refusing:
+        points = ((torch.zeros(4, 2),),)
+
+        def __call__(self, *_: object) -> None:
+            raise MemoryError
+
+    with pytest.raises(MemoryError):
+        maps._independent(Refusing())  # type: ignore[arg-type]
+
+    def refused(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(derivative.torch.autograd, "grad", refused)
+    with pytest.raises(MemoryError):
+        found(BY_NAME["central"].world)

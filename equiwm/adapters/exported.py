@@ -11,6 +11,7 @@ import torch
 from equiwm.adapters.batches import Shape, in_calls
 from equiwm.audit.calling import Call
 from equiwm.audit.probe import Probe
+from equiwm.boundary import machine_error
 from equiwm.errors import DataError
 from equiwm.symmetry.group import Group
 
@@ -61,6 +62,8 @@ def _loaded(path: Path) -> Any:
     try:
         return torch.export.load(path) if path.suffix == ".pt2" else torch.jit.load(str(path))
     except Exception as error:
+        if machine_error(error) is not None:  # it says nothing about the file
+            raise
         said = inspect.cleandoc(str(error)).splitlines()
         raise DataError(f"{path}: torch cannot read it: {said[0] if said else type(error).__name__}") from None
 

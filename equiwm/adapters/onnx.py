@@ -14,6 +14,7 @@ from equiwm.adapters.packages import imported
 from equiwm.audit.probe import Probe
 from equiwm.audit.pytree import is_array
 from equiwm.audit.typed import declared
+from equiwm.boundary import machine_error
 from equiwm.errors import DataError, RepError
 from equiwm.symmetry.group import Group
 
@@ -47,6 +48,8 @@ def session_probe(model: Any, inputs: Any, group: Group | str, takes: Any, gives
         try:
             model = runtime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
         except Exception as error:
+            if machine_error(error) is not None:  # it says nothing about the file
+                raise
             raise DataError(f"{model}: onnxruntime cannot read it: {str(error).splitlines()[0]}") from None
     if not all(hasattr(model, name) for name in ("run", "get_inputs", "get_outputs")):
         raise DataError(f"model: got {type(model).__name__}, expected a file or an onnxruntime.InferenceSession.")

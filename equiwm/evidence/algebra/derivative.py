@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from equiwm.boundary import machine_error
 from equiwm.evidence.algebra.maps import Map, Refused, Values
 
 _TRIED = 4
@@ -58,7 +59,9 @@ def automatic(built: Map, index: int, values: Values, directions: list[Tensor]) 
                 total = torch.stack([(back[j] * directions[j][k]).sum() for j in used]).sum()
                 made = torch.autograd.grad(total, duals, retain_graph=True, allow_unused=True)
                 found.append([torch.zeros_like(o) if m is None else m for m, o in zip(made, outputs, strict=True)])
-    except Exception:  # an operation without a second derivative, numpy inside, and whatever else
+    except Exception as error:  # an operation without a second derivative, numpy inside, and whatever else
+        if machine_error(error) is not None:  # it says nothing about the map
+            raise
         return None
     pushed_ = [torch.stack([one[k] for one in found]).detach() for k in range(len(built.outputs))]
     if not all(bool(part.isfinite().all()) for part in pushed_):

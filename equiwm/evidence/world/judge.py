@@ -19,14 +19,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from equiwm.audit.judgement import APPROXIMATE
 from equiwm.evidence.world.rollouts import Measured
 
 EXPLAINED = 1024.0
 """So many times what one ulp grows to is explained by rounding."""
 EXACT = 1e-6
 """The largest relative difference, over all steps, of what is called exact; it has to be explained as well."""
-APPROXIMATE = 0.05
-"""The largest that is called approximate, as in an audit."""
 EVERYWHERE = 0.9
 """From this share of the states on a break is one everywhere."""
 _FEW = 4

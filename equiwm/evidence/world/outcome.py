@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from equiwm.audit.judgement import APPROXIMATE
 from equiwm.errors import DataError
 from equiwm.evidence.world.columns import Column, columns_of
-from equiwm.evidence.world.judge import APPROXIMATE, Judged
+from equiwm.evidence.world.judge import Judged
 from equiwm.evidence.world.probe import WorldProbe
 from equiwm.evidence.world.rollouts import Measured
 from equiwm.evidence.world.simulator import observation_of
