@@ -491,6 +491,22 @@ def test_drafts_of_dead_processes_of_this_machine_alone_are_stale(tmp_path, monk
         assert not is_stale(name)
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux says which process is a zombie")
+def test_a_process_that_nobody_has_waited_for_is_dead(tmp_path):
+    """Killed with its parent, a worker stays in the table of processes until init looks."""
+    import subprocess
+
+    ended = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
+    name = draft_of(tmp_path / "metrics.json").name.replace(f".{os.getpid()}-", f".{ended.pid}-")
+    assert not is_stale(name)
+    ended.kill()
+    os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
+    try:
+        assert is_stale(name)
+    finally:
+        ended.communicate()
+
+
 def test_stale_drafts_are_removed_and_nothing_else(tmp_path, monkeypatch):
     stale = [stale_draft(tmp_path / name, monkeypatch) for name in ("metrics.json", "run", "empty", "mine", "link")]
     stale[0].write_text("half")

@@ -39,7 +39,10 @@ def draft_of(path: Path) -> Path:
 
 
 def is_alive(process: int) -> bool:
-    """Whether a process of this machine is there; True where that cannot be asked without ending it (Windows)."""
+    """Whether a process of this machine is there; True where that cannot be asked without ending it (Windows).
+
+    One that has ended and that nobody has waited for yet (a zombie) writes nothing any more.
+    """
     if os.name == "nt":
         return True
     try:
@@ -48,7 +51,11 @@ def is_alive(process: int) -> bool:
         return False
     except OSError:  # there, and another user's
         return True
-    return True
+    try:
+        stat_line = Path(f"/proc/{process}/stat").read_text(errors="replace")
+    except OSError:  # no Linux, or it has gone in between
+        return True
+    return stat_line.rpartition(")")[2].split()[:1] not in (["Z"], ["X"])
 
 
 def is_stale(name: str) -> bool:
