@@ -11,7 +11,9 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 
 from equiwm.audit.calling import cast, in_dtype, left_as_found, own_tensors
-from equiwm.audit.causes import Experiments, find_causes, switched_off
+from equiwm.audit.causes.experiments import Experiments
+from equiwm.audit.causes.find import find_causes
+from equiwm.audit.causes.precision import switched_off
 from equiwm.audit.judgement import (
     APPROX,
     BROKEN,

@@ -1,0 +1,1 @@
+"""Causes of a break, each told apart by an experiment."""
