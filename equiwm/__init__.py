@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from equiwm.audit.draw import draw
     from equiwm.audit.probe import Probe
     from equiwm.audit.residual import Residual, check_equivariance
+    from equiwm.audit.result import AuditResult
     from equiwm.audit.typed import Typed
     from equiwm.audit.verdict import Verdict
     from equiwm.config import WorldConfig
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "AuditResult": "equiwm.audit.result",
     "Coverage": "equiwm.symmetry.coverage",
     "Elements": "equiwm.symmetry.elements",
     "FiniteGroup": "equiwm.symmetry.finite",
@@ -59,6 +61,7 @@ _HOME = {
 }
 
 __all__ = [
+    "AuditResult",
     "Coverage",
     "Elements",
     "FiniteGroup",

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -18,17 +19,14 @@ import torch
 import typer
 import yaml
 
-from equiwm.cli.app import app
+from equiwm.cli.app import PANELS, app
 from equiwm.cli.main import run
 from equiwm.cli.options import parse_seeds
 from equiwm.config import preset_names
 from equiwm.errors import ConfigError
 from equiwm.runs import Run
 
-COMMANDS = (
-    *("train", "verify-equivariance", "sweep-group", "rollout", "closed-loop"),
-    *("ablate", "reproduce", "report", "presets"),
-)
+COMMANDS = tuple(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 QUICK_SWEEP = ("--bins", "4", "--transitions", "40")
 QUICK_VERIFY = ("--samples", "4")
 
@@ -132,10 +130,38 @@ def test_help_lists_the_commands(equiwm):
         assert command in outcome.out
 
 
+def test_help_has_a_panel_for_each_user_and_a_line_for_each_command(equiwm, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = equiwm("--help").out.splitlines()
+    for panel in PANELS:
+        assert sum(line.startswith(f"╭─ {panel} ") for line in lines) == 1
+    assert not any(line.startswith("╭─ Commands ") for line in lines)  # a command that no panel was chosen for
+    shown = [line.strip("│ ") for line in lines[next(k for k, line in enumerate(lines) if PANELS[0] in line) :]]
+    entries = [line for line in shown if line and line[0] not in "╭╰"]
+    assert sorted(line.split()[0] for line in entries) == sorted(COMMANDS)  # no line that goes on with the one above
+    assert all(line.endswith((".", "?")) for line in entries)
+
+
 def test_without_a_command_the_help_is_shown(equiwm):
     outcome = equiwm()
     assert outcome.status == 2
-    assert "Commands" in outcome.out + outcome.err
+    assert PANELS[0] in outcome.out + outcome.err
+
+
+def test_the_version_is_shown(equiwm):
+    outcome = equiwm("--version")
+    assert (outcome.status, outcome.err) == (0, "")
+    assert outcome.out.startswith(f"equiwm {version('equiwm')} (torch ")
+
+
+def test_commands_and_presets_are_completed():
+    """As a shell asks: with the words so far in the environment."""
+    asked = {**os.environ, "_EQUIWM_COMPLETE": "complete_bash", "COMP_CWORD": "1", "COMP_WORDS": "equiwm che"}
+    told = subprocess.run(command(), env=asked, check=True, capture_output=True, text=True)
+    assert sorted(told.stdout.split()) == ["check-data", "check-world"]
+    asked |= {"COMP_CWORD": "3", "COMP_WORDS": "equiwm train --preset vn-field"}
+    told = subprocess.run(command(), env=asked, check=True, capture_output=True, text=True)
+    assert told.stdout.split() == ["vn-field-2d", "vn-field-3d"]
 
 
 # Presets

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import venv
@@ -58,8 +59,9 @@ def test_the_wheel_holds_package_presets_and_licence_and_nothing_else(wheel):
         names = archive.namelist()
     presets = {path.name for path in (CHECKOUT / "presets").glob("*.yaml")}
     assert {Path(name).name for name in names if name.startswith("equiwm/presets/")} == presets
-    modules = {str(path.relative_to(CHECKOUT)) for path in (CHECKOUT / "equiwm").rglob("*.py")}
-    assert modules <= set(names)
+    package = [path for path in (CHECKOUT / "equiwm").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    assert {str(path.relative_to(CHECKOUT)) for path in package} <= set(names)  # templates and py.typed too
+    assert "equiwm/py.typed" in names
     assert {name.split("/")[0] for name in names} == {"equiwm", f"equiwm-{equiwm.__version__}.dist-info"}
     assert any(name.endswith("LICENSE") for name in names)
     assert not any("__pycache__" in name or name.startswith("tests") for name in names)
@@ -86,3 +88,45 @@ def test_an_installed_wheel_finds_its_presets(wheel, tmp_path):
         [binary, "-c", code, "presets", "--json"], check=True, capture_output=True, text=True, cwd=tmp_path
     )
     assert [entry["preset"] for entry in json.loads(listed.stdout)] == preset_names()
+
+
+CONSUMER = """
+import torch
+
+import equiwm
+from equiwm import AuditResult, Probe, Subject, Verdict, audit, load_run
+
+
+def square(x: torch.Tensor) -> torch.Tensor:
+    return x.square()
+
+
+def passes() -> bool:
+    probe = Probe(square, inputs=torch.randn(4, 3), group="so3", takes="1o", gives="0e")
+    result: AuditResult = audit(probe)
+    return result.verdict is Verdict.EXACT
+
+
+def opened(path: str) -> Subject:
+    return load_run(path)
+
+
+version: str = equiwm.__version__
+"""
+
+
+@pytest.mark.slow
+def test_a_consumer_is_checked_strictly(tmp_path):
+    """The package carries its types (`py.typed`): a wrong use is found, a right one is not complained of."""
+    pytest.importorskip("mypy")
+    for name, text, clean in (("right", CONSUMER, True), ("wrong", CONSUMER.replace("-> Subject", "-> int"), False)):
+        (tmp_path / f"{name}.py").write_text(text)
+        command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), f"{name}.py"]
+        checked = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=_without_path())
+        assert (checked.returncode == 0) is clean, checked.stdout
+    assert "Incompatible return value" in checked.stdout
+
+
+def _without_path() -> dict[str, str]:
+    """mypy takes what lies on PYTHONPATH for the user's own code, which needs no py.typed."""
+    return {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "MYPYPATH")}

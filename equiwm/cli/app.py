@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import typer
 
 from equiwm.claims.closed_loop.claim import CLAIM as CLOSED_LOOP
@@ -19,28 +22,49 @@ from equiwm.cli.report import report
 from equiwm.cli.reproduce import reproduce
 from equiwm.cli.train import train
 from equiwm.cli.verify_equivariance import verify_equivariance
+from equiwm.cli.version import show_version
+
+PANELS = TRAIN, PAPER, AUDIT, FILES = (
+    "Train and control",
+    "The paper's measurements",
+    "Audit what is not ours",
+    "Runs as files",
+)
+"""Of `equiwm --help`, in order."""
 
 app = typer.Typer(
     name="equiwm",
     help="Train and audit exactly equivariant latent world models.\n\n"
     "Start with: equiwm train, then equiwm verify-equivariance runs/vn-2d",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command("train")(train)
-app.command("verify-equivariance")(verify_equivariance)
-for claim in (SWEEP, ROLLOUT, CLOSED_LOOP):
-    app.command(claim.command)(measuring_command(claim))
-app.command(
-    "measure", context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
-)(measure)
-app.command("ablate", cls=AblateCommand)(ablate)
-app.command("reproduce")(reproduce)
-app.command("report")(report)
-app.command("presets")(presets)
-app.command("fsck")(fsck)
-app.command("audit")(audit)
-app.command("discover")(discover)
-app.command("check-data")(check_data)
-app.command("check-world")(check_world)
+app.callback()(show_version)
+
+
+def _add(name: str, function: Callable[..., Any], panel: str, line: str, **options: Any) -> None:
+    """A command: its panel, and the line that stands for it there (at 80 columns it has to fit into one)."""
+    app.command(name, rich_help_panel=panel, short_help=line, **options)(function)
+
+
+_add("train", train, TRAIN, "Train a preset into a run directory.")
+_add("closed-loop", measuring_command(CLOSED_LOOP), TRAIN, "Plan and act, every task as seen and turned.")
+_add("presets", presets, TRAIN, "List the presets, or every setting of one.")
+_add("verify-equivariance", verify_equivariance, PAPER, "Is a trained run still equivariant? Else exit 1.")
+_add("sweep-group", measuring_command(SWEEP), PAPER, "The one-step error in every orientation bin.")
+_add("rollout", measuring_command(ROLLOUT), PAPER, "The error of H steps, seen and unseen.")
+_add("ablate", ablate, PAPER, "Does something else replace the architecture?", cls=AblateCommand)
+_add("reproduce", reproduce, PAPER, "The paper's claims, end to end, beside its figures.")
+_add(
+    "measure",
+    measure,
+    PAPER,
+    "Any other claim, of a package or module of your own.",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+)
+_add("audit", audit, AUDIT, "Is a network equivariant, and what breaks it?")
+_add("check-world", check_world, AUDIT, "Has a simulator a symmetry? Where does it break?")
+_add("check-data", check_data, AUDIT, "Does a log agree with a symmetry of its world?")
+_add("discover", discover, AUDIT, "Which symmetries has a world, a log or a model?")
+_add("report", report, FILES, "Tables and figures of many runs, claim by claim.")
+_add("fsck", fsck, FILES, "Are runs whole, and do their files belong together?")

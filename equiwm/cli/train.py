@@ -17,12 +17,15 @@ from equiwm.cli.options import (
     SetOption,
     parse_seeds,
 )
-from equiwm.config import Config
+from equiwm.config import Config, preset_names
 from equiwm.layout.header import MAX_SEED
 
 
 def train(
-    preset: Annotated[str, typer.Option("--preset", help="what to train; see `equiwm presets`")] = "vn-2d",
+    preset: Annotated[
+        str,
+        typer.Option("--preset", help="what to train; see `equiwm presets`", autocompletion=preset_names),
+    ] = "vn-2d",
     seed: Annotated[
         int, typer.Option("--seed", min=0, max=MAX_SEED, help="seeds everything: data, weights, order")
     ] = 0,
