@@ -112,6 +112,11 @@ class Rep:
         return all(kind.structured for _, kind in self.terms)
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one sample: structured, (C, d), where the rep has that form, else flat, (dim,)."""
+        return (self.multiplicity, self.d) if self.structured else (self.dim,)
+
+    @property
     def vectors_only(self) -> bool:
         """Whether every term is a vector (`1o`)."""
         return all(kind == VECTOR for _, kind in self.terms)
