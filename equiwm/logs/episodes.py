@@ -17,6 +17,8 @@ from equiwm.logs.spec import ColumnSpec, LogSpec
 from equiwm.printable import quoted
 
 Numbers = NDArray[np.float64]
+_NAMED = 10
+"""Episodes that are named one by one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,12 +59,14 @@ class Logs:
         return np.flatnonzero(good)
 
 
-def load_logs(path: Path, spec: LogSpec) -> Logs:
+def load_logs(path: Path, spec: LogSpec, *, skip_bad: bool = False) -> Logs:
     """Read a log and refuse one from which nothing could be learnt.
 
     Args:
         path: a file or folder of any known layout.
         spec: what its columns are.
+        skip_bad: leave out files that cannot be read, and episodes with numbers that are not finite; `Logs.notes` names
+            them.
 
     Raises:
         DataError: a missing column, unequal lengths, no actions, NaN, a single episode, time that runs backwards, rows
@@ -70,7 +74,7 @@ def load_logs(path: Path, spec: LogSpec) -> Logs:
             file, column and row.
         MissingExtraError: the library that reads it is not installed.
     """
-    raw = read_raw(path)
+    raw = read_raw(path, skip_bad=skip_bad)
     if not spec.action:
         raise DataError(
             f"{path}: no actions are declared. What follows a state depends on what was done: name the action's "
@@ -89,15 +93,23 @@ def load_logs(path: Path, spec: LogSpec) -> Logs:
     episode = _episode(raw, spec, rows)
     last = np.append(episode[1:] != episode[:-1], True)
     short = {entry.name for entry in spec.action if {raw.resolved(name) for name in entry.sources} & raw.short}
+    filled = {name: ~last if name in short else np.ones(rows, bool) for name in columns}
+    notes = [f"left out: {said}" for said in raw.skipped]
+    if skip_bad:
+        whole, left_out = _finite_episodes(raw, columns, filled, episode)
+        notes += left_out
+        state, action = ({name: values[whole] for name, values in part.items()} for part in (state, action))
+        columns, rows, raw = {**state, **action}, int(whole.sum()), raw.of_rows(whole)
+        filled = {name: among[whole] for name, among in filled.items()}
+        episode, last = np.unique(episode[whole], return_inverse=True)[1].astype(np.int64), last[whole]
     for name, values in columns.items():
-        require_finite(raw, name, values, ~last if name in short else np.ones(rows, bool))
-    if episode[-1] == 0:
+        require_finite(raw, name, values, filled[name])
+    if not rows or episode[-1] == 0:
         raise DataError(
             f"{path}: one episode of {rows:,} rows; expected several. What is independent of each other is counted in "
             "episodes."
         )
     follows = np.append(False, ~last[:-1])
-    notes: list[str] = []
     rate = spec.rate or raw.rate
     if spec.time is not None:
         time = _column(raw, spec.time, rows)
@@ -122,6 +134,22 @@ def load_logs(path: Path, spec: LogSpec) -> Logs:
     if not len(logs.transitions()):
         raise DataError(f"{path}: no row has a successor; expected episodes of {spec.history + 2} rows or more.")
     return logs
+
+
+def _finite_episodes(
+    raw: Raw, columns: Mapping[str, Numbers], filled: Mapping[str, NDArray[np.bool_]], episode: NDArray[np.int64]
+) -> tuple[NDArray[np.bool_], list[str]]:
+    """The rows of episodes whose numbers are all finite, and which others there are."""
+    bad = np.zeros(len(episode), bool)
+    for name, values in columns.items():
+        bad |= filled[name] & ~np.isfinite(values).all(1)
+    left = np.unique(episode[bad])
+    said = [
+        f"left out: episode {k}, {raw.place(int((bad & (episode == k)).argmax()))}: not finite" for k in left[:_NAMED]
+    ]
+    if len(left) > _NAMED:
+        said.append(f"left out: {len(left) - _NAMED:,} more episodes with numbers that are not finite")
+    return ~np.isin(episode, left), said
 
 
 def _bridged(follows: NDArray[np.bool_], kept: NDArray[np.bool_]) -> NDArray[np.bool_]:

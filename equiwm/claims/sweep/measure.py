@@ -12,14 +12,15 @@ from equiwm.claims.probe import PROBE_SEED, fitting_group, held_out
 from equiwm.claims.relmse import relmse as relative_error
 from equiwm.claims.sweep.excess import symmetry_excess, world_residual
 from equiwm.claims.sweep.readout import Readout, action_only_error, fit_readout, pooled_error
-from equiwm.claims.sweep.result import Bin, ReadoutResult, SweepResult, SymmetryExcess
+from equiwm.claims.sweep.recorded import recorded_bins, refuse_larger
+from equiwm.claims.sweep.result import Bin, Outcomes, ReadoutResult, SweepResult, SymmetryExcess
 from equiwm.models.clouds import centred
 from equiwm.models.world_model import WorldModel
 from equiwm.stats import largest, ratio
 from equiwm.subject import Subject
 from equiwm.symmetry.bins import OrbitBin
 from equiwm.symmetry.groups import Elements, Group
-from equiwm.worlds.world import Progress, Transitions, World
+from equiwm.worlds.world import Progress, RecordedBin, RecordedWorld, Transitions, World
 
 TRANSITIONS = 1000
 EXCESS_TRANSITIONS, EXCESS_ELEMENTS = 64, 16
@@ -136,7 +137,8 @@ def sweep(
 ) -> SweepResult:
     """One-step error in every orientation bin.
 
-    One held-out test set is turned into each bin, which is legitimate because the world carries the group. Under a
+    One held-out test set is turned into each bin, which is legitimate because the world carries the group. Of a
+    recorded world that is not known to, a bin is what was recorded at its orientation (`SweepResult.outcomes`). Under a
     larger group (O(2) in an SO(2) world) that is the question, so the world is stepped afresh from the turned
     scenes, and `symmetry_excess` says whether it and the model agree. So is a world that is broken; and one that says
     it carries the group and does not, which `symmetry_excess` then tells.
@@ -151,13 +153,19 @@ def sweep(
 
     Raises:
         GroupError: a group that does not fit the run's world.
+        DataError: a group larger than that of a world which cannot be stepped.
     """
     chosen = fitting_group(subject, group)
     world = subject.world
+    if isinstance(world, RecordedWorld):
+        refuse_larger(world, chosen)
+        if not world.equivariant:
+            return _over_recorded(subject, chosen, recorded_bins(world, transitions, bins, seed), seed)
     data = held_out(subject, transitions, seed)
     entries = chosen.bins(bins, seed, world.coverage)
     larger = chosen not in world.group
-    denied = not larger and world.equivariant and not _carried(world, data, entries)
+    stepped = not isinstance(world, RecordedWorld)
+    denied = stepped and not larger and world.equivariant and not _carried(world, data, entries)
     resample = larger or denied or not world.equivariant
     if resample:
         # A world that is stepped afresh starts from what an observation shows, so the straight set does as well.
@@ -185,7 +193,29 @@ def sweep(
     if larger or denied:
         few = data.take(EXCESS_TRANSITIONS)
         excess = symmetry_excess(subject, chosen, few, chosen.sample(EXCESS_ELEMENTS, seed))
-    return _summary(subject, chosen, data, measured, readouts, excess, seed)
+    return _summary(subject, chosen, data, measured, readouts, excess, seed, "stepped" if resample else "turned")
+
+
+def _over_recorded(subject: Subject, group: Group, entries: Sequence[RecordedBin], seed: int) -> SweepResult:
+    """A sweep whose bins are what was recorded at each orientation: other situations in each, so it is not flat."""
+    readouts = Readouts.of_run(subject)
+    measured = []
+    for entry in entries:
+        data = entry.data.to(subject.dtype, subject.device)
+        measured.append(
+            Bin(
+                label=entry.label,
+                part="rotation",
+                from_wedge_deg=entry.from_seen_deg,
+                overlap=entry.overlap,
+                drawn=False,
+                relmse=relmse(subject.model, data),
+                components=component_relmse(subject, data),
+                readout=readouts.errors(data),
+                turn_deg=entry.turn_deg,
+            )
+        )
+    return _summary(subject, group, entries[0].data, measured, readouts, None, seed, "recorded")
 
 
 def _flatness(bins: list[Bin], seen: float) -> float:
@@ -200,6 +230,7 @@ def _summary(
     readouts: Readouts,
     excess: SymmetryExcess | None,
     seed: int,
+    outcomes: Outcomes,
 ) -> SweepResult:
     seen = bins[0].relmse
     unseen = [entry for entry in bins if entry.overlap == "none"]
@@ -231,4 +262,5 @@ def _summary(
         symmetry_excess=excess,
         parameters=subject.model.parameter_count,
         seed=seed,
+        outcomes=outcomes,
     )
