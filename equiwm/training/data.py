@@ -8,6 +8,9 @@ from equiwm.config import TrainingConfig
 from equiwm.errors import DataError
 from equiwm.worlds.world import Progress, RecordedWorld, Sequences, SequenceWorld, Transitions, World, moving
 
+PART = 2**15
+"""Transitions that are encoded at once."""
+
 
 def training_data(
     config: TrainingConfig, world: World, *, seed: int, progress: Progress | None = None
@@ -31,6 +34,11 @@ def training_data(
             f"'{world.name}'; expected a smaller one."
         )
     return moving(world, data)
+
+
+def parts_of(n: int, size: int = PART) -> list[slice]:
+    """The slices of at most `size` rows that n rows are taken in, so that no pass over all data needs more memory."""
+    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
 
 
 def transitions_of(data: Transitions | Sequences) -> Transitions:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from equiwm.errors import DataError
 from equiwm.models.world_model import WorldModel
+from equiwm.training.data import parts_of
 from equiwm.worlds.world import Sequences, Transitions
 
 
@@ -79,16 +80,22 @@ class Forward:
     Args:
         encoder: E, an `IdentityEncoder`.
         data: the training data, from which the weights are taken.
+        like: a tensor of the dtype and on the device that this is computed in; None is as the data are.
 
     Raises:
         DataError: a channel that never moves.
     """
 
-    def __init__(self, encoder: nn.Module, data: Transitions | Sequences) -> None:
+    def __init__(self, encoder: nn.Module, data: Transitions | Sequences, like: Tensor | None = None) -> None:
         first, _, following = columns(data)
-        start, reached = (encoder(part).unflatten(-1, part.shape[-2:]) for part in (first, following))
         several = following.dim() > first.dim()
-        moved = (reached - (start[:, None] if several else start)).square().sum(-1).mean(0)  # (C,) or (H, C)
+        like = first if like is None else like
+        moved = torch.zeros((), dtype=like.dtype, device=like.device)
+        for part in parts_of(len(first)):
+            given = (first[part].to(like), following[part].to(like))
+            start, reached = (encoder(each).unflatten(-1, each.shape[-2:]) for each in given)
+            of_part = (reached - (start[:, None] if several else start)).square().sum(-1).mean(0)  # (C,) or (H, C)
+            moved = moved + of_part * (len(given[0]) / len(first))
         if bool((moved <= 0).any()):
             still = sorted({int(place[-1]) for place in torch.nonzero(moved <= 0)})
             raise DataError(

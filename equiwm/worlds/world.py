@@ -64,12 +64,16 @@ class Transitions:
 
     def take(self, n: int) -> Transitions:
         """The first `n`."""
+        return self.rows(slice(n))
+
+    def rows(self, at: slice) -> Transitions:
+        """Some of them, one after another."""
         return replace(
             self,
-            observation=self.observation[:n],
-            action=self.action[:n],
-            next_observation=self.next_observation[:n],
-            episode=self.episode[:n],
+            observation=self.observation[at],
+            action=self.action[at],
+            next_observation=self.next_observation[at],
+            episode=self.episode[at],
         )
 
     def transform(self, g: Elements, observation_rep: Rep, action_rep: Rep) -> Transitions:

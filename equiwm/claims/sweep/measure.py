@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from equiwm.claims.probe import PROBE_SEED, fitting_group, held_out
 from equiwm.claims.relmse import relmse as relative_error
 from equiwm.claims.sweep.excess import symmetry_excess, world_residual
-from equiwm.claims.sweep.readout import Readout, action_only_error, fit_readout, pooled_error
+from equiwm.claims.sweep.readout import Lazy, Readout, action_only_error, fit_readout, pooled_error
 from equiwm.claims.sweep.recorded import recorded_bins, refuse_larger
 from equiwm.claims.sweep.result import Bin, Outcomes, ReadoutResult, SweepResult, SymmetryExcess
 from equiwm.models.clouds import centred
@@ -65,22 +66,42 @@ class Readouts:
     Args:
         model: the trained model.
         world: its world, which names the targets.
-        train: its training transitions, in its dtype and on its device.
+        train: its training transitions; they are cast and moved part by part, as they are encoded.
+        like: a tensor of the model's dtype, on its device; None is as `train` is.
     """
 
-    def __init__(self, model: WorldModel, world: World, train: Transitions) -> None:
+    def __init__(self, model: WorldModel, world: World, train: Transitions, like: Tensor | None = None) -> None:
         self.model, self.world, self.train = model, world, train
-        with torch.no_grad():
-            latents = model(train.observation, train.action)
+        self._like = train.observation if like is None else like
         self.fitted: dict[str, Readout] = {
-            name: fit_readout(latents, target, train.episode, rep=model.latent_rep, commutant=model.equivariant)
-            for name, target in world.readout_targets(train.next_observation).items()
+            name: fit_readout(
+                Lazy(len(train), self._latents),
+                self._target(name, "next_observation"),
+                train.episode,
+                rep=model.latent_rep,
+                commutant=model.equivariant,
+            )
+            for name in world.readout_targets(self._cast(slice(1)).next_observation)
         }
 
     @classmethod
     def of_run(cls, subject: Subject) -> Readouts:
         """Those of a run, on the transitions it was trained on."""
-        return cls(subject.model, subject.world, subject.train_transitions.to(subject.dtype, subject.device))
+        like = torch.empty(0, dtype=subject.dtype, device=subject.device)
+        return cls(subject.model, subject.world, subject.train_transitions, like)
+
+    def _cast(self, part: slice) -> Transitions:
+        return self.train.rows(part).to(self._like.dtype, self._like.device)
+
+    @torch.no_grad()
+    def _latents(self, part: slice) -> Tensor:
+        cast = self._cast(part)
+        latents: Tensor = self.model(cast.observation, cast.action)
+        return latents
+
+    def _target(self, name: str, of: str) -> Lazy:
+        """A target of the training transitions, of their `observation` or `next_observation`."""
+        return Lazy(len(self.train), lambda part: self.world.readout_targets(getattr(self._cast(part), of))[name])
 
     def errors(self, data: Transitions) -> dict[str, float]:
         """Pooled read-out error of each target on given transitions."""
@@ -92,20 +113,24 @@ class Readouts:
 
     def action_only(self, data: Transitions) -> dict[str, float]:
         """Error of the read-out of each target's change from the action alone."""
-        world = self.world
-        change, test_change = (
-            {
-                name: target - world.readout_targets(part.observation)[name]
-                for name, target in world.readout_targets(part.next_observation).items()
-            }
-            for part in (self.train, data)
-        )
-        return {
-            name: action_only_error(
-                self.train.action, change[name], self.train.episode, data.action, test_change[name], world.action_rep
+        world, found = self.world, {}
+        now, then = world.readout_targets(data.observation), world.readout_targets(data.next_observation)
+        action = Lazy(len(self.train), lambda part: self._cast(part).action.flatten(1))
+        for name in self.fitted:
+            before, after = self._target(name, "observation"), self._target(name, "next_observation")
+
+            def change(part: slice, before: Lazy = before, after: Lazy = after) -> Tensor:
+                return after[part] - before[part]
+
+            found[name] = action_only_error(
+                action,
+                Lazy(len(self.train), change),
+                self.train.episode,
+                data.action,
+                then[name] - now[name],
+                world.action_rep,
             )
-            for name in change
-        }
+        return found
 
 
 def _turned(subject: Subject, data: Transitions, entry: OrbitBin, *, resample: bool) -> Transitions:
