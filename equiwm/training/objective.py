@@ -6,6 +6,7 @@ every z_h is held against what was observed. The paper's is H = 1.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from equiwm.errors import DataError
 from equiwm.models.world_model import WorldModel
+from equiwm.nn.layer import Layer
 from equiwm.training.data import parts_of
 from equiwm.worlds.world import Sequences, Transitions
 
@@ -30,8 +32,8 @@ def columns(data: Transitions | Sequences) -> tuple[Tensor, Tensor, Tensor]:
     """What an objective is given of each transition or sequence: its start, its actions and what followed.
 
     Returns:
-        Observations (n, C, d) with, of transitions, actions (n, ...) and next observations (n, C, d); of sequences,
-        actions (n, H, ...) and the H observations that followed, (n, H, C, d).
+        Observations (n, *shape) with, of transitions, actions (n, ...) and next observations (n, *shape); of sequences,
+        actions (n, H, ...) and the H observations that followed, (n, H, *shape).
     """
     if isinstance(data, Transitions):
         return data.observation, data.action, data.next_observation
@@ -77,37 +79,59 @@ class Forward:
     then counts as much as one that moves a lot (the agent), and a near step as much as a far one. The weight of a
     vector is one number, so the weighted loss is invariant under rotations.
 
+    Among channels of other kinds some stand still within an episode, such as a mass: they are held against how far
+    they differ between episodes, so that they are learnt to stay; what is the same everywhere has weight 1.
+
     Args:
         encoder: E, an `IdentityEncoder`.
         data: the training data, from which the weights are taken.
         like: a tensor of the dtype and on the device that this is computed in; None is as the data are.
 
     Raises:
-        DataError: a channel that never moves.
+        DataError: a vector or point that never moves, where there are no other kinds.
     """
 
-    def __init__(self, encoder: nn.Module, data: Transitions | Sequences, like: Tensor | None = None) -> None:
+    def __init__(self, encoder: Layer, data: Transitions | Sequences, like: Tensor | None = None) -> None:
         first, _, following = columns(data)
+        rep = self.rep = encoder.out_rep
         several = following.dim() > first.dim()
         like = first if like is None else like
-        moved = torch.zeros((), dtype=like.dtype, device=like.device)
-        for part in parts_of(len(first)):
-            given = (first[part].to(like), following[part].to(like))
-            start, reached = (encoder(each).unflatten(-1, each.shape[-2:]) for each in given)
-            of_part = (reached - (start[:, None] if several else start)).square().sum(-1).mean(0)  # (C,) or (H, C)
-            moved = moved + of_part * (len(given[0]) / len(first))
-        if bool((moved <= 0).any()):
+
+        def over_all(square: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+            """The mean over all data of what each part of it has, (C,) or (H, C)."""
+            found = torch.zeros((), dtype=like.dtype, device=like.device)
+            for part in parts_of(len(first)):
+                start, reached = encoder(first[part].to(like)), encoder(following[part].to(like))
+                found = found + square(start, reached).mean(0) * (len(start) / len(first))
+            return found
+
+        def moves(start: Tensor, reached: Tensor) -> Tensor:
+            change = rep.difference(reached, start[:, None] if several else start)
+            return rep.channel_squares(change.unflatten(-1, rep.shape))
+
+        moved = over_all(moves)
+        if rep.structured and bool((moved <= 0).any()):
             still = sorted({int(place[-1]) for place in torch.nonzero(moved <= 0)})
             raise DataError(
                 f"channels {still} never move in the training data: their weight in training.objective forward would "
                 "be infinite."
             )
+        if not rep.structured:
+            mean = over_all(lambda start, _: start)
+            spread = over_all(lambda start, _: rep.channel_squares(start - mean)).expand_as(moved)
+            moved = torch.where(moved > 0, moved, torch.where(spread > 0, spread, torch.ones_like(moved)))
         self.weight = (1.0 / moved)[..., None]
+
+    def weighted(self, error: Tensor) -> Tensor:
+        """The mean over samples, steps and channels of |error_c|^2 in each channel's own unit; flat (..., dim)."""
+        by_channel = error.unflatten(-1, self.rep.shape)
+        if self.rep.structured:
+            return (by_channel.square() * self.weight).sum(-1).mean()
+        return (self.rep.channel_squares(by_channel) * self.weight[..., 0]).mean()
 
     def __call__(self, model: WorldModel, observation: Tensor, action: Tensor, next_observation: Tensor) -> Loss:
         """The loss on a batch of `columns`."""
         several = next_observation.dim() > observation.dim()
         predicted = (model.rollout if several else model)(observation, action)
-        error = (predicted - model.encode(next_observation)).square().reshape(next_observation.shape)
-        loss = (error * self.weight).sum(-1).mean()
+        loss = self.weighted(self.rep.difference(predicted, model.encode(next_observation)))
         return Loss(loss, loss, torch.zeros_like(loss))

@@ -15,12 +15,12 @@ from equiwm.claims.sweep.excess import symmetry_excess, world_residual
 from equiwm.claims.sweep.readout import Lazy, Readout, action_only_error, fit_readout, pooled_error
 from equiwm.claims.sweep.recorded import recorded_bins, refuse_larger
 from equiwm.claims.sweep.result import Bin, Outcomes, ReadoutResult, SweepResult, SymmetryExcess
-from equiwm.models.clouds import centred
 from equiwm.models.world_model import WorldModel
 from equiwm.stats import largest, ratio
 from equiwm.subject import Subject
 from equiwm.symmetry.bins import OrbitBin
 from equiwm.symmetry.groups import Elements, Group
+from equiwm.training.data import parts_of
 from equiwm.worlds.world import Progress, RecordedBin, RecordedWorld, Transitions, World
 
 TRANSITIONS = 1000
@@ -42,7 +42,8 @@ def relmse(model: WorldModel, data: Transitions) -> float:
     """sum |F(s,a) - E(s')|^2 / sum |E(s') - E(s)|^2, pooled, the online encoder on both sides (paper, section 4)."""
     with torch.no_grad():
         now, then = model.encode(data.observation), model.encode(data.next_observation)
-        return float(relative_error(model.predict(now, data.action), then, by=then - now))
+        predicted, difference = model.predict(now, data.action), model.latent_rep.difference
+        return float(relative_error(difference(predicted, then), torch.zeros_like(then), by=difference(then, now)))
 
 
 def component_relmse(subject: Subject, data: Transitions) -> dict[str, float]:
@@ -52,11 +53,14 @@ def component_relmse(subject: Subject, data: Transitions) -> dict[str, float]:
     """
     if not subject.model.latent_is_state:
         return {}
-    rep = subject.world.observation_rep
+    model = subject.model
+    rep = model.latent_rep
     with torch.no_grad():
-        predicted = subject.model(data.observation, data.action).reshape(data.next_observation.shape)
-    now, then = centred(data.observation, rep), centred(data.next_observation, rep)
-    errors = relative_error(predicted, then, by=then - now, channel=1)
+        predicted = model(data.observation, data.action)
+        now, then = model.encode(data.observation), model.encode(data.next_observation)
+    error, moved = rep.difference(predicted, then), rep.difference(then, now)
+    by_channel = [rep.channel_squares(x.cpu().double().reshape(-1, *rep.shape)).sum(0) for x in (error, moved)]
+    errors = by_channel[0] / by_channel[1]
     return {name: float(errors[channel]) for name, channel in subject.world.components.items()}
 
 
@@ -80,8 +84,11 @@ class Readouts:
                 train.episode,
                 rep=model.latent_rep,
                 commutant=model.equivariant,
+                target_rep=getattr(world, "target_reps", {}).get(name),
+                group=world.group,
             )
             for name in world.readout_targets(self._cast(slice(1)).next_observation)
+            if self._moves(name)  # a mass: an error relative to how far it moves has no meaning
         }
 
     @classmethod
@@ -102,6 +109,11 @@ class Readouts:
     def _target(self, name: str, of: str) -> Lazy:
         """A target of the training transitions, of their `observation` or `next_observation`."""
         return Lazy(len(self.train), lambda part: self.world.readout_targets(getattr(self._cast(part), of))[name])
+
+    def _moves(self, name: str) -> bool:
+        """Whether a target ever changes in training."""
+        before, after = self._target(name, "observation"), self._target(name, "next_observation")
+        return any(not torch.equal(before[part], after[part]) for part in parts_of(len(self.train)))
 
     def errors(self, data: Transitions) -> dict[str, float]:
         """Pooled read-out error of each target on given transitions."""

@@ -14,10 +14,10 @@ from torch import Tensor
 from equiwm.checks import at_least_one
 from equiwm.errors import DataError
 from equiwm.logs.spec import LogSpec
+from equiwm.models.clouds import centred
 from equiwm.symmetry.coverage import Arc, Coverage, Overlap
 from equiwm.symmetry.elements import Elements
 from equiwm.symmetry.group import Group
-from equiwm.symmetry.kinds import POINT, VECTOR
 from equiwm.symmetry.reps import Rep
 from equiwm.worlds.data.config import DataConfig
 from equiwm.worlds.data.orientation import cells_of, seen_by
@@ -272,33 +272,29 @@ class Recorded:
         )
 
     def readout_targets(self, observation: Tensor) -> Mapping[str, Tensor]:
-        """The vectors of each quantity of the state, (n, C', d); under translations, points as seen from their mean."""
-        n, d = len(observation), self.dimension
-        flat = observation.reshape(n, -1)[:, self._state_rep.dim * self._spec.history :]
-        found: dict[str, tuple[list[Tensor], list[bool]]] = {}
-        start = 0
-        for name, rep in self._quantities.items():
-            for count, kind in rep.terms:
-                width = count * kind.dim(d)
-                if kind in (VECTOR, POINT):
-                    parts, points = found.setdefault(name, ([], []))
-                    parts.append(flat[:, start : start + width].reshape(n, count, d))
-                    points.append(kind == POINT)
-                start += width
-        every = [
-            part for parts, points in found.values() for part, is_point in zip(parts, points, strict=True) if is_point
+        """Each quantity of the state; points are seen from their mean where the group translates.
+
+        Vectors and points are (n, C', d), all else is flat, as `target_reps` says.
+        """
+        n, rep = len(observation), self._state_rep
+        flat = observation.reshape(n, -1)[:, rep.dim * self._spec.history :]
+        state = centred(flat.reshape(n, *rep.shape), rep, self.group).reshape(n, -1)
+        parts = state.split([each.dim for _, each in self._targets], -1)
+        return {name: part.reshape(n, *each.shape) for part, (name, each) in zip(parts, self._targets, strict=True)}
+
+    @property
+    def target_reps(self) -> Mapping[str, Rep]:
+        """Of the targets that are flat."""
+        return {name: rep for name, rep in self._targets if not rep.structured}
+
+    @cached_property
+    def _targets(self) -> list[tuple[str, Rep]]:
+        """Names and reps of what is read out, one kind each, in the order of a flat state."""
+        return [
+            (name if len(rep.terms) == 1 else f"{name} {kind}", Rep([(count, kind)], rep.d))
+            for name, rep in self._quantities.items()
+            for count, kind in rep.terms
         ]
-        mean = torch.cat(every, 1).mean(1, keepdim=True) if every else None
-        return {
-            name: torch.cat(
-                [
-                    part - mean if is_point and mean is not None else part
-                    for part, is_point in zip(parts, points, strict=True)
-                ],
-                1,
-            )
-            for name, (parts, points) in found.items()
-        }
 
     @property
     def _recording(self) -> Recording:
