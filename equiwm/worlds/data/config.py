@@ -102,9 +102,9 @@ class DataConfig(WorldConfig):
         if shows is None:
             return settled, ()
         from equiwm.logs.episodes import load_logs
-        from equiwm.worlds.data.recording import group_of
+        from equiwm.worlds.data.reps import group_of
 
-        group = group_of(settled, spec)
+        group = group_of(self.group, spec.dimension)
         logs = load_logs(settled.place, spec, skip_bad=self.skip_bad)
         if self.symmetric != "auto":
             return settled, logs.notes

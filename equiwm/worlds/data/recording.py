@@ -9,12 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from equiwm.errors import ConfigError
 from equiwm.logs.episodes import load_logs
-from equiwm.logs.spec import ColumnSpec, LogSpec
-from equiwm.logs.typed import quantities, rep_of
+from equiwm.logs.spec import LogSpec
+from equiwm.logs.typed import quantities
 from equiwm.symmetry.group import Group
-from equiwm.symmetry.reps import Rep
 from equiwm.worlds.data.config import DataConfig
 from equiwm.worlds.data.orientation import Turned, turned
 
@@ -62,36 +60,3 @@ def record(config: DataConfig, spec: LogSpec, group: Group) -> Recording:
         turned(spec, state, group, config.orientation),
         logs.notes,
     )
-
-
-def group_of(config: DataConfig, spec: LogSpec) -> Group:
-    """The group of a world of data.
-
-    Raises:
-        ConfigError: none is named in space, where gravity decides.
-        GroupError: an unknown one.
-    """
-    if config.group is not None:
-        group = Group.parse(config.group)
-        if group.d != spec.dimension:
-            raise ConfigError(
-                f"world.group: {group} acts on {group.d} dimensions, and the log has {spec.dimension} (`dimension` in "
-                "reps.yaml)."
-            )
-        return group
-    if spec.dimension == 2:
-        return Group.parse("so2")
-    raise ConfigError(
-        "world.group is missing: in space say so2z where gravity singles out the vertical, se2z where places on the "
-        "ground do not matter either, so3 or se3 where nothing is singled out."
-    )
-
-
-def reps_of(entries: tuple[ColumnSpec, ...], d: int, group: Group) -> list[Rep]:
-    """How each quantity transforms in a world: where nothing translates, a point is a vector from the centre.
-
-    Raises:
-        RepError: a rep that cannot be read.
-    """
-    reps = [rep_of(entry, d) for entry in entries]
-    return reps if group.translations else [rep.linear_part for rep in reps]

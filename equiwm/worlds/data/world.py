@@ -21,7 +21,8 @@ from equiwm.symmetry.group import Group
 from equiwm.symmetry.reps import Rep
 from equiwm.worlds.data.config import DataConfig
 from equiwm.worlds.data.orientation import cells_of, seen_by
-from equiwm.worlds.data.recording import Recording, group_of, record, reps_of
+from equiwm.worlds.data.recording import Recording, record
+from equiwm.worlds.data.reps import group_of, reps_of
 from equiwm.worlds.draws import Moved, Orientations, check_orientations, generator, orientations_of
 from equiwm.worlds.world import Progress, RecordedBin, Sequences, SymmetryResidual, Transitions, action_shape
 
@@ -95,7 +96,7 @@ class Recorded:
         self.config = config
         spec = self._spec = config.spec()
         d = spec.dimension
-        self.group = group_of(config, spec)
+        self.group = group_of(config.group, d)
         self.equivariant: bool = config.symmetric is True
         reps = reps_of(spec.state, d, self.group)
         self._quantities = dict(zip((entry.name for entry in spec.state), reps, strict=True))
