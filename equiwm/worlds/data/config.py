@@ -20,6 +20,7 @@ class DataConfig(WorldConfig):
 
     world: ClassVar[str] = "equiwm.worlds.data.world:Recorded"
     title: ClassVar[str] = "recorded episodes"
+    recorded: ClassVar[bool] = True
 
     name: Literal["data"] = setting("data", "which world")
     path: str = setting("", "the log: an .npz, .csv, .parquet or .hdf5 file, or a Zarr, Minari or LeRobot folder")
@@ -82,6 +83,8 @@ class DataConfig(WorldConfig):
     def _reps(self) -> tuple[Mapping[str, Any], str]:
         if isinstance(self.reps, Mapping):
             return self.reps, "world.reps"
+        if not self.place.exists():
+            raise ConfigError(f"world.path: no such log: {self.path}.")
         file = required_spec(self.place) if self.reps is None else Path(self.reps)
         return read_yaml(file), str(file)
 

@@ -155,7 +155,7 @@ def seen_by(turns: Turned, rows: NDArray[np.int64], d: int) -> Coverage:
     if not len(rows):
         raise DataError(f"no state in training has an orientation: '{turns.by}' has no direction there.")
     if turns.angle_deg is None or turns.axis is None:
-        return _recorded(turns.elements[rows], d)
+        return _recorded(turns.elements[torch.from_numpy(rows)], d)
     angle = np.sort(turns.angle_deg[rows])
     gaps = np.diff(angle, append=angle[0] + 360.0)
     widest = int(gaps.argmax())
