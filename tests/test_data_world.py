@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -17,8 +18,9 @@ import equiwm
 from equiwm.claims.probe import held_out, held_out_seed
 from equiwm.cli.main import run
 from equiwm.config import load, world_config
-from equiwm.errors import ConfigError, DataError
+from equiwm.errors import ConfigError, DataError, MachineError
 from equiwm.evidence.data.settle import shows
+from equiwm.logs import spool
 from equiwm.training.run import prepare_run, train_run
 from equiwm.worlds.data.world import Recorded
 from equiwm.worlds.factory import build_world
@@ -240,6 +242,44 @@ def test_every_layout_is_the_same_world(layout, tmp_path):
         assert torch.equal(first.action, second.action)
         assert torch.equal(first.next_observation, second.next_observation)
         assert torch.equal(first.episode, second.episode)
+
+
+@pytest.mark.parametrize("layout", ["npz", "csv", "parquet", "folder", "zarr", "minari", "v2.1", "v3.0"])
+def test_a_log_that_is_laid_out_on_disk_is_the_same(layout, tmp_path, monkeypatch):
+    pytest.importorskip("pyarrow")
+    for module in {"zarr": ["zarr"], "minari": ["h5py"]}.get(layout, []):
+        pytest.importorskip(module)
+    path = recorded.write(layout, tmp_path, 8)
+    kept = world(path).transitions(10**6, seed=0)
+    assert not is_mapped(kept.observation)
+    monkeypatch.setattr(spool, "IN_MEMORY", 100)
+    monkeypatch.setattr(spool, "BLOCK", 7)
+    laid_out = world(path)
+    found = laid_out.transitions(10**6, seed=0)
+    for name in ("observation", "action", "next_observation"):
+        assert torch.equal(getattr(kept, name), getattr(found, name))
+    assert is_mapped(found.observation)
+    assert is_mapped(laid_out._shared.recording.state)
+
+
+def is_mapped(values: torch.Tensor) -> bool:
+    """Whether a tensor lies in a file: its addresses are those of one that has no name any more."""
+    address = values.untyped_storage().data_ptr()
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        low, high = (int(part, 16) for part in line.split()[0].split("-"))
+        if low <= address < high:
+            return line.endswith("(deleted)")
+    return False
+
+
+def test_a_disk_that_is_full_is_said(tmp_path, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(spool, "IN_MEMORY", 100)
+    monkeypatch.setattr(spool.os, "posix_fallocate", full)
+    with pytest.raises(MachineError, match="TMPDIR"):
+        world(recorded.write("npz", tmp_path, 8)).transitions(5, seed=0)
 
 
 def test_the_stored_folders_are_those_that_are_made(tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from equiwm.logs.faults import refuse_duplicates, refuse_jumps, require_finite, 
 from equiwm.logs.formats import read_raw
 from equiwm.logs.raw import Raw
 from equiwm.logs.spec import ColumnSpec, LogSpec
+from equiwm.logs.spool import allocate, blocks
 from equiwm.printable import quoted
 
 Numbers = NDArray[np.float64]
@@ -34,6 +35,7 @@ class Logs:
         follows: (N,) whether a row is the successor of the one before it: of one episode, and no frame was dropped.
         rate: rows a second, where it is known.
         notes: what was found and left out, in words.
+        first: which row of the log its first row is.
     """
 
     path: Path
@@ -44,6 +46,13 @@ class Logs:
     follows: NDArray[np.bool_]
     rate: float | None
     notes: tuple[str, ...]
+    first: int = 0
+
+    def rows(self, at: slice) -> Logs:
+        """Some of the rows, one after another."""
+        state, action = ({name: values[at] for name, values in part.items()} for part in (self.state, self.action))
+        episode, follows = self.episode[at], self.follows[at]
+        return replace(self, state=state, action=action, episode=episode, follows=follows, first=self.first + at.start)
 
     @property
     def episodes(self) -> int:
@@ -98,7 +107,8 @@ def load_logs(path: Path, spec: LogSpec, *, skip_bad: bool = False) -> Logs:
     if skip_bad:
         whole, left_out = _finite_episodes(raw, columns, filled, episode)
         notes += left_out
-        state, action = ({name: values[whole] for name, values in part.items()} for part in (state, action))
+        if left_out:
+            state, action = ({name: values[whole] for name, values in part.items()} for part in (state, action))
         columns, rows, raw = {**state, **action}, int(whole.sum()), raw.of_rows(whole)
         filled = {name: among[whole] for name, among in filled.items()}
         episode, last = np.unique(episode[whole], return_inverse=True)[1].astype(np.int64), last[whole]
@@ -127,7 +137,7 @@ def load_logs(path: Path, spec: LogSpec, *, skip_bad: bool = False) -> Logs:
         kept = ~repeats
         if repeats.any():
             notes.append(f"{int(repeats.sum()):,} rows that repeat the one before were left out")
-        state, action = ({name: values[kept] for name, values in part.items()} for part in (state, action))
+            state, action = ({name: values[kept] for name, values in part.items()} for part in (state, action))
         # A row after one that was left out follows the one that it repeated.
         episode, follows = episode[kept], _bridged(follows, kept)
     logs = Logs(path, spec, state, action, episode, follows, rate, tuple(notes))
@@ -188,16 +198,19 @@ def _values(raw: Raw, entry: ColumnSpec) -> Numbers:
         raise DataError(
             f"{raw.path}: {quoted(entry.name)} is made of columns of unequal lengths, or empty ones: {given}."
         )
-    joined = np.concatenate([part.reshape(len(part), -1).astype(np.float64) for part in parts], 1)
-    if entry.entries is None:
-        return joined
-    wrong = [k for k in entry.entries if not 0 <= k < joined.shape[1]]
+    flat = [part.reshape(len(part), -1) for part in parts]
+    width = sum(part.shape[1] for part in flat)
+    wrong = [k for k in entry.entries or () if not 0 <= k < width]
     if wrong:
         raise DataError(
             f"{raw.path}: {quoted(entry.name)} takes entry {wrong[0]} of {', '.join(entry.sources)}, which has "
-            f"{joined.shape[1]} (0 to {joined.shape[1] - 1})."
+            f"{width} (0 to {width - 1})."
         )
-    return joined[:, list(entry.entries)]
+    chosen = list(range(width) if entry.entries is None else entry.entries)
+    found = allocate((len(flat[0]), len(chosen)))
+    for rows in blocks(len(found)):
+        found[rows] = np.concatenate([part[rows] for part in flat], 1)[:, chosen]
+    return found
 
 
 def _episode(raw: Raw, spec: LogSpec, rows: int) -> NDArray[np.int64]:

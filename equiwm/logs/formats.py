@@ -13,7 +13,7 @@ from equiwm.logs.hdf5 import MINARI, read_hdf5
 from equiwm.logs.lerobot import INFO, read_lerobot
 from equiwm.logs.npz import read_npz
 from equiwm.logs.raw import Array, Budget, Raw
-from equiwm.logs.several import each_file, joined
+from equiwm.logs.several import stacked
 from equiwm.logs.tables import read_csv, read_parquet
 from equiwm.logs.zarr_folder import is_zarr, read_zarr
 
@@ -48,8 +48,7 @@ def _read_episodes(path: Path, files: list[Path], *, skip_bad: bool) -> Raw:
             budget.take(values.shape, f"{file.name}, {name}")
         return raw.columns
 
-    parts, skipped = each_file(path, files, read, skip_bad=skip_bad)
-    columns, starts, rows = joined(parts)
+    columns, starts, rows, skipped = stacked(path, files, read, skip_bad=skip_bad)
     lengths = np.diff([first for _, first in starts] + [rows])
     return Raw(path, columns, lengths=lengths.tolist(), files=starts, skipped=skipped)
 

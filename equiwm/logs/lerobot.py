@@ -11,7 +11,7 @@ from typing import Any
 from equiwm.disk.text import read_text
 from equiwm.errors import DataError
 from equiwm.logs.raw import Budget, Raw
-from equiwm.logs.several import each_file, joined
+from equiwm.logs.several import stacked
 from equiwm.logs.tables import parquet_columns
 from equiwm.printable import cut, quoted
 
@@ -46,10 +46,9 @@ def read_lerobot(path: Path, *, skip_bad: bool = False) -> Raw:
     )
     paths = _every_episode(path, info, template) if "{episode_index" in template else _every_file(path, template)
     budget = Budget(path)
-    parts, skipped = each_file(
-        path, paths, lambda file: parquet_columns([file], budget, inside=path, leave_out=pictures), skip_bad=skip_bad
+    columns, files, first, skipped = stacked(
+        path, paths, lambda file: parquet_columns(file, budget, inside=path, leave_out=pictures), skip_bad=skip_bad
     )
-    columns, files, first = joined(parts)
     frames = info.get("total_frames")
     if isinstance(frames, int) and frames != first and not skipped:
         raise DataError(f"{path}: {first:,} frames in its files, {frames:,} in {INFO}; a file is missing or cut off.")

@@ -113,7 +113,7 @@ def _directions(logs: Logs, entry: ColumnSpec, values: Numbers, d: int) -> Tenso
     if entry.unit == "rad" and not entry.unwrapped and beyond.any():
         row = int(beyond.argmax())
         raise DataError(
-            f"{logs.path}: column {quoted(entry.name)}, row {row}: an angle of {values[row, 0]:.4g} rad "
+            f"{logs.path}: column {quoted(entry.name)}, row {logs.first + row}: an angle of {values[row, 0]:.4g} rad "
             f"({int(beyond.sum()):,} beyond {_RADIANS:g}); say `unit: deg` if these are degrees, `unwrapped: true` if "
             "turns are counted on."
         )
@@ -135,7 +135,7 @@ def _columns(logs: Logs, entry: ColumnSpec, values: Numbers) -> Tensor:
     if off.any():
         row = int(off.argmax())
         raise DataError(
-            f"{logs.path}: column {quoted(entry.name)}, row {row}: the quaternion has norm "
+            f"{logs.path}: column {quoted(entry.name)}, row {logs.first + row}: the quaternion has norm "
             f"{np.linalg.norm(values[row]):.3g} ({int(off.sum()):,} such rows); expected unit quaternions."
         )
     last = values if entry.order == "xyzw" else np.roll(values, -1, axis=1)

@@ -42,17 +42,34 @@ class Turned:
 
     Attributes:
         by: what it was read off.
-        elements: (N,) the rotation of each; what stands where `usable` is false says nothing.
         usable: (N,) whether a direction was there.
         angle_deg: (N,) the angle in [0, 360), of turns of a plane; None of rotations of space.
-        axis: name of the axis of space that they turn about; empty in the plane, None where it has no name.
+        linear: (N, 3, 3) rotations of space; None of turns of a plane.
+        group: the world's.
     """
 
     by: str
-    elements: Elements
     usable: NDArray[np.bool_]
     angle_deg: NDArray[np.float64] | None
-    axis: str | None = ""
+    linear: Tensor | None
+    group: Group
+
+    def elements(self, rows: NDArray[np.int64]) -> Elements:
+        """The rotations of some rows; what stands where `usable` is false says nothing."""
+        if self.linear is not None:
+            linear = self.linear[torch.from_numpy(rows)]
+            return Elements(linear, linear.new_zeros(len(rows), 3))
+        assert self.angle_deg is not None
+        flat = planar_rotations(np.deg2rad(self.angle_deg[rows]))
+        elements = Elements(flat, flat.new_zeros(len(rows), 2))
+        return self.group.laid(elements) if isinstance(self.group, AboutAxis) else elements
+
+    @property
+    def axis(self) -> str | None:
+        """Name of the axis of space that they turn about; empty in the plane, None where it has no name."""
+        if self.group.d == 2:
+            return ""
+        return self.group.axis if isinstance(self.group, AboutAxis) else None
 
 
 def turned(spec: LogSpec, state: Sequence[Quantity], group: Group, name: str | None) -> Turned:
@@ -82,7 +99,7 @@ def turned(spec: LogSpec, state: Sequence[Quantity], group: Group, name: str | N
     else:
         for k, first in enumerate(found):
             for second in found[k + 1 :]:
-                read = _in_space(first, second)
+                read = _in_space(first, second, group)
                 if read.usable.mean() >= 1.0 - _FEW:
                     return read
     what = "no quantity of the state has" if name is None else f"{quoted(name)} does not have"
@@ -123,15 +140,11 @@ def _about(direction: _Direction, group: Group) -> Turned:
     flat = (direction.values @ frame)[:, :2].numpy()
     length = np.hypot(flat[:, 0], flat[:, 1])
     usable = length > _SHORTEST * max(float(np.median(length)), np.finfo(float).tiny)
-    angle = np.arctan2(flat[:, 1], flat[:, 0])
-    elements = Elements(planar_rotations(angle), torch.zeros(len(angle), 2, dtype=torch.float64))
-    if isinstance(group, AboutAxis):
-        elements = group.laid(elements)
-    axis = group.axis if isinstance(group, AboutAxis) else ""
-    return Turned(direction.name, elements, usable, np.rad2deg(angle) % 360.0, axis)
+    angle = np.rad2deg(np.arctan2(flat[:, 1], flat[:, 0])) % 360.0
+    return Turned(direction.name, usable, angle, None, group)
 
 
-def _in_space(first: _Direction, second: _Direction) -> Turned:
+def _in_space(first: _Direction, second: _Direction, group: Group) -> Turned:
     """Frames of two vectors: along the first, and across it towards the second."""
     a, b = first.values, second.values
     sizes = [float(each.norm(dim=1).median().clamp(min=1e-300)) for each in (a, b)]
@@ -142,7 +155,7 @@ def _in_space(first: _Direction, second: _Direction) -> Turned:
     linear = torch.stack([along, across, torch.linalg.cross(along, across)], -1)
     linear[~usable] = torch.eye(3, dtype=torch.float64)
     name = first.name if first.name == second.name else f"{first.name} and {second.name}"
-    return Turned(name, Elements(linear, linear.new_zeros(len(linear), 3)), usable.numpy(), None)
+    return Turned(name, usable.numpy(), None, linear, group)
 
 
 def seen_by(turns: Turned, rows: NDArray[np.int64], d: int) -> Coverage:
@@ -155,7 +168,7 @@ def seen_by(turns: Turned, rows: NDArray[np.int64], d: int) -> Coverage:
     if not len(rows):
         raise DataError(f"no state in training has an orientation: '{turns.by}' has no direction there.")
     if turns.angle_deg is None or turns.axis is None:
-        return _recorded(turns.elements[torch.from_numpy(rows)], d)
+        return _recorded(turns.elements(rows[:: -(-len(rows) // _KEPT)]), d)
     angle = np.sort(turns.angle_deg[rows])
     gaps = np.diff(angle, append=angle[0] + 360.0)
     widest = int(gaps.argmax())
@@ -168,8 +181,7 @@ def seen_by(turns: Turned, rows: NDArray[np.int64], d: int) -> Coverage:
 
 
 def _recorded(elements: Elements, d: int) -> Coverage:
-    few = elements[:: -(-len(elements) // _KEPT)]
-    found = RecordedTurns(few)
+    found = RecordedTurns(elements)
     inside = float(found.contains(Whole(d).sample(_PROBES, 0)).double().mean())
     return Whole(d) if inside >= _WHOLE else found
 
@@ -235,7 +247,7 @@ class Cells:
         if middle is not None and angle is not None:
             return float(np.abs((angle[rows] - middle + 180.0) % 360.0 - 180.0).min())
         turn = cube_turns()[cell]
-        return float((self.turns.elements[torch.from_numpy(rows)].inverse() @ turn).angle_deg.min())
+        return float((self.turns.elements(rows).inverse() @ turn).angle_deg.min())
 
 
 def cells_of(turns: Turned, bins: int | None) -> Cells:
@@ -249,8 +261,9 @@ def cells_of(turns: Turned, bins: int | None) -> Cells:
         count = bins or _ARCS
         width = 360.0 / count
         return Cells(np.minimum(turns.angle_deg // width, count - 1).astype(np.int64), count, width, turns)
+    assert turns.linear is not None
     cube = cube_turns().linear
-    near = torch.einsum("nij,kij->nk", turns.elements.linear, cube).argmax(1).numpy()
+    near = torch.einsum("nij,kij->nk", turns.linear, cube).argmax(1).numpy()
     return Cells(near, len(cube), None, turns)
 
 

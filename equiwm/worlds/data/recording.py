@@ -9,9 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from equiwm.logs.episodes import load_logs
+from equiwm.logs.episodes import Logs, load_logs
+from equiwm.logs.raw import Array
 from equiwm.logs.spec import LogSpec
-from equiwm.logs.typed import quantities
+from equiwm.logs.spool import allocate, blocks
+from equiwm.logs.typed import Quantity, quantities, rep_of
 from equiwm.symmetry.group import Group
 from equiwm.worlds.data.config import DataConfig
 from equiwm.worlds.data.orientation import Turned, turned
@@ -51,12 +53,34 @@ def record(config: DataConfig, spec: LogSpec, group: Group) -> Recording:
         ConfigError, DataError: as `turned`.
     """
     logs = load_logs(config.place, spec, skip_bad=config.skip_bad)
-    state, action = quantities(logs)
+    state, action = (_laid_out(logs, part) for part in (0, 1))
     return Recording(
-        torch.cat([each.values for each in state], 1),
-        torch.cat([each.values for each in action], 1),
+        state,
+        action,
         logs.episode,
         logs.transitions(),
-        turned(spec, state, group, config.orientation),
+        turned(spec, _named(spec, state), group, config.orientation),
         logs.notes,
     )
+
+
+def _laid_out(logs: Logs, part: int) -> Tensor:
+    """The typed states (part 0) or actions (1) of all rows, side by side."""
+    found: Array | None = None
+    for rows in blocks(len(logs.episode)):
+        typed = quantities(logs.rows(rows))[part]
+        values = torch.cat([each.values for each in typed], 1).numpy()
+        if found is None:
+            found = allocate((len(logs.episode), values.shape[1]))
+        found[rows] = values
+    return torch.from_numpy(found)
+
+
+def _named(spec: LogSpec, state: Tensor) -> list[Quantity]:
+    """The quantities of the states, as they lie side by side."""
+    reps = [rep_of(entry, spec.dimension) for entry in spec.state]
+    parts = state.split([rep.dim for rep in reps], 1)
+    return [
+        Quantity(entry.name, rep, values, entry.unit)
+        for entry, rep, values in zip(spec.state, reps, parts, strict=True)
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor
 from equiwm.checks import at_least_one
 from equiwm.errors import DataError
 from equiwm.logs.spec import LogSpec
+from equiwm.logs.spool import allocate, blocks
 from equiwm.models.clouds import centred
 from equiwm.symmetry.coverage import Arc, Coverage, Overlap
 from equiwm.symmetry.elements import Elements
@@ -171,9 +173,7 @@ class Recorded:
         at_least_one("transitions", n=n)
         rows, excluded = self._at(orientations)
         rows = rows[generator(_ROWS, seed=seed).permutation(len(rows))[:n]]
-        data = Transitions(
-            self._states(rows), self._actions(rows), self._states(rows + 1), self._episodes(rows), excluded
-        )
+        data = replace(self._recorded(rows), excluded=excluded)
         if progress is not None:
             progress(len(rows), len(rows))
         turns = self._turns(rows, seed, orientations)
@@ -245,7 +245,7 @@ class Recorded:
                     cells.middle(cell),
                     0.0 if overlap == "full" else cells.distance(cell, training),
                     overlap,
-                    self._gathered(chosen),
+                    self._recorded(chosen),
                 )
             )
         return found
@@ -313,7 +313,7 @@ class Recorded:
 
     def _inside(self, rows: Rows) -> Mask:
         """Which rows lie in what training sees."""
-        return np.asarray(self.coverage.contains(self._recording.turns.elements[torch.from_numpy(rows)]))
+        return np.asarray(self.coverage.contains(self._recording.turns.elements(rows)))
 
     def _at(self, orientations: Orientations) -> tuple[Rows, dict[str, int]]:
         """The rows to take (before any is turned), and how many were left out because they have no direction."""
@@ -343,23 +343,32 @@ class Recorded:
         law, rng = orientations_of(self.coverage, orientations, self.group), generator(_TURNS, seed=seed)
         if isinstance(law, Moved):
             return Elements.cat([law.move(int(rng.integers(2**53))) for _ in rows])
-        return law.sample(len(rows), rng) @ self._recording.turns.elements[torch.from_numpy(rows)].inverse()
+        return law.sample(len(rows), rng) @ self._recording.turns.elements(rows).inverse()
 
-    def _gathered(self, rows: Rows) -> Transitions:
+    def _recorded(self, rows: Rows) -> Transitions:
         return Transitions(self._states(rows), self._actions(rows), self._states(rows + 1), self._episodes(rows))
 
     def _states(self, rows: Rows) -> Tensor:
         """Observations of rows of any shape, (*rows.shape, *observation_rep.shape)."""
         back = range(self._spec.history, -1, -1)
-        parts = [self._recording.state[torch.from_numpy(rows - k)] for k in back]
-        return torch.cat(parts, -1).reshape(*rows.shape, *self.observation_rep.shape)
+        gathered = _gathered(self._recording.state, np.stack([rows - k for k in back], -1))
+        return gathered.reshape(*rows.shape, *self.observation_rep.shape)
 
     def _actions(self, rows: Rows) -> Tensor:
-        found = self._recording.action[torch.from_numpy(rows)]
-        return found.reshape(*rows.shape, *action_shape(self.action_rep))
+        gathered = _gathered(self._recording.action, rows[..., None])
+        return gathered.reshape(*rows.shape, *action_shape(self.action_rep))
 
     def _episodes(self, rows: Rows) -> Tensor:
         return torch.from_numpy(self._recording.episode[rows])
+
+
+def _gathered(values: Tensor, rows: Rows) -> Tensor:
+    """Rows of an array (N, k), part by part: rows (..., m) -> (..., m k)."""
+    at = rows.reshape(-1, rows.shape[-1])
+    found = allocate((len(at), at.shape[1] * values.shape[1]))
+    for part in blocks(len(at)):
+        found[part] = values[torch.from_numpy(at[part])].flatten(1).numpy()
+    return torch.from_numpy(found)
 
 
 def _stretches(rows: Rows, horizon: int) -> Rows:
