@@ -20,6 +20,7 @@ class DataConfig(WorldConfig):
 
     world: ClassVar[str] = "equiwm.worlds.data.world:Recorded"
     title: ClassVar[str] = "recorded episodes"
+    defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {"model": {"normalise": True}}
     recorded: ClassVar[bool] = True
 
     name: Literal["data"] = setting("data", "which world")
