@@ -2,8 +2,8 @@
 
     s = (hand (2,), block (2,), angle, contact, width)
 
-The hand moves by 0.05 of the push. Whatever it does, a block near the hand is taken along, the more the closer the gripper
-is; off its middle, it is turned as well. All of it is smooth, and commutes with rotations and translations of the plane.
+The hand moves by 0.05 of the push. A block near the hand is taken along, the more the closer the gripper is shut; pushed
+off its middle, it is turned as well. All of it is smooth, and commutes with rotations and translations of the plane.
 """
 
 import gymnasium

@@ -23,7 +23,8 @@ class ActionBounds:
 
     A Box clips each component by itself: a push of (1, 1) is as long as its box allows, and shorter once it is turned
     by 45 degrees. So a vector is bounded by the largest ball about 0 that the box holds, each copy by its own; a
-    scalar, which nothing turns, by its interval. `box` keeps the components' own bounds, which commute with no rotation.
+    scalar, which nothing turns, by its interval. `box` keeps the components' own bounds, which commute with no
+    rotation.
 
     Attributes:
         rep: of an action.

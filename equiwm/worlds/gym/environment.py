@@ -56,6 +56,7 @@ class Environment:
         observations, actions: the numbers of its spaces.
         unplaced: why it cannot be put where an observation shows it, in words; None where it can.
         steps: of an episode, where the environment says so.
+        rate: steps a second, where its metadata says so (`render_fps`).
 
     Raises:
         DataError: it cannot be made, has no numbers, or two episodes with one seed and the same actions differ.
@@ -66,6 +67,8 @@ class Environment:
         whole = make_environment(name, options)
         spec = getattr(whole, "spec", None)
         self.steps: int | None = getattr(spec, "max_episode_steps", None)
+        rate = (getattr(whole, "metadata", None) or {}).get("render_fps")
+        self.rate = float(rate) if isinstance(rate, int | float) and rate > 0 else None
         self._place, self.unplaced = _placing(whole.unwrapped)
         self._take(whole if self._place is None else whole.unwrapped)
         self._try()

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from equiwm.errors import DataError, RepError, nearest
+from equiwm.errors import DataError, RepError
 from equiwm.logs.episodes import Logs
 from equiwm.logs.spec import ColumnSpec, LogSpec
 from equiwm.logs.typed import about, quantities
@@ -151,15 +151,7 @@ def _entries(flat: Flat, column: ColumnSpec) -> list[int]:
     """
     joined: list[int] = []
     for source in column.sources:
-        part = flat.columns.get(source)
-        ends = [name for name in flat.columns if name.rpartition("/")[2] == source]
-        if part is None and len(ends) == 1:
-            part = flat.columns[ends[0]]
-        if part is None:
-            raise DataError(
-                f"{flat.where}: {quoted(column.name)} comes from {quoted(source)}, which its {flat.what} lacks; "
-                f"{nearest(source, flat.columns)}"
-            )
+        part = flat.columns[flat.resolved(source)]
         joined += range(part.entries.start, part.entries.stop)
     if column.entries is None:
         return joined

@@ -10,7 +10,8 @@ import numpy as np
 from gymnasium import Space, spaces
 from numpy.typing import NDArray
 
-from equiwm.errors import DataError
+from equiwm.errors import DataError, nearest
+from equiwm.printable import quoted
 
 Rows = NDArray[np.float64]
 """(n, W)."""
@@ -82,6 +83,19 @@ class Flat:
     def columns(self) -> dict[str, Part]:
         """Column -> part."""
         return {self.column(part): part for part in self.parts}
+
+    def resolved(self, name: str) -> str:
+        """The full name of a column; the last part of it is enough where it is the only one.
+
+        Raises:
+            DataError: there is no such column.
+        """
+        if name in self.columns:
+            return name
+        ends = [full for full in self.columns if full.rpartition("/")[2] == name]
+        if len(ends) != 1:
+            raise DataError(f"{self.where}: its {self.what} has no {quoted(name)}; {nearest(name, self.columns)}")
+        return ends[0]
 
     def row(self, value: Any) -> Rows:
         """One value of the space as a row (W,) float64.
