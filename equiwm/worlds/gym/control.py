@@ -81,8 +81,7 @@ class GymControl(ControlTask):
             self._tracked = {name: placed for name, placed in known.items() if placed.rep.structured}
         copies = [(name, placed.rep.multiplicity) for name, placed in self._tracked.items()]
         self.parts = tuple(name for name, count in copies for _ in range(count)) or ("nothing",)
-        reason = world.environment.unplaced or world.state.partial
-        self.unturned = None if reason is None else f"starts cannot be turned: {reason}"
+        self.unturned = None if world.unplaced is None else f"starts cannot be turned: {world.unplaced}"
 
     def tasks(self, n: int, seed: int) -> Tasks:
         """`start` holds observations (n, *shape) where they can be set, else the seeds of resets (n,)."""

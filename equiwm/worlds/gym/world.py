@@ -39,7 +39,7 @@ _TURNS, _RESIDUAL = 0x71, 0x72
 _CARRIED = 1e-6
 """Of how far a quantity moves: rounding stays far below, and where a world breaks it does so by far more."""
 _MEASURED_ROLLOUTS, _MEASURED_STEPS, _COVERAGE_TRANSITIONS = 12, 8, 256
-_FAR = 64
+_FAR, _LOOKS = 64, 8
 
 
 class GymWorld(World):
@@ -87,6 +87,23 @@ class GymWorld(World):
         self.steps = config.episode_steps or self.environment.steps or _STEPS
         self._explorer = Explorer(config.policy, self.environment, self.push, self.bounds, config.hold)
 
+    @cached_property
+    def unplaced(self) -> str | None:
+        """Why it cannot be stepped from an observation, turned or not, in words; None where it can."""
+        return self.environment.unplaced or self.state.partial or self._lost()
+
+    def _lost(self) -> str | None:
+        """The quantity that is none any more once the group has turned it: an angle about z, under all rotations."""
+        rows = np.stack([self.environment.reset(seed) for seed in range(_LOOKS)])
+        g = self.group.sample(_LOOKS, 0)
+        turned = self.observation_rep.transform(self.state.tensor(rows), g)
+        again = self.state.tensor(self.state.rows(turned))
+        for name in self.state.quantities:
+            there, back = (self.state.part(each, name) for each in (turned, again))
+            if float((there - back).abs().max()) > _CARRIED * max(1.0, float(there.abs().max())):
+                return f"'{name}', turned by {self.group}, is no {self.state.quantities[name].spec.rep} any more"
+        return None
+
     @property
     def components(self) -> Mapping[str, int]:  # type: ignore[override]
         """Quantities of one vector each, by channel, where observations are vectors and points alone."""
@@ -116,12 +133,7 @@ class GymWorld(World):
         """As the setting says; `auto` measures it where states can be set, and is no where they cannot."""
         if self.config.symmetric != "auto":
             return self.config.symmetric
-        return self.environment.unplaced is None and self._carries() <= _CARRIED
-
-    @property
-    def steps_from_observations(self) -> bool:
-        """Whether `step` knows an outcome: whether the environment can be put where an observation shows it."""
-        return self.environment.unplaced is None
+        return self.unplaced is None and self._carries() <= _CARRIED
 
     def episode(self, index: int, seed: int, steps: int | None = None) -> Episode:
         """Exploration episode `index` of a seed, in the environment's own numbers."""
@@ -216,10 +228,9 @@ class GymWorld(World):
             ) from None
 
     def _require_placed(self, what: str) -> None:
-        reason = self.environment.unplaced or self.state.partial
-        if reason is not None:
+        if self.unplaced is not None:
             raise DataError(
-                f"{self.environment.where} gives no {what}: {reason}. Seeded resets are all there is; offer "
+                f"{self.environment.where} gives no {what}: {self.unplaced}. Seeded resets are all there is; offer "
                 "set_observation(observation), or do without."
             )
 
