@@ -132,7 +132,7 @@ class GymConfig(WorldConfig):
             return self.reps, "world.reps"
         return read_yaml(Path(self.reps)), self.reps
 
-    def settled(self, decide: Callable[[Self], tuple[bool, str]] | None = None) -> tuple[Self, tuple[str, ...]]:
+    def settled(self, shows: Callable[[Any, Any], tuple[bool, str]] | None = None) -> tuple[Self, tuple[str, ...]]:
         """As a run keeps it: the content of `reps.yaml`, and an absolute path of the episodes.
 
         Raises:

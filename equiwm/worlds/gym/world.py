@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,19 +13,23 @@ from torch import Tensor
 
 from equiwm.checks import at_least_one
 from equiwm.errors import ConfigError, DataError, GroupError
+from equiwm.models.clouds import centred
 from equiwm.planning.task import ControlTask
 from equiwm.symmetry.coverage import Arc, Coverage
 from equiwm.symmetry.elements import Elements
 from equiwm.symmetry.groups import Group
 from equiwm.symmetry.laws import changes, check_rep
+from equiwm.symmetry.reps import Rep
 from equiwm.worlds.draws import Moved, Orientations, check_orientations, generator, orientations_of
 from equiwm.worlds.gym.bounds import ActionBounds
 from equiwm.worlds.gym.config import GymConfig, parse_goal
 from equiwm.worlds.gym.control import GymControl
 from equiwm.worlds.gym.environment import Environment
 from equiwm.worlds.gym.explore import Episode, Explorer, replayed, run_episode
-from equiwm.worlds.gym.frames import StateFrames, covered, vectors_of
+from equiwm.worlds.gym.frames import StateFrames, covered
 from equiwm.worlds.gym.layout import Layout
+from equiwm.worlds.gym.recorded import CollectedEpisodes
+from equiwm.worlds.targets import by_kind, kind_reps
 from equiwm.worlds.world import (
     Progress,
     Sequences,
@@ -85,6 +91,7 @@ class GymWorld(World):
             )
         self.bounds = ActionBounds.of(self.push, config.bounds)
         self.steps = config.episode_steps or self.environment.steps or _STEPS
+        self._recorded: CollectedEpisodes | None = None
         self._explorer = Explorer(config.policy, self.environment, self.push, self.bounds, config.hold)
 
     @cached_property
@@ -139,6 +146,18 @@ class GymWorld(World):
         """Exploration episode `index` of a seed, in the environment's own numbers."""
         return run_episode(self.environment, self._explorer.actor, index, seed, steps or self.steps)
 
+    def training_side(self) -> World:
+        """What training asks: this world, or the episodes of the setting `episodes`.
+
+        Raises:
+            ConfigError, DataError: episodes that cannot be read, or of another environment.
+        """
+        if self.config.episodes is None:
+            return self
+        made = copy.copy(self)
+        made._recorded = CollectedEpisodes(self, Path(self.config.episodes))
+        return made
+
     def transitions(
         self, n: int, *, seed: int, orientations: Orientations = "seen", progress: Progress | None = None
     ) -> Transitions:
@@ -151,6 +170,8 @@ class GymWorld(World):
                 set.
         """
         at_least_one("transitions", n=n)
+        if self._recorded is not None:
+            return self._recorded.transitions(n, seed)
         seen, done, following, number = [], [], [], []
         count = index = 0
         while count < n:
@@ -180,6 +201,8 @@ class GymWorld(World):
             DataError: as `transitions`, or a horizon that no episode survives.
         """
         at_least_one("sequences", n=n, horizon=horizon)
+        if self._recorded is not None:
+            return self._recorded.sequences(n, horizon, seed)
         observations, actions, kept = [], [], []
         for index in range(n):
             seen, done = self._scene(index, seed, horizon, orientations)
@@ -252,9 +275,27 @@ class GymWorld(World):
         return self.state.tensor(np.stack(ends)).to(observation.device)
 
     def readout_targets(self, observation: Tensor) -> Mapping[str, Tensor]:
-        """`state`: the vectors of an observation, and its points less their mean, (n, K, d)."""
-        found = vectors_of(observation, self.observation_rep)
-        return {"state": found} if found.shape[-2] else {}
+        """Every quantity, points less their mean; one of several kinds by kind (`turn 1o`)."""
+        state = centred(observation, self.observation_rep, self.group)
+        if self.observation_rep.structured:
+            parts = {name: self.state.part(state, name) for name in self.state.quantities}
+            return {name: part.unflatten(-1, (-1, self.group.d)) for name, part in parts.items()}
+        found: dict[str, Tensor] = {}
+        for name, placed in self.state.quantities.items():
+            kinds = by_kind(self.state.part(state, name), placed.rep.linear_part)
+            found |= {name if len(kinds) == 1 else f"{name} {kind}": part for kind, part in kinds.items()}
+        return found
+
+    @property
+    def target_reps(self) -> Mapping[str, Rep]:
+        """Reps of the targets, where they are flat."""
+        if self.observation_rep.structured:
+            return {}
+        found: dict[str, Rep] = {}
+        for name, placed in self.state.quantities.items():
+            kinds = kind_reps(placed.rep.linear_part)
+            found |= {name if len(kinds) == 1 else f"{name} {kind}": rep for kind, rep in kinds.items()}
+        return found
 
     def _residuals(self, rollouts: int, steps: int, seed: int) -> tuple[Tensor, Tensor]:
         """|g s_t - s_t(g s_0, g a)| and |s_t - s_0|, the largest of every entry, (n, dim) both."""
