@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from equiwm.config import parse
+from equiwm.environments.bounds import ActionBounds
+from equiwm.environments.environment import Environment
 from equiwm.errors import ConfigError, DataError, EquiwmError, GroupError, RepError
 from equiwm.symmetry.groups import Group
 from equiwm.symmetry.reps import Rep
 from equiwm.worlds.factory import build_world
-from equiwm.worlds.gym.bounds import ActionBounds
 from equiwm.worlds.gym.config import GymConfig
-from equiwm.worlds.gym.environment import Environment
 
 OUTSIDE = Path(__file__).parent / "outside"
 CART = {

@@ -50,6 +50,7 @@ LEVELS = {
     "figures": 2,
     "models": 3,
     "worlds": 3,
+    "environments": 3,
     "planning": 3,
     "symmetrised": 3,
     "training": 4,

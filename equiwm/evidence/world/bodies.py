@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from equiwm.environments.making import make_environment
 from equiwm.errors import DataError, GroupError
 from equiwm.evidence.world.acting import MIRROR, group_of
 from equiwm.evidence.world.cause import causes, is_near
-from equiwm.evidence.world.gym_body import GymBody, make_environment
+from equiwm.evidence.world.gym_body import GymBody
 from equiwm.evidence.world.probe import WorldProbe
 from equiwm.evidence.world.reading import BALL, FREE, HINGE, ModelAction
 from equiwm.evidence.world.result import CauseResult

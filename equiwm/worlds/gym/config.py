@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from equiwm.config import WorldConfig, check_wedge
 from equiwm.disk.safe_yaml import read_yaml
+from equiwm.environments.exploration import Exploration
 from equiwm.errors import ConfigError, nearest
 from equiwm.logs.spec import LogSpec, parse_spec
 from equiwm.printable import quoted
@@ -131,6 +132,20 @@ class GymConfig(WorldConfig):
         if isinstance(self.reps, Mapping):
             return self.reps, "world.reps"
         return read_yaml(Path(self.reps)), self.reps
+
+    def exploration(self) -> Exploration:
+        """What `equiwm collect` takes from it.
+
+        Raises:
+            ConfigError: as `spec`; without `reps` none are taken.
+        """
+        reps = None
+        if self.reps is not None:
+            self.spec()
+            reps, _ = self._reps()
+        return Exploration(
+            self.environment, self.options, reps, self.policy, self.bounds, self.hold, self.episode_steps
+        )
 
     def settled(self, shows: Callable[[Any, Any], tuple[bool, str]] | None = None) -> tuple[Self, tuple[str, ...]]:
         """As a run keeps it: the content of `reps.yaml`, and an absolute path of the episodes.

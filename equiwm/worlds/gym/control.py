@@ -10,16 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from equiwm.environments.environment import Environment
+from equiwm.environments.explore import seeds_of
+from equiwm.environments.layout import Placed
 from equiwm.errors import ConfigError, nearest
 from equiwm.planning.channel_goal import ChannelGoal, GoalChannel
 from equiwm.planning.frames import Frames
 from equiwm.planning.task import Channel, ControlTask, Criterion, Simulation, Tasks
 from equiwm.symmetry.elements import Elements
 from equiwm.worlds.gym.config import Goal
-from equiwm.worlds.gym.environment import Environment
-from equiwm.worlds.gym.explore import seeds_of
 from equiwm.worlds.gym.frames import StateFrames
-from equiwm.worlds.gym.layout import Placed
 
 if TYPE_CHECKING:
     from equiwm.worlds.gym.world import GymWorld

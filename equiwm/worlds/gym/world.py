@@ -12,6 +12,11 @@ import torch
 from torch import Tensor
 
 from equiwm.checks import at_least_one
+from equiwm.environments.bounds import ActionBounds
+from equiwm.environments.environment import Environment
+from equiwm.environments.explore import Episode, Explorer, replayed, run_episode
+from equiwm.environments.layout import Layout
+from equiwm.environments.spaces import Rows
 from equiwm.errors import ConfigError, DataError, GroupError
 from equiwm.models.clouds import centred
 from equiwm.planning.task import ControlTask
@@ -21,13 +26,9 @@ from equiwm.symmetry.groups import Group
 from equiwm.symmetry.laws import changes, check_rep
 from equiwm.symmetry.reps import Rep
 from equiwm.worlds.draws import Moved, Orientations, check_orientations, generator, orientations_of
-from equiwm.worlds.gym.bounds import ActionBounds
 from equiwm.worlds.gym.config import GymConfig, parse_goal
 from equiwm.worlds.gym.control import GymControl
-from equiwm.worlds.gym.environment import Environment
-from equiwm.worlds.gym.explore import Episode, Explorer, replayed, run_episode
 from equiwm.worlds.gym.frames import StateFrames, covered
-from equiwm.worlds.gym.layout import Layout
 from equiwm.worlds.gym.recorded import CollectedEpisodes
 from equiwm.worlds.targets import by_kind, kind_reps
 from equiwm.worlds.world import (
@@ -93,6 +94,19 @@ class GymWorld(World):
         self.steps = config.episode_steps or self.environment.steps or _STEPS
         self._recorded: CollectedEpisodes | None = None
         self._explorer = Explorer(config.policy, self.environment, self.push, self.bounds, config.hold)
+
+    @property
+    def environment_id(self) -> str:
+        """Which environment."""
+        return self.config.environment
+
+    def observed(self, rows: Rows) -> Tensor:
+        """Observations (n, *shape) of the environment's own numbers (n, W)."""
+        return self.state.tensor(rows)
+
+    def sent(self, actions: Tensor) -> Rows:
+        """Actions (n, *shape), moved into their bounds, as the environment's own numbers (n, A)."""
+        return self.push.rows(self.bounds.clipped(actions))
 
     @cached_property
     def unplaced(self) -> str | None:

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from equiwm.environments.spaces import Flat, Rows
 from equiwm.errors import DataError, RepError
 from equiwm.logs.episodes import Logs
 from equiwm.logs.spec import ColumnSpec, LogSpec
 from equiwm.logs.typed import about, quantities
 from equiwm.printable import quoted
 from equiwm.symmetry.reps import Rep
-from equiwm.worlds.gym.spaces import Flat, Rows
 
 
 @dataclass(frozen=True)
