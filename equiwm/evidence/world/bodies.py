@@ -47,7 +47,8 @@ def body_probe(name: str, group: str | Group, settings: Sequence[str] = ()) -> W
     environment = make_environment(name)
     if not is_body(environment):
         raise DataError(
-            f"gym:{name} is no MuJoCo body whose state can be set: give module:probe, a WorldProbe that sets it."
+            f"gym:{name} is no MuJoCo body whose state can be set: give --reps, where it can be put where its "
+            "observations show it, or module:probe, a WorldProbe that sets it."
         )
     model = with_settings(environment.unwrapped.fullpath, settings) if settings else None
     body = GymBody(environment, model)

@@ -102,7 +102,7 @@ class GymControl(ControlTask):
         if self.unturned:
             return tasks
         rep = self.world.observation_rep
-        return Tasks(rep.transform(tasks.start, g), rep.transform(tasks.goal, g))
+        return Tasks(rep.transform_samples(tasks.start, g), rep.transform_samples(tasks.goal, g))
 
     def begin(self, tasks: Tasks) -> GymSimulation:
         environments = [self.world.environment.another() for _ in range(len(tasks))]

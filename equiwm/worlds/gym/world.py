@@ -117,7 +117,7 @@ class GymWorld(World):
         """The quantity that is none any more once the group has turned it: an angle about z, under all rotations."""
         rows = np.stack([self.environment.reset(seed) for seed in range(_LOOKS)])
         g = self.group.sample(_LOOKS, 0)
-        turned = self.observation_rep.transform(self.state.tensor(rows), g)
+        turned = self.observation_rep.transform_samples(self.state.tensor(rows), g)
         again = self.state.tensor(self.state.rows(turned))
         for name in self.state.quantities:
             there, back = (self.state.part(each, name) for each in (turned, again))
@@ -240,7 +240,7 @@ class GymWorld(World):
         if orientations != "seen":
             g = self._turn(index, seed, orientations)
             self._require_placed("scenes of other orientations")
-            start = self.observation_rep.transform(observations[:1], g)
+            start = self.observation_rep.transform_samples(observations[:1], g)
             actions = self.action_rep.transform(actions, g)
             rows = replayed(self.environment, self.state.rows(start)[0], self.push.rows(self.bounds.clipped(actions)))
             observations = self.state.tensor(rows)
@@ -316,7 +316,7 @@ class GymWorld(World):
         self._require_placed("symmetry to be measured")
         data = self.sequences(rollouts, steps, seed=seed)
         g = self.group.sample(len(data), generator(_RESIDUAL, seed=seed))
-        expected = self.observation_rep.transform(data.observations, g[:, None])
+        expected = self.observation_rep.transform_samples(data.observations, g[:, None])
         actions = data.actions.reshape(len(data), steps, *self.action_rep.shape)
         turned = self.action_rep.transform(actions.flatten(2), g[:, None]).reshape(actions.shape)
         state = expected[:, 0]
