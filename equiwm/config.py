@@ -325,6 +325,8 @@ def foreign_names(data: Mapping[str, Any]) -> list[str]:
     """Every `module:name` in the sections of a configuration: what has to be imported from outside to use it."""
     keys = (
         ("world", "name"),
+        ("world", "env"),
+        ("world", "policy"),
         ("model", "module"),
         ("model", "encoder"),
         ("model", "predictor"),

@@ -10,6 +10,7 @@
 | `claim` | `equiwm.claims` | a `Claim` of `equiwm.claims.claim` |
 | `ablation` | `equiwm.ablations` | a stress test of `equiwm ablate` |
 | `group` | `equiwm.groups` | a `Group` |
+| `explorer` | `equiwm.explorers` | (observation, generator) -> action, who acts while episodes are collected |
 | `probe` | `equiwm.probes` | a `Probe` of `equiwm.audit.probe`, or a function that makes one |
 
 Encoders, predictors and models that have a parameter `group` are called with the world's group as well.
@@ -30,7 +31,9 @@ from typing import Any, Literal
 from equiwm.errors import ConfigError, MissingExtraError, nearest
 from equiwm.printable import quoted
 
-Extension = Literal["world", "model", "encoder", "predictor", "optimizer", "claim", "ablation", "group", "probe"]
+Extension = Literal[
+    "world", "model", "encoder", "predictor", "optimizer", "claim", "ablation", "group", "explorer", "probe"
+]
 
 BUILT_IN: dict[Extension, dict[str, str]] = {
     "world": {
@@ -39,6 +42,7 @@ BUILT_IN: dict[Extension, dict[str, str]] = {
         "body": "equiwm.worlds.body.config:BodyConfig",
         "field": "equiwm.worlds.field.config:FieldConfig",
         "data": "equiwm.worlds.data.config:DataConfig",
+        "gym": "equiwm.worlds.gym.config:GymConfig",
     },
     "model": {},
     "encoder": {
@@ -83,6 +87,7 @@ BUILT_IN: dict[Extension, dict[str, str]] = {
         "breaking": "equiwm.claims.ablation.breaking:KIND",
     },
     "group": {},
+    "explorer": {},
     "probe": {},
 }
 """What is extended -> short name -> `module:name` of what this package has itself."""
@@ -102,6 +107,7 @@ _FIELD = {
     "claim": "claim",
     "ablation": "kind of ablation",
     "group": "group",
+    "explorer": "policy",
     "probe": "probe",
 }
 

@@ -14,6 +14,7 @@ from equiwm.cli.ablate import AblateCommand, ablate
 from equiwm.cli.audit import audit
 from equiwm.cli.check_data import check_data
 from equiwm.cli.check_world import check_world
+from equiwm.cli.collect import collect
 from equiwm.cli.discover import discover
 from equiwm.cli.fsck import fsck
 from equiwm.cli.measure import measure, measuring_command
@@ -49,6 +50,7 @@ def _add(name: str, function: Callable[..., Any], panel: str, line: str, **optio
 
 _add("train", train, TRAIN, "Train a preset into a run directory.")
 _add("closed-loop", measuring_command(CLOSED_LOOP), TRAIN, "Plan and act, every task as seen and turned.")
+_add("collect", collect, TRAIN, "Record episodes of an environment.")
 _add("presets", presets, TRAIN, "List the presets, or every setting of one.")
 _add("verify-equivariance", verify_equivariance, PAPER, "Is a trained run still equivariant? Else exit 1.")
 _add("sweep-group", measuring_command(SWEEP), PAPER, "The one-step error in every orientation bin.")

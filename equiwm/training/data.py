@@ -6,7 +6,16 @@ import torch
 
 from equiwm.config import TrainingConfig
 from equiwm.errors import DataError
-from equiwm.worlds.world import Progress, RecordedWorld, Sequences, SequenceWorld, Transitions, World, moving
+from equiwm.worlds.world import (
+    CollectedWorld,
+    Progress,
+    RecordedWorld,
+    Sequences,
+    SequenceWorld,
+    Transitions,
+    World,
+    moving,
+)
 
 PART = 2**15
 """Transitions that are encoded at once."""
@@ -22,6 +31,7 @@ def training_data(
     Raises:
         DataError: nothing moves in the world, or too few sequences of that length stay inside its guard.
     """
+    world = world.training_side() if isinstance(world, CollectedWorld) else world
     if config.horizon == 1:
         return moving(world, world.transitions(config.transitions, seed=seed, progress=progress))
     if not isinstance(world, SequenceWorld):

@@ -295,6 +295,15 @@ class RecordedWorld(Protocol):
 
 
 @runtime_checkable
+class CollectedWorld(Protocol):
+    """A world that may be trained on episodes that were collected earlier; whatever is measured asks itself."""
+
+    def training_side(self) -> World:
+        """What training draws its data from: itself, or those episodes."""
+        ...
+
+
+@runtime_checkable
 class ControlWorld(Protocol):
     """A world in which there is something to reach."""
 

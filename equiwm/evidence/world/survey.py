@@ -15,10 +15,10 @@ from typing import Any
 from equiwm.config import load, preset_names
 from equiwm.disk.files import write_atomic
 from equiwm.disk.strict_json import plain
+from equiwm.environments.making import make_environment
 from equiwm.errors import DataError, EquiwmError, ResultError
 from equiwm.evidence.world.bodies import body_probe, mended, offered, with_verdict
 from equiwm.evidence.world.check import check_world, compared
-from equiwm.evidence.world.gym_body import make_environment
 from equiwm.evidence.world.worlds import preset_probe
 from equiwm.tables.table import Table, number
 from equiwm.worlds.factory import build_world
