@@ -36,6 +36,7 @@ BUILT_IN: dict[Extension, dict[str, str]] = {
         "cloud": "equiwm.worlds.cloud.config:CloudConfig",
         "body": "equiwm.worlds.body.config:BodyConfig",
         "field": "equiwm.worlds.field.config:FieldConfig",
+        "table": "equiwm.worlds.table.config:TableConfig",
     },
     "model": {},
     "encoder": {

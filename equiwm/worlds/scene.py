@@ -100,7 +100,7 @@ class Scene(TaskScenes):
 
     def starts(self, n: int, seed: int) -> Tensor:
         """`n` scenes (n, C, d) float64 before they are turned."""
-        shape, what = (self.observation_rep.multiplicity, self.group.d), f"result of {label(type(self))}.start"
+        shape, what = self.observation_rep.shape, f"result of {label(type(self))}.start"
         drawn = [self.start(rng) for rng in generators(_STARTS, seed, range(n))]
         return torch.stack([as_finite(scene, shape, what, single=True) for scene in drawn])
 

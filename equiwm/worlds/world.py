@@ -214,8 +214,11 @@ class World(Protocol):
 
 
 def action_shape(rep: Rep) -> tuple[int, ...]:
-    """Shape of one action in data: (d,) for one vector, (A, d) for several. Planners always write (A, d)."""
-    return (rep.d,) if rep.multiplicity == 1 else (rep.multiplicity, rep.d)
+    """Shape of one action in data: (d,) for one vector, (A, d) for several, (dim,) for a rep that holds more.
+
+    Planners always write (A, d).
+    """
+    return (rep.dim,) if rep.multiplicity == 1 else rep.shape
 
 
 @runtime_checkable
