@@ -10,6 +10,11 @@ from equiwm.config import WorldConfig, check_wedge
 from equiwm.errors import ConfigError
 from equiwm.schema import setting
 
+_PLANNING: Mapping[str, Any] = {
+    **{"horizon": 12, "samples": 256, "iterations": 5, "elites": 30, "steps": 20, "replan": 4},
+    **{"running": 1.0, "position_weight": 60.0, "approach": 0.3},
+}
+"""Section `planning` of the table. Weights are of squared metres: 15 degrees cost as much as 2.4 cm."""
 SOLVER_ITERATIONS = 100
 """MuJoCo's own default: Newton's method ends long before, by its tolerance."""
 
@@ -20,7 +25,7 @@ class TableConfig(WorldConfig):
 
     world: ClassVar[str] = "equiwm.worlds.table.world:Table"
     title: ClassVar[str] = "table"
-    defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {"planning": _PLANNING}
     dimensions: ClassVar[tuple[int, ...]] = (3,)
 
     name: Literal["table"] = setting("table", "which world")

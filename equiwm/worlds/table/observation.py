@@ -5,8 +5,8 @@
     1x1e   the T's spin, in the world's frame                                               rad/s
     3x0e   height of the T's lowest corner (m), whether it touches the pusher, whether it touches the table (1 or 0)
 
-A latent holds no points, so it does not say where the scene is; the tag says where the table is in it: all that moves
-is placed against something that does not, and heights are those above the table.
+A latent holds no points: of these three it keeps where they are to each other. The tag is what does not move, so that a
+predicted latent shows how far the T and the pusher have gone.
 """
 
 from __future__ import annotations

@@ -150,6 +150,11 @@ class Table(Scene):
             "T_direction": channels[:, STEM : STEM + 1],
         }
 
+    @property
+    def target_reps(self) -> Mapping[str, Rep]:
+        """None: the targets are vectors."""
+        return {}
+
     def tasks(self, n: int, *, seed: int, orientations: Orientations = "seen") -> Tasks:
         """`n` push tasks: turn the T by 25 to 45 degrees and move it by 2 to 5 cm along its stem.
 
