@@ -81,20 +81,26 @@ class ModelConfig:
     )
     encoder: str = setting(
         "vn",
-        "equivariant: vn (vectors), vn_cloud (points in a fixed order), vn_set (points without order), e3nn (the "
-        "paper's in 3D), frame (an MLP averaged over frames); ordinary: mlp, mlp_centred (translations taken off); "
-        "identity (a forward model: the latent is the state, points centred); or your own as module:name",
+        "equivariant: vn (any rep: vector neurons, or the typed network for more than vectors), vn_cloud (points in a "
+        "fixed order), vn_set (points without order), e3nn (the paper's in 3D), frame (an MLP averaged over frames); "
+        "ordinary: mlp, mlp_centred (translations taken off); identity (a forward model: the latent is the state, "
+        "points centred); or your own as module:name",
     )
     predictor: str = setting(
         "vn",
-        "f = z + net(z, a): vector neurons, the same with cross products (d = 3), an MLP averaged over frames, or "
-        "an ordinary MLP; or your own as module:name",
+        "f = z + net(z, a): vn (any rep, as the encoder), vector neurons with cross products (d = 3), an MLP averaged "
+        "over frames, or an ordinary MLP; or your own as module:name",
     )
     weights: Literal["real", "complex"] = setting(
         "complex", "weights of vector neurons; complex (d = 2) is complete for SO(2), real also carries O(2)"
     )
     latent: int = setting(
         128, "latent dimension D (vectors: D / d channels); ignored by the identity encoder", at_least=1
+    )
+    latent_rep: str | None = setting(
+        None,
+        "rep of the latents, as 32x0e+32x1o, in place of latent; null is vectors, and with encoder vn as many scalars "
+        "as vectors where the world has more than vectors",
     )
     encoder_widths: tuple[int, ...] = setting(
         (64, 64),
@@ -104,6 +110,11 @@ class ModelConfig:
     encoder_skip: bool = setting(False, "a linear path beside the encoders vn and vn_cloud")
     predictor_widths: tuple[int, ...] = setting(
         (64, 64), "hidden widths of the predictor (channels or units)", at_least=1
+    )
+    normalise: bool = setting(
+        False,
+        "scale observations and actions to unit size, with one sigma a vector and one mean and sigma a scalar, fitted "
+        "on the training data",
     )
     predictor_products: int = setting(24, "number of cross products of the predictor vn_cross", at_least=1)
 

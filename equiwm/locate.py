@@ -13,6 +13,8 @@
 | `explorer` | `equiwm.explorers` | (observation, generator) -> action, who acts while episodes are collected |
 | `probe` | `equiwm.probes` | a `Probe` of `equiwm.audit.probe`, or a function that makes one |
 
+Encoders, predictors and models that have a parameter `group` are called with the world's group as well.
+
 A short name of this package is always this package's: an entry point cannot take its place. Nothing is imported but
 what is asked for. Whether a name may be looked up at all is decided where it comes from: names on the command line
 and in files that the user gives are the user's own, those in a run's folder are checked by `equiwm.trust`.
@@ -44,7 +46,7 @@ BUILT_IN: dict[Extension, dict[str, str]] = {
     },
     "model": {},
     "encoder": {
-        "vn": "equiwm.models.vector_neurons:VNEncoder.of",
+        "vn": "equiwm.models.typed:VN_ENCODER",
         "vn_cloud": "equiwm.models.clouds:VNCloudEncoder.of",
         "vn_set": "equiwm.models.clouds:VNSetEncoder.of",
         "e3nn": "equiwm.models.e3nn_encoder:E3nnEncoder.of",
@@ -54,7 +56,7 @@ BUILT_IN: dict[Extension, dict[str, str]] = {
         "identity": "equiwm.models.world_model:IdentityEncoder.of",
     },
     "predictor": {
-        "vn": "equiwm.models.vector_neurons:VNPredictor.of",
+        "vn": "equiwm.models.typed:vn_predictor",
         "vn_cross": "equiwm.models.cross:CrossVNPredictor.of",
         "frame": "equiwm.models.frames:FramePredictor.of",
         "mlp": "equiwm.models.mlp:MLPPredictor.of",

@@ -13,6 +13,7 @@ from equiwm.config import Config, PlanningConfig
 from equiwm.errors import DataError, RunError
 from equiwm.models.factory import build_model
 from equiwm.models.foreign import as_world_model
+from equiwm.models.normalised import copy_normalisation
 from equiwm.models.world_model import WorldModel
 from equiwm.training.data import training_data, transitions_of
 from equiwm.worlds.foreign import checked_world
@@ -162,6 +163,7 @@ class Subject:
             dtype=self.dtype,
             group=world.group,
         )
+        copy_normalisation(self.model, model)
         return model.to(self.device).eval()
 
     def provenance(self) -> dict[str, Any]:

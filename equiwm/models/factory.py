@@ -12,6 +12,7 @@ from equiwm.config import ModelConfig, TrainingConfig
 from equiwm.errors import ConfigError, EquiwmError, RepError
 from equiwm.locate import RAISED, is_foreign, locate, reason_of
 from equiwm.models.foreign import as_layer, as_world_model
+from equiwm.models.normalised import normalised
 from equiwm.models.world_model import WorldModel
 from equiwm.nn.layer import Layer
 from equiwm.symmetry.groups import Group
@@ -26,10 +27,20 @@ def _is_state(encoder: Part) -> bool:
     return bool(getattr(getattr(encoder, "__self__", encoder), "latent_is_state", False))
 
 
-def _latent_rep(config: ModelConfig, encoder: Part, observation_rep: Rep) -> Rep:
+def _latent_rep(config: ModelConfig, encoder: Part, observation_rep: Rep, action_rep: Rep, group: Group | None) -> Rep:
     if _is_state(encoder):
         return observation_rep.linear_part
     d = observation_rep.d
+    if config.latent_rep is not None:
+        try:
+            return Rep.parse(config.latent_rep, d)
+        except RepError as error:
+            raise ConfigError(f"model.latent_rep: {error}") from None
+    chosen: Rep | None = None
+    if hasattr(encoder, "latents_for"):
+        chosen = encoder.latents_for(config, observation_rep, action_rep, group)
+    if chosen is not None:
+        return chosen
     if config.latent % d:
         raise ConfigError(f"model.latent: got {config.latent}, expected a multiple of d = {d} (latents are vectors).")
     return vectors(config.latent // d, d)
@@ -59,22 +70,25 @@ def _made(name: str, key: str, part: Part, config: ModelConfig, first: Rep, seco
         raise ConfigError(f"{key} '{name}': building it raised {reason_of(error)}") from None
 
 
+def _normalised(config: ModelConfig, model: WorldModel, group: Group | None) -> WorldModel:
+    return normalised(model, group) if config.normalise else model
+
+
 def _build(config: ModelConfig, observation_rep: Rep, action_rep: Rep, group: Group | None) -> WorldModel:
     if config.module is not None:
         found = locate("model", config.module)
         made = _made(config.module, "model.module", found, config, observation_rep, action_rep, group)
         try:
-            return as_world_model(made, observation_rep, action_rep, group).train()
+            return _normalised(config, as_world_model(made, observation_rep, action_rep, group), group).train()
         except RepError as error:
             raise RepError(f"model.module '{config.module}': {error}") from None
     encoder, predictor = locate("encoder", config.encoder), locate("predictor", config.predictor)
-    latent_rep = _latent_rep(config, encoder, observation_rep)
+    latent_rep = _latent_rep(config, encoder, observation_rep, action_rep, group)
     made = _made(config.encoder, "model.encoder", encoder, config, observation_rep, latent_rep, group)
     first: Layer = as_layer(made, observation_rep, latent_rep, f"model.encoder '{config.encoder}'")
     made = _made(config.predictor, "model.predictor", predictor, config, latent_rep, action_rep, group)
-    return WorldModel(
-        first, as_layer(made, latent_rep, latent_rep, f"model.predictor '{config.predictor}'"), action_rep
-    )
+    second = as_layer(made, latent_rep, latent_rep, f"model.predictor '{config.predictor}'")
+    return _normalised(config, WorldModel(first, second, action_rep), group)
 
 
 def check_objective(config: TrainingConfig, model: WorldModel) -> None:

@@ -28,7 +28,7 @@ def intertwiners(a: Tensor, b: Tensor) -> Tensor:
     1 where the space allows it.
 
     Args:
-        a: (k, n, n) float64, the matrices of elements that generate the group.
+        a: (k, n, n) float64, orthogonal: the matrices of elements that generate the group.
         b: (k, m, m), those of the same elements.
 
     Raises:
@@ -37,24 +37,31 @@ def intertwiners(a: Tensor, b: Tensor) -> Tensor:
     m, n = b.shape[-1], a.shape[-1]
     if m * n > LARGEST:
         raise RepError(f"maps of {m} x {n} entries that commute with a group: expected at most {LARGEST} entries.")
-    eye = torch.eye(m, dtype=torch.float64), torch.eye(n, dtype=torch.float64)
-    off = kronecker(eye[0].expand(len(a), m, m), a.mT) - kronecker(b, eye[1].expand(len(a), n, n))
-    values, vectors = torch.linalg.eigh((off.mT @ off).mean(0))
+    # A commutes where A = b A a^T. Of orthogonal matrices the mean of |A - b A a^T|^2 is |A|^2 less a mean of products.
+    moved = kronecker(b, a).mean(0)
+    values, vectors = torch.linalg.eigh(torch.eye(m * n, dtype=torch.float64) - 0.5 * (moved + moved.mT))
     null = vectors[:, values < _ZERO]
-    left = null @ null.mT
-    basis = []
-    for _ in range(null.shape[1]):
+    scaled = projected_basis(null @ null.mT, null.shape[1]).mT.reshape(-1, m, n) * min(m, n) ** 0.5
+    return cleaned(scaled)
+
+
+def projected_basis(projector: Tensor, rank: int) -> Tensor:
+    """An orthonormal basis (n, rank) of the space of a projector (n, n), read off its columns, the largest first."""
+    left, basis = projector, [projector[:, :0]]
+    for _ in range(rank):
         size = left.diagonal()
         # The first of those that are as large as the largest: rounding is not to choose among equals.
         chosen = int(torch.nonzero(size >= size.max() - 1e-6)[0])
         found = left[:, chosen] / size[chosen].sqrt()
         left = left - found[:, None] * found
-        basis.append(found)
-    if not basis:
-        return a.new_zeros(0, m, n)
-    scaled = torch.stack(basis).reshape(-1, m, n) * min(m, n) ** 0.5
-    whole = scaled.round()
-    return torch.where((scaled - whole).abs() < _CLEAN, whole, scaled)
+        basis.append(found[:, None])
+    return torch.cat(basis, 1)
+
+
+def cleaned(values: Tensor) -> Tensor:
+    """The same numbers, those that are whole but for rounding made whole."""
+    whole = values.round() + 0.0
+    return torch.where((values - whole).abs() < _CLEAN, whole, values)
 
 
 def generating(group: Group) -> Elements:

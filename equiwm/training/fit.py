@@ -14,6 +14,7 @@ from equiwm.audit.spread import latent_spread
 from equiwm.config import TrainingConfig
 from equiwm.errors import TrainingError
 from equiwm.models.world_model import WorldModel
+from equiwm.training.normalisation import fit_normalisation
 from equiwm.training.objective import JEPA, Forward, columns
 from equiwm.training.optimizers import build_optimizer
 from equiwm.worlds.world import Sequences, Transitions
@@ -32,7 +33,7 @@ class Fit:
 
     Args:
         config: objective, optimiser and their settings.
-        model: the model to train, in place, on the device of `data`.
+        model: the model to train, in place, on the device of `data`; what normalises it is fitted on that first.
         data: training transitions, or sequences to roll the model out over, in the dtype of the model.
         seed: seed of the order of the data.
         objective: what is minimised; None is the configuration's.
@@ -48,6 +49,7 @@ class Fit:
         objective: Forward | None = None,
     ) -> None:
         self.config, self.model, self.data = config, model, data
+        fit_normalisation(model, data)
         self.target = copy.deepcopy(model.encoder).requires_grad_(False)
         self.objective: JEPA | Forward
         if objective is not None:

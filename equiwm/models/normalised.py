@@ -1,0 +1,90 @@
+"""Encoders and predictors on observations, states and actions of unit size, whatever unit the data has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from torch import Tensor, nn
+
+from equiwm.models.step import ResidualPredictor
+from equiwm.models.world_model import WorldModel
+from equiwm.nn.layer import Layer
+from equiwm.nn.normalise import Normalise
+from equiwm.symmetry.groups import Group
+from equiwm.symmetry.reps import Rep
+
+
+class NormalisedEncoder(Layer):
+    """E(N x), N fitted on the training's observations.
+
+    Args:
+        inner: E.
+        group: of the world, with which N commutes.
+    """
+
+    def __init__(self, inner: Layer, group: Group | None) -> None:
+        super().__init__(inner.in_rep, inner.out_rep, inner.layout)
+        self.inner, self.normalise = inner, Normalise(inner.in_rep, group)
+
+    @property
+    def equivariant(self) -> bool:
+        """Whether E is meant to be."""
+        return self.inner.equivariant
+
+    def forward(self, observation: Tensor) -> Tensor:
+        return self.inner(self.normalise(observation))
+
+
+class NormalisedPredictor(Layer):
+    """f on normalised actions and, where the latent is the state, on normalised states.
+
+    Of a residual predictor f(z, a) = z + v(z, a) of states z + S v(N z, M a) is made, with S the size of the training's
+    changes; of any other one N^-1 f(N z, M a). Latents of their own are of unit size by the training's objective, and
+    f(z, M a) is made of their predictors.
+
+    Args:
+        inner: f.
+        action_rep: rep of the actions.
+        group: of the world, with which N, M and S commute.
+        state: whether the latent is the state.
+    """
+
+    def __init__(self, inner: Layer, action_rep: Rep, group: Group | None, *, state: bool) -> None:
+        super().__init__(inner.in_rep, inner.out_rep, inner.layout)
+        self.inner, self.action = inner, Normalise(action_rep, group)
+        self.state = Normalise(inner.in_rep, group) if state else None
+        residual = state and isinstance(inner, ResidualPredictor)
+        self.step = Normalise(inner.in_rep, group) if residual else None
+
+    @property
+    def equivariant(self) -> bool:
+        """Whether f is meant to be."""
+        return self.inner.equivariant
+
+    def forward(self, latent: Tensor, action: Tensor) -> Tensor:
+        action = self.action(action)
+        if self.state is None:
+            return self.inner(latent, action)
+        seen = self.state(latent)
+        if self.step is None or not isinstance(self.inner, ResidualPredictor):
+            return self.state.inverse(self.inner(seen, action))
+        return latent + self.step.scaled(self.inner.change(seen, action))
+
+
+def normalised(model: WorldModel, group: Group | None) -> WorldModel:
+    """A model of the same parts, on normalised observations, states and actions."""
+    state = model.latent_is_state
+    encoder = model.encoder if state else NormalisedEncoder(model.encoder, group)
+    predictor = NormalisedPredictor(model.predictor, model.action_rep, group, state=state)
+    return WorldModel(encoder, predictor, model.action_rep)
+
+
+def copy_normalisation(source: nn.Module, target: nn.Module) -> None:
+    """Give a model of the same parts the means and sigmas of another one."""
+    for given, taken in zip(_normalisers(source), _normalisers(target), strict=True):
+        taken.mean.copy_(given.mean)
+        taken.sigma.copy_(given.sigma)
+
+
+def _normalisers(model: nn.Module) -> Iterator[Normalise]:
+    return (part for part in model.modules() if isinstance(part, Normalise))
