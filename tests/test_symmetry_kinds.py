@@ -30,6 +30,7 @@ PLANE = ["m1", "m2", "m7", "m2*m3", "perm4*m2", "1o*m2"]
 UP_TO_SIGN = ["quat", "perm4*quat", "(1x0e+2xquat)"]
 CASES = [(kind, "e3*s4") for kind in ANY + SPACE] + [(kind, "e2*s4") for kind in ANY + PLANE]
 CASES += [(kind, "se3*s4") for kind in UP_TO_SIGN]
+CASES += [(kind, "e2z*s4") for kind in ("horizontal", "horizontal*horizontal", "perm4*(1x1o+2xhorizontal)")]
 kinds_and_groups = st.sampled_from(CASES)
 seeds = st.integers(0, 2**32 - 1)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from equiwm.evidence.world.probe import WorldProbe
     from equiwm.evidence.world.result import WorldResult
 
-HELP = "gym:ENV_ID of a MuJoCo body; FILE.py:probe or module:probe, a WorldProbe; or a preset, for its world"
+HELP = "gym:ENV_ID of a MuJoCo body; FILE.py:probe or module:probe, a WorldProbe; or a preset or a world"
 GROUP = r"so2z, mirror, se2z, shiftx, ... \[the probe's or the world's own]"
 MAP = "mirror doctor: YAML of names and signs, or module:function"
 

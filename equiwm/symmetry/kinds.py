@@ -14,6 +14,7 @@ no representation of a group.
 | `p` | point | x -> R x + t | any d |
 | `2e`, `2o`, `3e`, ... | irreducible of degree l | D_l(det(R) R), times det(R) for `o` | d = 3 |
 | `m1`, `m2`, ... | irreducible of frequency m | R(m theta), reflections conjugate | d = 2 |
+| `horizontal` | (x, y) of a vector | the horizontal block of R | d = 3, groups about z |
 | `same5` | untouched, 5 wide | x -> x | any d |
 """
 

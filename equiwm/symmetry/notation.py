@@ -16,6 +16,7 @@ from equiwm.errors import RepError, nearest
 from equiwm.printable import quoted
 from equiwm.symmetry.composites import DirectSum, TensorProduct
 from equiwm.symmetry.exchanges import Items, SignedPermutation
+from equiwm.symmetry.horizontal import Horizontal
 from equiwm.symmetry.kinds import (
     POINT,
     PSEUDOSCALAR,
@@ -33,7 +34,10 @@ Terms = tuple[tuple[int, Kind], ...]
 
 KINDS: dict[str, Kind] = {
     kind.name: kind
-    for kind in (SCALAR, PSEUDOSCALAR, VECTOR, PSEUDOVECTOR, POINT, RotationMatrix(), Quaternion(), Untouched(1))
+    for kind in (
+        *(SCALAR, PSEUDOSCALAR, VECTOR, PSEUDOVECTOR, POINT, Horizontal()),
+        *(RotationMatrix(), Quaternion(), Untouched(1)),
+    )
 }
 """Kinds in the box with a fixed name; the families 2e, m2, perm5, same5, signed[...] go by their numbers."""
 

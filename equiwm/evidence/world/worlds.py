@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from equiwm.config import load, world_config
+from equiwm.config import WorldConfig, is_path, load, preset_names, world_config
 from equiwm.errors import GroupError
 from equiwm.evidence.world.acting import group_of
 from equiwm.evidence.world.probe import WorldProbe
 from equiwm.evidence.world.result import CauseResult
 from equiwm.evidence.world.simulator import Step
+from equiwm.locate import known_names
+from equiwm.schema import read_assignment
 from equiwm.symmetry.elements import Elements
 from equiwm.symmetry.group import Group
 from equiwm.symmetry.reps import Rep
@@ -47,18 +50,18 @@ class Accessed:
 
 
 def preset_probe(name: str, group: str | None = None, settings: Sequence[str] = ()) -> WorldProbe:
-    """The probe of a preset's world.
+    """The probe of a preset's world, or of a world by its own short name.
 
     Args:
-        name: of the preset, or the path of its YAML.
+        name: of the preset, or the path of its YAML; or of a world (`table`), as it is by default.
         group: another than the world's own.
-        settings: `world.key=value`, over the preset.
+        settings: `world.key=value`, over the preset or the defaults.
 
     Raises:
         ConfigError: an unknown preset or setting.
         GroupError: a group of another dimension.
     """
-    world = build_world(load(name, None, settings).world)
+    world = build_world(_world_of(name, settings))
     label = f"{name} ({world.name})" + (f" with {', '.join(settings)}" if settings else "")
     return world_probe(world, group, label)
 
@@ -79,6 +82,15 @@ def environment_probe(target: str, reps: Path, group: str) -> WorldProbe:
     kind, _, env = target.partition(":")
     world = build_world(world_config({"name": kind, "env": env, "reps": str(reps), "group": group}))
     return world_probe(world, None, target)
+
+
+def _world_of(name: str, settings: Sequence[str]) -> WorldConfig:
+    if is_path(name) or name in preset_names() or name not in known_names("world"):
+        return load(name, None, settings).world
+    values: dict[str, Any] = {"name": name}
+    for assignment in settings:
+        values |= read_assignment(assignment, ["world"])[1]
+    return world_config(values)
 
 
 def world_probe(world: World, group: Group | str | None = None, name: str | None = None) -> WorldProbe:
