@@ -57,6 +57,7 @@ LEVELS = {
     "loading": 4,
     "claims": 5,
     "evidence": 5,
+    "export": 5,
     "testing": 5,
     "report": 6,
     "fsck": 6,

@@ -12,6 +12,7 @@ from equiwm.cli.audit import audit
 from equiwm.cli.check_data import check_data
 from equiwm.cli.check_world import check_world
 from equiwm.cli.discover import discover
+from equiwm.cli.export import export
 from equiwm.cli.fsck import fsck
 from equiwm.cli.measure import measure, measuring_command
 from equiwm.cli.presets import presets
@@ -44,3 +45,4 @@ app.command("audit")(audit)
 app.command("discover")(discover)
 app.command("check-data")(check_data)
 app.command("check-world")(check_world)
+app.command("export")(export)
