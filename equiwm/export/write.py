@@ -178,7 +178,8 @@ def _held_against(
         if not difference <= AGREEMENT:
             raise RunError(
                 f"the {format} export of {subject.path} is refused: its {name} differs from the run's by "
-                f"{difference:.1e} of the largest output, expected at most {AGREEMENT:g}; nothing was written."
+                f"{difference:.1e} of the largest output, expected at most {AGREEMENT:g}; nothing was written.\n"
+                "Where that is rounding, pass --dtype float64, or another --format."
             )
     own, other = part_probes(model, data, group), part_probes(exported, data, group)
     found = {}
