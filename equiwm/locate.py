@@ -11,6 +11,7 @@
 | `ablation` | `equiwm.ablations` | a stress test of `equiwm ablate` |
 | `group` | `equiwm.groups` | a `Group` |
 | `probe` | `equiwm.probes` | a `Probe` of `equiwm.audit.probe`, or a function that makes one |
+| `tracker` | `equiwm.trackers` | called with a run's directory, gives a `Tracker` of `equiwm.training.trackers` |
 
 A short name of this package is always this package's: an entry point cannot take its place. Nothing is imported but
 what is asked for. Whether a name may be looked up at all is decided where it comes from: names on the command line
@@ -28,7 +29,9 @@ from typing import Any, Literal
 from equiwm.errors import ConfigError, MissingExtraError, nearest
 from equiwm.printable import quoted
 
-Extension = Literal["world", "model", "encoder", "predictor", "optimizer", "claim", "ablation", "group", "probe"]
+Extension = Literal[
+    "world", "model", "encoder", "predictor", "optimizer", "claim", "ablation", "group", "probe", "tracker"
+]
 
 BUILT_IN: dict[Extension, dict[str, str]] = {
     "world": {
@@ -81,6 +84,10 @@ BUILT_IN: dict[Extension, dict[str, str]] = {
     },
     "group": {},
     "probe": {},
+    "tracker": {
+        "tensorboard": "equiwm.training.trackers:TensorBoard",
+        "wandb": "equiwm.training.trackers:WeightsAndBiases",
+    },
 }
 """What is extended -> short name -> `module:name` of what this package has itself."""
 
@@ -100,6 +107,7 @@ _FIELD = {
     "ablation": "kind of ablation",
     "group": "group",
     "probe": "probe",
+    "tracker": "tracker",
 }
 
 
