@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from equiwm.evidence.data.check import check_data
     from equiwm.evidence.world.check import check_world
     from equiwm.evidence.world.probe import WorldProbe
+    from equiwm.export.loaded import load_export
     from equiwm.loading import load_run, save_subject
     from equiwm.schema import setting
     from equiwm.subject import Subject
@@ -54,6 +55,7 @@ _HOME = {
     "WorldConfig": "equiwm.config",
     "WorldProbe": "equiwm.evidence.world.probe",
     "check_world": "equiwm.evidence.world.check",
+    "load_export": "equiwm.export.loaded",
     "load_run": "equiwm.loading",
     "save_subject": "equiwm.loading",
     "setting": "equiwm.schema",
@@ -81,6 +83,7 @@ __all__ = [
     "check_world",
     "discover",
     "draw",
+    "load_export",
     "load_run",
     "save_subject",
     "setting",

@@ -12,6 +12,7 @@
 | `group` | `equiwm.groups` | a `Group` |
 | `explorer` | `equiwm.explorers` | (observation, generator) -> action, who acts while episodes are collected |
 | `probe` | `equiwm.probes` | a `Probe` of `equiwm.audit.probe`, or a function that makes one |
+| `tracker` | `equiwm.trackers` | called with a run's directory, gives a `Tracker` of `equiwm.training.trackers` |
 
 Encoders, predictors and models that have a parameter `group` are called with the world's group as well.
 
@@ -32,7 +33,17 @@ from equiwm.errors import ConfigError, MissingExtraError, nearest
 from equiwm.printable import quoted
 
 Extension = Literal[
-    "world", "model", "encoder", "predictor", "optimizer", "claim", "ablation", "group", "explorer", "probe"
+    "world",
+    "model",
+    "encoder",
+    "predictor",
+    "optimizer",
+    "claim",
+    "ablation",
+    "group",
+    "explorer",
+    "probe",
+    "tracker",
 ]
 
 BUILT_IN: dict[Extension, dict[str, str]] = {
@@ -90,6 +101,10 @@ BUILT_IN: dict[Extension, dict[str, str]] = {
     "group": {},
     "explorer": {},
     "probe": {},
+    "tracker": {
+        "tensorboard": "equiwm.training.trackers:TensorBoard",
+        "wandb": "equiwm.training.trackers:WeightsAndBiases",
+    },
 }
 """What is extended -> short name -> `module:name` of what this package has itself."""
 
@@ -110,6 +125,7 @@ _FIELD = {
     "group": "group",
     "explorer": "policy",
     "probe": "probe",
+    "tracker": "tracker",
 }
 
 

@@ -126,6 +126,8 @@ class Symmetrised(nn.Module):
         how: `frame` or `average`.
     """
 
+    group_averaged = True
+
     def __init__(
         self,
         module: Callable[..., Any],

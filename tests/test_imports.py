@@ -59,6 +59,7 @@ LEVELS = {
     "claims": 5,
     "evidence": 5,
     "collecting": 6,
+    "export": 5,
     "testing": 5,
     "report": 6,
     "fsck": 6,

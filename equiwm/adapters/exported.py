@@ -43,7 +43,7 @@ def exported_probe(
         DataError: no such file, something that is no program, or inputs that do not fit the shapes.
     """
     if isinstance(program, str | Path):
-        program = _loaded(Path(program))
+        program = load_program(Path(program))
     found = shapes or []
     if isinstance(program, torch.export.ExportedProgram):
         found = shapes if shapes is not None else _shapes(program)
@@ -56,7 +56,12 @@ def exported_probe(
     return Probe(program, in_calls(inputs, found, "the program"), group, takes=takes, gives=gives, call=call)
 
 
-def _loaded(path: Path) -> Any:
+def load_program(path: Path) -> Any:
+    """The program in a file of `torch.export.save` (`.pt2`) or `torch.jit.save`; either may hold code.
+
+    Raises:
+        DataError: no such file, or one that torch cannot read.
+    """
     if not path.is_file():
         raise DataError(f"there is no file {path}.")
     try:

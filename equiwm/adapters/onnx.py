@@ -41,16 +41,8 @@ def session_probe(model: Any, inputs: Any, group: Group | str, takes: Any, gives
         DataError: no such file, one that onnxruntime cannot read, or inputs that do not fit the model's.
         RepError: a name that the model does not have.
     """
-    runtime = imported("onnxruntime", "onnxruntime", "session_probe")
     if isinstance(model, str | Path):
-        if not Path(model).is_file():
-            raise DataError(f"there is no file {model}.")
-        try:
-            model = runtime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
-        except Exception as error:
-            if machine_error(error) is not None:  # it says nothing about the file
-                raise
-            raise DataError(f"{model}: onnxruntime cannot read it: {str(error).splitlines()[0]}") from None
+        model = load_session(Path(model), "session_probe")
     if not all(hasattr(model, name) for name in ("run", "get_inputs", "get_outputs")):
         raise DataError(f"model: got {type(model).__name__}, expected a file or an onnxruntime.InferenceSession.")
     entries = {entry.name: entry for entry in model.get_inputs()}
@@ -62,6 +54,31 @@ def session_probe(model: Any, inputs: Any, group: Group | str, takes: Any, gives
     shapes = [_shape(entries[name].shape) for name in samples[0]] if samples else []
     calls = in_calls(samples if isinstance(inputs, list) else samples[0], shapes, "the ONNX model")
     return Probe(_Session(model, outputs), calls, group, takes=takes, gives=gives)
+
+
+def load_session(path: Path, what: str, *, threads: int = 0) -> Any:
+    """A session of onnxruntime on the CPU.
+
+    Args:
+        path: the model's file.
+        what: what needs it, for the message where onnxruntime is missing.
+        threads: of one operator; 0 leaves it to onnxruntime.
+
+    Raises:
+        MissingExtraError: onnxruntime is not installed.
+        DataError: no such file, or one that onnxruntime cannot read.
+    """
+    runtime = imported("onnxruntime", "onnxruntime", what)
+    if not path.is_file():
+        raise DataError(f"there is no file {path}.")
+    try:
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = threads
+        return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        if machine_error(error) is not None:  # it says nothing about the file
+            raise
+        raise DataError(f"{path}: onnxruntime cannot read it: {str(error).splitlines()[0]}") from None
 
 
 class _Session:

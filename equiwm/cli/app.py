@@ -16,6 +16,7 @@ from equiwm.cli.check_data import check_data
 from equiwm.cli.check_world import check_world
 from equiwm.cli.collect import collect
 from equiwm.cli.discover import discover
+from equiwm.cli.export import export
 from equiwm.cli.fsck import fsck
 from equiwm.cli.measure import measure, measuring_command
 from equiwm.cli.presets import presets
@@ -69,4 +70,5 @@ _add("check-world", check_world, AUDIT, "Has a simulator a symmetry? Where does 
 _add("check-data", check_data, AUDIT, "Does a log agree with a symmetry of its world?")
 _add("discover", discover, AUDIT, "Which symmetries has a world, a log or a model?")
 _add("report", report, FILES, "Tables and figures of many runs, claim by claim.")
+_add("export", export, FILES, "A run's model as safetensors, torch.export or ONNX.")
 _add("fsck", fsck, FILES, "Are runs whole, and do their files belong together?")

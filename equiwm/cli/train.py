@@ -44,6 +44,9 @@ def train(
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="of recorded episodes, leave out those that cannot be read")
     ] = False,
+    tracker: Annotated[
+        str | None, typer.Option("--tracker", help="tell tensorboard, wandb or module:name of it as well")
+    ] = None,
 ) -> None:
     """Train a preset into a run directory.
 
@@ -61,13 +64,13 @@ def train(
     config = _settled(load(preset, file, given))
     place = resolve_device(device.value)
     if seeds is None:
-        _train_one(config, seed, name, out, place.type, resume=resume, quiet=quiet, json=json)
+        _train_one(config, seed, name, out, place.type, tracker, resume=resume, quiet=quiet, json=json)
         return
     if seed:
         raise ConfigError("give --seed or --seeds, not both.")
     if place.type != "cpu":
         say("several seeds train on the CPU, one process each.")
-    _train_several(config, parse_seeds(seeds), jobs, name, out, resume=resume, quiet=quiet, json=json)
+    _train_several(config, parse_seeds(seeds), jobs, name, out, tracker, resume=resume, quiet=quiet, json=json)
 
 
 def _settled(config: Config) -> Config:
@@ -88,7 +91,16 @@ def _settled(config: Config) -> Config:
 
 
 def _train_one(
-    config: Config, seed: int, name: str | None, out: Path, device: str, *, resume: bool, quiet: bool, json: bool
+    config: Config,
+    seed: int,
+    name: str | None,
+    out: Path,
+    device: str,
+    tracker: str | None,
+    *,
+    resume: bool,
+    quiet: bool,
+    json: bool,
 ) -> None:
     import torch
 
@@ -99,11 +111,13 @@ def _train_one(
     from equiwm.report.summary import write_summary
     from equiwm.runs import Run, run_name
     from equiwm.training.run import prepare_run, refused_whole, train_run
+    from equiwm.training.trackers import build_tracker
 
     # These tensors are small: two threads are slower than one, and far noisier.
     torch.set_num_threads(1)
     command = ["equiwm", *sys.argv[1:]]
     name = name or run_name(config.preset, seed)
+    watched = None if tracker is None else build_tracker(tracker, out / name, say)
     made = Run(out / name).state == "absent"
     run = prepare_run(config, out, name, seed=seed, resume=resume, command=command)
     complete = run.state == "complete"
@@ -111,7 +125,7 @@ def _train_one(
         say(f"{run.path} is complete; nothing to do.")
     else:
         with ProgressBars(quiet=quiet) as progress, refused_whole(run, made=made):
-            train_run(run, device=torch.device(device), progress=progress)
+            train_run(run, device=torch.device(device), progress=progress, tracker=watched)
     metrics = run.metrics()
     if "train" not in metrics:
         raise RunError(f"{run.metrics_path} has lost its section 'train': restore it, or train under another --name.")
@@ -126,11 +140,20 @@ def _train_one(
 
 
 def _train_several(
-    config: Config, seeds: list[int], jobs: int, name: str | None, out: Path, *, resume: bool, quiet: bool, json: bool
+    config: Config,
+    seeds: list[int],
+    jobs: int,
+    name: str | None,
+    out: Path,
+    tracker: str | None,
+    *,
+    resume: bool,
+    quiet: bool,
+    json: bool,
 ) -> None:
     from equiwm.claims.training.claim import CLAIM
     from equiwm.claims.training.view import seeds_table
-    from equiwm.cli.output import print_json, print_tables
+    from equiwm.cli.output import print_json, print_tables, say
     from equiwm.cli.progress import ProgressBars
     from equiwm.errors import TrainingError
     from equiwm.grid import Cell, CellResult, run_grid
@@ -138,15 +161,20 @@ def _train_several(
     from equiwm.runs import Run, run_name
     from equiwm.training.cells import train_cell
     from equiwm.training.run import check_run, prepare_run
+    from equiwm.training.trackers import build_tracker
 
     names = {seed: f"{name}-s{seed}" if name else run_name(config.preset, seed) for seed in seeds}
     command = ["equiwm", *sys.argv[1:]]
+    if tracker is not None:
+        build_tracker(tracker, out / names[seeds[0]], say)
     for seed in seeds:  # every refusal comes before anything is written
         check_run(config, out, names[seed], seed=seed, resume=resume)
     made = {seed: Run(out / names[seed]).state == "absent" for seed in seeds}
     for seed in seeds:
         prepare_run(config, out, names[seed], seed=seed, resume=resume, command=command)
-    cells = [Cell(f"seed={seed}", {"run": str(out / names[seed]), "made": made[seed]}) for seed in seeds]
+    cells = [
+        Cell(f"seed={seed}", {"run": str(out / names[seed]), "made": made[seed], "tracker": tracker}) for seed in seeds
+    ]
     with ProgressBars(quiet=quiet) as progress:
 
         def finished(done: int, total: int, cell: CellResult | None) -> None:

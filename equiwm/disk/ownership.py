@@ -12,8 +12,8 @@ import json
 import os
 import re
 import stat
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -26,9 +26,9 @@ from equiwm.errors import RunError
 SCHEMA = 1
 """Version of the marker."""
 
-FolderKind = Literal["run", "study", "stores", "store", "episodes"]
-"""A run, a study, the folder of a claim's stores in either, one store (what one command has finished so far), and
-collected episodes."""
+FolderKind = Literal["run", "study", "stores", "store", "episodes", "export"]
+"""A run, a study, the folder of a claim's stores in either, one store (what one command has finished so far), collected
+episodes, and an exported model."""
 
 _REMOVABLE: Mapping[FolderKind, frozenset[str] | None] = {
     "run": frozenset({"config.yaml", ".train.lock", ".metrics.lock"}),
@@ -36,6 +36,7 @@ _REMOVABLE: Mapping[FolderKind, frozenset[str] | None] = {
     "stores": frozenset(),
     "store": None,
     "episodes": frozenset(),
+    "export": frozenset(),
 }
 """What a folder may hold besides its marker to be removed as a whole; None is anything, for it is all the store's."""
 
@@ -121,6 +122,25 @@ def make_folder(
         RunError: the path is no text, or a file cannot be written.
         OSError: the folder cannot be made, or there is one that is not empty (`EEXIST`, `ENOTEMPTY`).
     """
+    with drafted_folder(path, kind, parents=parents) as (draft, above):
+        for name, text in (contents or {}).items():
+            write_atomic(draft / name, text)
+    return above
+
+
+@contextmanager
+def drafted_folder(path: Path, kind: FolderKind, *, parents: bool = True) -> Iterator[tuple[Path, list[Path]]]:
+    """A folder with its marker that takes the place of `path` when the block ends well, and vanishes when it does not.
+
+    Args:
+        path, kind, parents: as of `make_folder`.
+
+    Yields:
+        The folder under another name, to be filled; and the folders above it that had to be made, the innermost first.
+
+    Raises:
+        RunError, OSError: as `make_folder`.
+    """
     require_text(path)
     above: list[Path] = []
     draft = draft_of(path)
@@ -129,8 +149,7 @@ def make_folder(
         draft.mkdir(parents=parents)
         remove_stale(path.parent)
         mark(draft, kind)
-        for name, text in (contents or {}).items():
-            write_atomic(draft / name, text)
+        yield draft, above
         if path.is_dir() and not path.is_symlink():
             with suppress(FileNotFoundError):  # another process has removed it since
                 path.rmdir()
@@ -140,7 +159,6 @@ def make_folder(
         discard(draft)
         remove_empty(above)
         raise
-    return above
 
 
 def remove_empty(folders: list[Path]) -> None:

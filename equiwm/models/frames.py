@@ -60,6 +60,8 @@ def principal_frames(vectors: Tensor) -> tuple[Tensor, Tensor]:
 class _FrameAveraged(Layer):
     """Base of encoder and predictor: an ordinary network on vectors, averaged over frames."""
 
+    group_averaged = True
+
     def __init__(self, in_rep: Rep, out_rep: Rep, network_in: Rep, network_out: Rep) -> None:
         super().__init__(in_rep, out_rep, "flat")
         self._require_vectors(network_in, network_out)

@@ -15,7 +15,7 @@ from equiwm.planning.cem import CEM
 from equiwm.planning.costs import Objective
 from equiwm.planning.mppi import MPPI
 from equiwm.planning.sampling import PlanSeed, SamplingPlanner
-from equiwm.planning.task import ControlTask, Tasks
+from equiwm.planning.task import ControlTask, PlannerView, Tasks
 from equiwm.planning.variants import Variant
 from equiwm.symmetry.groups import Elements
 from equiwm.symmetry.reps import Rep
@@ -81,7 +81,7 @@ class PlannerPolicy:
 
     def __init__(
         self,
-        control: ControlTask,
+        control: PlannerView,
         planner: SamplingPlanner,
         variant: Variant,
         goal: Goal,

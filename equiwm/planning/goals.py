@@ -12,11 +12,11 @@ from equiwm.models.world_model import IdentityEncoder, WorldModel
 from equiwm.planning.control import Goal
 from equiwm.planning.costs import LatentGoal, Objective, ProcrustesGoal, Term
 from equiwm.planning.rollouts import compile_rollout, trajectory_shape
-from equiwm.planning.task import ControlTask
+from equiwm.planning.task import ControlTask, PlannerView
 from equiwm.symmetry.reps import Rep
 
 
-def goal_kind(config: PlanningConfig, model: WorldModel, control: ControlTask) -> str:
+def goal_kind(config: PlanningConfig, model: WorldModel, control: PlannerView) -> str:
     """`pose`, `latent` or `procrustes`: the configured goal, or what the model can express where it is null.
 
     Raises:
@@ -37,7 +37,7 @@ def goal_kind(config: PlanningConfig, model: WorldModel, control: ControlTask) -
     return config.goal or ("pose" if is_state and has_pose else "latent")
 
 
-def _pose_term(config: PlanningConfig, control: ControlTask, goal: Tensor) -> Term | None:
+def _pose_term(config: PlanningConfig, control: PlannerView, goal: Tensor) -> Term | None:
     return control.pose_term(goal, running=config.running, approach=config.approach, weight=config.position_weight)
 
 
@@ -47,14 +47,14 @@ def _terms(kind: str, config: PlanningConfig, latent: Tensor) -> list[Term]:
     return [LatentGoal(latent, running=config.running)]
 
 
-def model_goal(config: PlanningConfig, kind: str, model: WorldModel, control: ControlTask) -> Goal:
+def model_goal(config: PlanningConfig, kind: str, model: WorldModel, control: PlannerView) -> Goal:
     """The cost of what the model predicts, and beside a latent goal the centroid's, where the world gives it.
 
     Args:
         config: weights of the terms.
         kind: of the goal (`goal_kind`).
         model: in the dtype and on the device to evaluate in.
-        control: the world's tasks.
+        control: the world's tasks, or what an export has of them.
     """
     rollout = compile_rollout(model)
     parameter = next(model.parameters())
@@ -74,7 +74,7 @@ def model_goal(config: PlanningConfig, kind: str, model: WorldModel, control: Co
 
 
 def _centroid(
-    config: PlanningConfig, control: ControlTask, observation: Tensor, wanted: Tensor, horizon: int
+    config: PlanningConfig, control: PlannerView, observation: Tensor, wanted: Tensor, horizon: int
 ) -> list[Term]:
     if not config.centroid:
         return []
@@ -82,7 +82,7 @@ def _centroid(
     return [] if term is None else [term]
 
 
-def centroid_goal(config: PlanningConfig, control: ControlTask) -> Goal:
+def centroid_goal(config: PlanningConfig, control: PlannerView) -> Goal:
     """The cost of the centroid alone, in closed form: what control comes to without a world model.
 
     Raises:

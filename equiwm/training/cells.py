@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 import torch
 
 from equiwm.config import Config
+from equiwm.printable import printable
 from equiwm.runs import Run
 from equiwm.training.run import prepare_run, refused_whole, train_run
+from equiwm.training.trackers import build_tracker
 
 
 def complete_run(config: Config, folder: Path, name: str, *, seed: int, command: Sequence[str] = ()) -> Run:
@@ -31,10 +34,18 @@ def complete_run(config: Config, folder: Path, name: str, *, seed: int, command:
 def train_cell(params: dict[str, Any]) -> dict[str, Any]:
     """Train the prepared run at `params["run"]`, or read it if it is complete; gives its `train` section.
 
-    `params["made"]` says whether it was prepared just now, so that it goes if its training is refused.
+    `params["made"]` says whether it was prepared just now, so that it goes if its training is refused;
+    `params["tracker"]` is the name of who is told of it, or None.
     """
     run = Run.open(Path(params["run"]), needs_checkpoint=False)
     if run.state != "complete":
+        name = params["tracker"]
+        tracker = None if name is None else build_tracker(name, run.path, _tell)
         with refused_whole(run, made=params["made"]):
-            train_run(run, device=torch.device("cpu"))
+            train_run(run, device=torch.device("cpu"), tracker=tracker)
     return dict(run.metrics()["train"])
+
+
+def _tell(message: str) -> None:
+    """A line from a process of the grid."""
+    print(printable(message), file=sys.stderr, flush=True)

@@ -38,6 +38,7 @@ from equiwm.training.data import parts_of, training_data
 from equiwm.training.fit import Fit
 from equiwm.training.objective import columns
 from equiwm.training.optimizers import build_optimizer
+from equiwm.training.trackers import NoTracker, Tracker
 from equiwm.worlds.factory import build_world
 from equiwm.worlds.world import Sequences, Transitions, World
 
@@ -170,17 +171,25 @@ def leaves_resume_point(run: Run) -> bool:
     return True
 
 
-def train_run(run: Run, *, device: torch.device, progress: TrainingProgress | None = None) -> TrainResult:
+def train_run(
+    run: Run, *, device: torch.device, progress: TrainingProgress | None = None, tracker: Tracker | None = None
+) -> TrainResult:
     """Train what `run.config` describes, from where it stands, and write checkpoint, history and metrics.
 
     After every epoch history and `resume.pt` are written; when the last is done, `checkpoint.pt` replaces it. The
     weights do not depend on how often the training was interrupted.
 
+    Args:
+        run: the run.
+        device: where to train.
+        progress: is told of data and epochs.
+        tracker: is told of the training, its epochs and its end (`equiwm.training.trackers`).
+
     Raises:
         RunError: the run is in use, complete, or its `resume.pt` is damaged.
         TrainingError: the training diverged or collapsed; history and the last good `resume.pt` stay.
     """
-    progress = progress or NoProgress()
+    progress, tracker = progress or NoProgress(), tracker or NoTracker()
     with run.lock():
         if run.state == "complete":
             raise RunError(f"the run {run.path} is complete; pass another --name to train again.")
@@ -195,9 +204,14 @@ def train_run(run: Run, *, device: torch.device, progress: TrainingProgress | No
         fit = Fit(config.training, model, data if device.type == "cpu" else data.to(torch.float32, device), seed=seed)
         before = _taken_up(run, fit) if os.path.lexists(run.resume_point) else 0.0
         history = history_sha256(run.history_path, fit.epoch) if fit.epoch else None
+        tracker.start({"name": run.name, "seed": seed, **config.as_dict()})
         steps_started = time.perf_counter()
         while not fit.done:
-            row = fit.run_epoch()
+            try:
+                row = fit.run_epoch()
+            except TrainingError as error:
+                tracker.finish({"error": str(error)})
+                raise
             history = run.extend_history([row])
             seconds = before + time.perf_counter() - started
             with atomic_writer(run.resume_point) as file:
@@ -205,6 +219,7 @@ def train_run(run: Run, *, device: torch.device, progress: TrainingProgress | No
                     {**fit.state_dict(), "seconds": seconds, **run.binding(fit.epoch, history).as_entries()}, file
                 )
             progress.epoch(fit.epoch, config.training.epochs, row["loss"])
+            tracker.log(row, fit.epoch)
         steps_seconds = time.perf_counter() - steps_started
         result = _result(run, model, initial, data, seed, before + time.perf_counter() - started, steps_seconds)
         weights = io.BytesIO()
@@ -214,6 +229,7 @@ def train_run(run: Run, *, device: torch.device, progress: TrainingProgress | No
         run.record("train", None, to_builtins(Measured(result, checkpoint_sha256=sha256)))
         write_atomic(run.checkpoint, weights.getvalue())
         remove_file(run.resume_point)
+        tracker.finish(result.as_dict())
     return result
 
 
