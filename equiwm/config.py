@@ -7,7 +7,7 @@ the nearest known names. A resolved `Config` is written to the run as `config.ya
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -57,6 +57,14 @@ class WorldConfig:
         The world as it is, unless its default is another.
         """
         return self
+
+    def settled(self, shows: Callable[[Any, Any], tuple[bool, str]] | None = None) -> tuple[Self, tuple[str, ...]]:
+        """This world as a run keeps it, and what is said of it: nothing depends on where and when it is read.
+
+        Args:
+            shows: asks a log whether it shows a group, and says why (`evidence.data.settle`); None asks nothing.
+        """
+        return self, ()
 
 
 def check_wedge(wedge: tuple[float, float]) -> None:
@@ -304,6 +312,8 @@ def foreign_names(data: Mapping[str, Any]) -> list[str]:
     """Every `module:name` in the sections of a configuration: what has to be imported from outside to use it."""
     keys = (
         ("world", "name"),
+        ("world", "env"),
+        ("world", "policy"),
         ("model", "module"),
         ("model", "encoder"),
         ("model", "predictor"),

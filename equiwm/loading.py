@@ -107,7 +107,9 @@ def load_run(
     world = build_world(config.world)
     trained = model = model_of(run, world)
     if dtype != torch.float32:
-        model = build_model(config.model, world.observation_rep, world.action_rep, seed=seed, dtype=dtype)
+        model = build_model(
+            config.model, world.observation_rep, world.action_rep, seed=seed, dtype=dtype, group=world.group
+        )
     state, binding = read_checkpoint(run, trained)
     model.load_state_dict(state["model"])
     train = own_data(run)
@@ -124,7 +126,9 @@ def model_of(run: Run, world: World) -> WorldModel:
         ConfigError: a configuration that builds none, with the file's name.
     """
     try:
-        return build_model(run.config.model, world.observation_rep, world.action_rep, seed=run.header.seed)
+        return build_model(
+            run.config.model, world.observation_rep, world.action_rep, seed=run.header.seed, group=world.group
+        )
     except (ConfigError, RepError) as error:
         raise ConfigError(f"{run.config_path}: {error}") from None
 
@@ -178,7 +182,7 @@ def save_subject(
             "model.module='my_package.nets:build' for a model of your own."
         )
     world = subject.world
-    rebuilt = build_model(config.model, world.observation_rep, world.action_rep, seed=subject.seed)
+    rebuilt = build_model(config.model, world.observation_rep, world.action_rep, seed=subject.seed, group=world.group)
     state = subject.model.state_dict()
     try:
         rebuilt.load_state_dict({key: value.to("cpu") for key, value in state.items()})

@@ -59,6 +59,8 @@ def describe(kind: Any) -> str:
     if get_origin(kind) is tuple:
         inner = get_args(kind)
         return f"a list of {inner[0].__name__}" + ("" if inner[-1] is Ellipsis else f" of length {len(inner)}")
+    if get_origin(kind) is dict:
+        return "keys and values"
     return "null" if kind is type(None) else kind.__name__
 
 
@@ -94,6 +96,8 @@ def coerce(value: Any, kind: Any, where: str) -> Any:
         return value
     if kind in (str, bool) and isinstance(value, kind):
         return value
+    if origin is dict and isinstance(value, Mapping):
+        return plain(value)
     raise ConfigError(f"{where}: got {quoted(value)}, expected {describe(kind)}.")
 
 

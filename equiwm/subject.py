@@ -71,7 +71,7 @@ class Subject:
         self.dtype = dtype or next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
         self.device = torch.device(device)
         world = checked_world(world)
-        self.model: WorldModel = as_world_model(model, world.observation_rep, world.action_rep)
+        self.model: WorldModel = as_world_model(model, world.observation_rep, world.action_rep, world.group)
         self.model = self.model.to(self.device, self.dtype).eval()
         self.world, self.seed, self.name = world, seed, name if run is None else run.name
         self.run, self.config, self.notice = run, config, notice
@@ -148,14 +148,19 @@ class Subject:
         """
         world = self.world
         if self._initial is not None:
-            model = as_world_model(self._initial, world.observation_rep, world.action_rep)
+            model = as_world_model(self._initial, world.observation_rep, world.action_rep, world.group)
             return model.to(self.device, self.dtype).eval()
         if self.config is None:
             raise DataError(
                 f"{self.name} was built by hand, so its weights before training are unknown: pass Subject(initial=...)."
             )
         model = build_model(
-            self.config.model, world.observation_rep, world.action_rep, seed=self.seed, dtype=self.dtype
+            self.config.model,
+            world.observation_rep,
+            world.action_rep,
+            seed=self.seed,
+            dtype=self.dtype,
+            group=world.group,
         )
         return model.to(self.device).eval()
 

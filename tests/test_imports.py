@@ -57,6 +57,7 @@ LEVELS = {
     "loading": 4,
     "claims": 5,
     "evidence": 5,
+    "collecting": 6,
     "testing": 5,
     "report": 6,
     "fsck": 6,

@@ -300,7 +300,7 @@ WRONG = {
         SCENE,
         '"so2", "2x1o"',
         '"so2*s2", "perm2*1o"',
-        "hold more than vectors and points",
+        "a result of broken:Broken.start has shape (4); got (2, 2)",
     ),
     "a group that is text": (DUCK, '"duck", SO2', '"duck", "so2"', "broken:Duck.group is 'so2'; expected a Group"),
 }

@@ -271,8 +271,8 @@ def test_wrong_shapes_are_refused():
         planner.plan(lambda actions: cost(actions)[0], ACTION, [0])
     with pytest.raises(DataError, match="at least one task"):
         planner.plan(cost, ACTION, [])
-    with pytest.raises(DataError, match="vectors"):
-        planner.plan(cost, Rep.parse("1x0e", 2), [0])
+    with pytest.raises(DataError, match="without points"):
+        planner.plan(cost, Rep.parse("1x0e+p", 2), [0])
 
 
 def test_variants_say_what_they_need():

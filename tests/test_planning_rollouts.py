@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from equiwm.errors import RepError
 from equiwm.models.mlp import MLPPredictor
 from equiwm.models.vector_neurons import VNPredictor
 from equiwm.models.world_model import IdentityEncoder, WorldModel
@@ -107,7 +106,21 @@ def test_a_predictor_that_has_learnt_something_new_is_not_compiled():
     assert isinstance(compile_rollout(model), PredictRollout)
 
 
-def test_scalars_are_refused():
-    rep = Rep.parse("2x0e+3x1o", 2)
-    with pytest.raises(RepError, match="vectors alone"):
-        compile_rollout(_model(MLPPredictor(rep, vectors(1, 2), (8,)), 1, 2))
+@pytest.mark.parametrize(("latent", "action"), [("2x0e+3x1o", "1o"), ("3x1o", "1o+0e"), ("1o+0e", "2x1o+2x0e")])
+def test_what_is_not_vectors_alone_is_rolled_out_by_the_models_own_predict(latent, action):
+    rep, act = Rep.parse(latent, 2), Rep.parse(action, 2)
+    torch.manual_seed(0)
+    model = WorldModel(IdentityEncoder(rep), MLPPredictor(rep, act, (8,)), act).double()
+    z = torch.randn(3, rep.dim, dtype=torch.float64)
+    actions = torch.randn(3, 5, 4, *act.shape, dtype=torch.float64)
+    found = compile_rollout(model)(z, actions)
+    assert found.shape[:2] == (3, 4)
+    assert found.shape[-1] == 5
+    flat = found.flatten(2, 3)
+    for task in range(3):
+        for sample in range(5):
+            state = z[task : task + 1]
+            for step in range(4):
+                action_row = actions[task, sample, step]
+                state = model.predict(state, action_row.reshape(1, *(act.shape if act.multiplicity > 1 else (2,))))
+                assert torch.allclose(flat[task, step, :, sample], state[0], rtol=0, atol=1e-12)

@@ -133,6 +133,31 @@ def test_batch_shapes_broadcast(case):
     assert rep.transform(x[:0], g[:, None]).shape == (3, 0, rep.dim)
 
 
+@pytest.mark.parametrize(
+    ("text", "d", "shape"),
+    [
+        ("1o", 2, (1, 2)),
+        ("4x1o", 2, (4, 2)),
+        ("2xp+1o+1e", 3, (4, 3)),
+        ("0e", 3, (1,)),
+        ("2xp+1o+3x0e", 3, (12,)),
+        ("1o+0o+m2", 2, (5,)),
+        ("rot+quat+2e", 3, (18,)),
+        ("perm4*p", 3, (12,)),
+    ],
+)
+def test_one_sample_is_structured_where_there_are_vectors_and_points_alone_and_else_flat(text, d, shape):
+    assert Rep.parse(text, d).shape == shape
+
+
+@SETTINGS
+@given(reps_and_elements(n=1))
+def test_a_batch_of_samples_is_one_that_the_rep_transforms(case):
+    rep, (g,), rng = case
+    x = normal(rng, 3, *rep.shape)
+    assert rep.transform(x, g[:, None] if len(rep.shape) == 2 and rep.multiplicity == 1 else g).shape == x.shape
+
+
 @SETTINGS
 @given(reps_and_elements(structured=True, n=1))
 def test_structured_and_flat_forms_agree(case):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 
-def relmse(predicted: Tensor, true: Tensor, *, by: Tensor, channel: int | None = None) -> Tensor:
+def relmse(predicted: Tensor, true: Tensor, *, by: Tensor) -> Tensor:
     """sum |predicted - true|^2 / sum |by|^2, accumulated in float64 on the CPU.
 
     One step is normalised by the true displacement, a rollout by the true state too (paper, section 4). The difference
@@ -15,13 +15,9 @@ def relmse(predicted: Tensor, true: Tensor, *, by: Tensor, channel: int | None =
         predicted: (B, ...).
         true: the same shape.
         by: what the error is relative to, the same shape.
-        channel: an axis that is kept, so that each channel is relative to itself; None pools all.
 
     Returns:
-        A scalar, or one number a channel. Infinite or NaN where the prediction is.
+        A scalar. Infinite or NaN where the prediction is.
     """
     error, size = ((part).detach().cpu().double().square() for part in (predicted - true, by))
-    if channel is None:
-        return error.sum() / size.sum()
-    others = tuple(axis for axis in range(error.dim()) if axis != channel % error.dim())
-    return error.sum(others) / size.sum(others)
+    return error.sum() / size.sum()

@@ -11,6 +11,7 @@ from equiwm.cli.ablate import AblateCommand, ablate
 from equiwm.cli.audit import audit
 from equiwm.cli.check_data import check_data
 from equiwm.cli.check_world import check_world
+from equiwm.cli.collect import collect
 from equiwm.cli.discover import discover
 from equiwm.cli.fsck import fsck
 from equiwm.cli.measure import measure, measuring_command
@@ -44,3 +45,4 @@ app.command("audit")(audit)
 app.command("discover")(discover)
 app.command("check-data")(check_data)
 app.command("check-world")(check_world)
+app.command("collect")(collect)

@@ -26,14 +26,16 @@ from equiwm.errors import RunError
 SCHEMA = 1
 """Version of the marker."""
 
-FolderKind = Literal["run", "study", "stores", "store"]
-"""A run, a study, the folder of a claim's stores in either, and one store: what one command has finished so far."""
+FolderKind = Literal["run", "study", "stores", "store", "episodes"]
+"""A run, a study, the folder of a claim's stores in either, one store (what one command has finished so far), and
+collected episodes."""
 
 _REMOVABLE: Mapping[FolderKind, frozenset[str] | None] = {
     "run": frozenset({"config.yaml", ".train.lock", ".metrics.lock"}),
     "study": frozenset({"config.yaml", ".train.lock", ".metrics.lock"}),
     "stores": frozenset(),
     "store": None,
+    "episodes": frozenset(),
 }
 """What a folder may hold besides its marker to be removed as a whole; None is anything, for it is all the store's."""
 

@@ -20,25 +20,50 @@ from equiwm.config import ModelConfig
 from equiwm.errors import RepError
 from equiwm.models.vector_neurons import VNEncoder, Weights, real_in_space, vn_network
 from equiwm.nn.layer import Layer, to_flat
+from equiwm.symmetry.groups import Group
+from equiwm.symmetry.motions import translated_directions
 from equiwm.symmetry.reps import Rep
 
 
-def centred(observation: Tensor, rep: Rep) -> Tensor:
-    """x~: points less the mean of all points, vectors as they are.
+class Centring:
+    """x~: points less the mean of all points, everything else as it is.
 
-    x~_p = x_p - mean_p(x) is unchanged by translations and turns as a vector: a tensor of `rep.linear_part`.
+    x~_p = x_p - mean_p(x) is unchanged by translations and turns as a vector: a tensor of `rep.linear_part`. Along a
+    direction in which the group does not translate nothing is taken off: under SE(2) about the vertical heights stay,
+    and under rotations alone a point is a vector.
 
     Args:
-        observation: (..., C, d) of `rep`.
-        rep: a rep without scalars.
+        rep: of what is centred.
+        group: the world's; None translates in every direction.
     """
-    if not rep.has_points:
-        return observation
-    if len(rep.terms) == 1:
-        return observation - observation.mean(-2, keepdim=True)
-    mean = split_points(observation, rep)[0].mean(-2, keepdim=True)
-    parts = zip(observation.split([count for count, _ in rep.terms], -2), rep.terms, strict=True)
-    return torch.cat([part - mean if kind.translates else part for part, (_, kind) in parts], -2)
+
+    def __init__(self, rep: Rep, group: Group | None = None) -> None:
+        self.rep = rep
+        along = translated_directions(group, rep.d) if rep.has_points else torch.zeros(rep.d, rep.d)
+        self._idle = along is not None and not bool(along.any())
+        self._by_channel = along is None and rep.structured
+        if not self._idle and not self._by_channel:
+            shift = rep.translations  # of P points each column holds P ones
+            self._mean = (shift if along is None else shift @ along) / float(shift[:, 0].sum())
+            self._shift = shift.mT
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(..., *shape) -> the same shape."""
+        if self._idle:
+            return x
+        if not self._by_channel:
+            flat = x.flatten(-len(self.rep.shape))
+            return (flat - flat @ self._mean.to(x) @ self._shift.to(x)).unflatten(-1, self.rep.shape)
+        if len(self.rep.terms) == 1:
+            return x - x.mean(-2, keepdim=True)
+        mean = split_points(x, self.rep)[0].mean(-2, keepdim=True)
+        parts = zip(x.split([count for count, _ in self.rep.terms], -2), self.rep.terms, strict=True)
+        return torch.cat([part - mean if kind.translates else part for part, (_, kind) in parts], -2)
+
+
+def centred(observation: Tensor, rep: Rep, group: Group | None = None) -> Tensor:
+    """`Centring(rep, group)` of an observation (..., *shape)."""
+    return Centring(rep, group)(observation)
 
 
 def split_points(observation: Tensor, rep: Rep) -> tuple[Tensor, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -13,9 +14,11 @@ from equiwm.locate import RAISED, is_foreign, locate, reason_of
 from equiwm.models.foreign import as_layer, as_world_model
 from equiwm.models.world_model import WorldModel
 from equiwm.nn.layer import Layer
+from equiwm.symmetry.groups import Group
 from equiwm.symmetry.reps import Rep, vectors
 
-Part = Callable[[ModelConfig, Rep, Rep], Any]
+Part = Callable[..., Any]
+"""Called with the model's settings and two reps, and `group=` where it has a parameter of that name."""
 
 
 def _is_state(encoder: Part) -> bool:
@@ -32,9 +35,19 @@ def _latent_rep(config: ModelConfig, encoder: Part, observation_rep: Rep) -> Rep
     return vectors(config.latent // d, d)
 
 
-def _made(name: str, key: str, part: Part, config: ModelConfig, first: Rep, second: Rep) -> Any:
-    """Call what a name stands for; an error in somebody else's code is named as one."""
+def _takes_group(part: Callable[..., Any]) -> bool:
+    """Whether what makes an encoder, a predictor or a model has a parameter `group`."""
     try:
+        return "group" in inspect.signature(part).parameters
+    except (TypeError, ValueError):  # what is made in C has no signature
+        return False
+
+
+def _made(name: str, key: str, part: Part, config: ModelConfig, first: Rep, second: Rep, group: Group | None) -> Any:
+    """Call what a name stands for, with the group if it asks for one; an error in somebody else's code is named."""
+    try:
+        if group is not None and _takes_group(part):
+            return part(config, first, second, group=group)
         return part(config, first, second)
     except EquiwmError as error:
         if is_foreign(name):
@@ -46,18 +59,19 @@ def _made(name: str, key: str, part: Part, config: ModelConfig, first: Rep, seco
         raise ConfigError(f"{key} '{name}': building it raised {reason_of(error)}") from None
 
 
-def _build(config: ModelConfig, observation_rep: Rep, action_rep: Rep) -> WorldModel:
+def _build(config: ModelConfig, observation_rep: Rep, action_rep: Rep, group: Group | None) -> WorldModel:
     if config.module is not None:
-        made = _made(config.module, "model.module", locate("model", config.module), config, observation_rep, action_rep)
+        found = locate("model", config.module)
+        made = _made(config.module, "model.module", found, config, observation_rep, action_rep, group)
         try:
-            return as_world_model(made, observation_rep, action_rep).train()
+            return as_world_model(made, observation_rep, action_rep, group).train()
         except RepError as error:
             raise RepError(f"model.module '{config.module}': {error}") from None
     encoder, predictor = locate("encoder", config.encoder), locate("predictor", config.predictor)
     latent_rep = _latent_rep(config, encoder, observation_rep)
-    made = _made(config.encoder, "model.encoder", encoder, config, observation_rep, latent_rep)
+    made = _made(config.encoder, "model.encoder", encoder, config, observation_rep, latent_rep, group)
     first: Layer = as_layer(made, observation_rep, latent_rep, f"model.encoder '{config.encoder}'")
-    made = _made(config.predictor, "model.predictor", predictor, config, latent_rep, action_rep)
+    made = _made(config.predictor, "model.predictor", predictor, config, latent_rep, action_rep, group)
     return WorldModel(
         first, as_layer(made, latent_rep, latent_rep, f"model.predictor '{config.predictor}'"), action_rep
     )
@@ -78,12 +92,27 @@ def check_objective(config: TrainingConfig, model: WorldModel) -> None:
 
 
 def build_model(
-    config: ModelConfig, observation_rep: Rep, action_rep: Rep, *, seed: int, dtype: torch.dtype = torch.float32
+    config: ModelConfig,
+    observation_rep: Rep,
+    action_rep: Rep,
+    *,
+    seed: int,
+    dtype: torch.dtype = torch.float32,
+    group: Group | None = None,
 ) -> WorldModel:
     """A model with the weights that `seed` gives; the global random state is left as it was.
 
     Weights are drawn in float32 and cast, so that every dtype has the same ones; whatever else a module holds is
     built in `dtype`, because constants rounded to float32 stay rounded after a cast.
+
+    Args:
+        config: section `model` of a run.
+        observation_rep: rep of the world's observations.
+        action_rep: rep of its actions.
+        seed: of the weights.
+        dtype: of the model.
+        group: the world's, which says what reps in d dimensions decompose into and what translates; None is all
+            rotations, reflections and translations that the reps have.
 
     Raises:
         ConfigError: a configuration that does not fit the reps, or an encoder or predictor that is not found.
@@ -92,13 +121,13 @@ def build_model(
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = _build(config, observation_rep, action_rep)
+        model = _build(config, observation_rep, action_rep, group)
         if dtype == torch.float32:
             return model
         default = torch.get_default_dtype()
         torch.set_default_dtype(dtype)
         try:
-            cast = _build(config, observation_rep, action_rep)
+            cast = _build(config, observation_rep, action_rep, group)
         finally:
             torch.set_default_dtype(default)
     cast.load_state_dict(model.state_dict())

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from equiwm.errors import EquiwmError, RepError
 from equiwm.locate import RAISED, reason_of
-from equiwm.models.clouds import centred
+from equiwm.models.clouds import Centring
 from equiwm.models.world_model import IdentityEncoder, WorldModel
 from equiwm.nn.layer import Layer
+from equiwm.symmetry.groups import Group
 from equiwm.symmetry.reps import Rep
 
 
@@ -63,25 +64,25 @@ class ForeignLayer(Layer):
 
 
 class StatePredictor(Layer):
-    """f(z, a) = F(x, a) flattened, F from an observation (B, C, d) and an action to the next observation.
+    """f(z, a) = F(x, a) flattened, F from an observation (B, *shape) and an action to the next observation.
 
-    The latent is the state; where it holds points they are centred before and after.
+    The latent is the state; where it holds points they are centred before and after, as `IdentityEncoder` does.
     """
 
-    def __init__(self, module: nn.Module, observation_rep: Rep) -> None:
+    def __init__(self, module: nn.Module, observation_rep: Rep, group: Group | None = None) -> None:
         super().__init__(observation_rep.linear_part, observation_rep.linear_part, "flat")
         self.module = module
         self.ordinary = not bool(getattr(module, "equivariant", False))
-        self._observation_rep = observation_rep
+        self._observation_rep, self._centre = observation_rep, Centring(observation_rep, group)
 
     def forward(self, latent: Tensor, action: Tensor) -> Tensor:
         rep = self._observation_rep
-        shape = (len(latent), rep.multiplicity, rep.d)
+        shape = (len(latent), *rep.shape)
         out = _call(self.module, type(self.module).__name__, latent.reshape(shape), action)
         if not isinstance(out, Tensor) or tuple(out.shape) != shape:
             got = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
             raise RepError(f"{type(self.module).__name__} gave {got}; expected the next observation, {shape}.")
-        return centred(out, rep).flatten(1)
+        return self._centre(out).flatten(1)
 
 
 def as_layer(part: object, in_rep: Rep, out_rep: Rep, what: str) -> Layer:
@@ -101,15 +102,16 @@ def as_layer(part: object, in_rep: Rep, out_rep: Rep, what: str) -> Layer:
     return ForeignLayer(part, in_rep, out_rep, what=f"{what}: ")
 
 
-def as_world_model(model: nn.Module, observation_rep: Rep, action_rep: Rep) -> WorldModel:
+def as_world_model(model: nn.Module, observation_rep: Rep, action_rep: Rep, group: Group | None = None) -> WorldModel:
     """Any model as a `WorldModel`, in evaluation mode.
 
     Args:
         model: a `WorldModel`; a module with `encode(observation)` and `predict(latent, action)`, whose `latent_rep` (a
             `Rep`, or text as `Rep.parse` reads it) says how a latent transforms; or a module that maps an observation
-            (B, C, d) and an action to the next observation.
+            (B, *shape) and an action to the next observation.
         observation_rep: rep of the observations.
         action_rep: rep of the actions.
+        group: the world's; None translates in every direction.
 
     Raises:
         RepError: none of the three, a latent without rep, or a model of other reps.
@@ -136,6 +138,7 @@ def as_world_model(model: nn.Module, observation_rep: Rep, action_rep: Rep) -> W
             raise RepError(
                 f"{type(model).__name__}.latent_rep {rep} lives in {rep.d}D; the observations in {observation_rep.d}D."
             )
-        encoder = ForeignLayer(model, observation_rep, rep, method="encode")
-        return WorldModel(encoder, ForeignLayer(model, rep, rep, method="predict"), action_rep).eval()
-    return WorldModel(IdentityEncoder(observation_rep), StatePredictor(model, observation_rep), action_rep).eval()
+        foreign = ForeignLayer(model, observation_rep, rep, method="encode")
+        return WorldModel(foreign, ForeignLayer(model, rep, rep, method="predict"), action_rep).eval()
+    encoder = IdentityEncoder(observation_rep, group)
+    return WorldModel(encoder, StatePredictor(model, observation_rep, group), action_rep).eval()

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from equiwm.config import ModelConfig
-from equiwm.models.clouds import centred
+from equiwm.models.clouds import Centring
 from equiwm.models.step import ResidualPredictor
 from equiwm.nn.layer import Layer, Sequential
 from equiwm.nn.linear import DenseLinear
 from equiwm.nn.nonlinear import DenseReLU
+from equiwm.symmetry.groups import Group
 from equiwm.symmetry.reps import Rep
 
 
@@ -27,19 +28,28 @@ def mlp_network(in_rep: Rep, out_rep: Rep, widths: Sequence[int], *, norm: bool)
 
 
 class MLPEncoder(Layer):
-    """E: observations (B, C, d), flattened -> flat latents (B, D). Without hidden widths it is an affine map.
+    """E: observations (B, *shape), flattened -> flat latents (B, D). Without hidden widths it is an affine map.
 
     Args:
         observation_rep: rep of the observations.
         latent_rep: rep of the latents.
         widths: hidden widths, in units.
         centre: take the mean of the points off them first, so that translations change nothing; rotations still do.
+        group: the world's, which says along which directions; None is along all.
     """
 
-    def __init__(self, observation_rep: Rep, latent_rep: Rep, widths: Sequence[int], *, centre: bool = False) -> None:
+    def __init__(
+        self,
+        observation_rep: Rep,
+        latent_rep: Rep,
+        widths: Sequence[int],
+        *,
+        centre: bool = False,
+        group: Group | None = None,
+    ) -> None:
         super().__init__(observation_rep, latent_rep, "flat")
         self.network = mlp_network(observation_rep, latent_rep, widths, norm=False)
-        self.centre = centre
+        self.centre = Centring(observation_rep, group) if centre else None
 
     @classmethod
     def of(cls, config: ModelConfig, observation_rep: Rep, latent_rep: Rep) -> MLPEncoder:
@@ -47,13 +57,15 @@ class MLPEncoder(Layer):
         return cls(observation_rep, latent_rep, config.encoder_widths)
 
     @classmethod
-    def of_centred(cls, config: ModelConfig, observation_rep: Rep, latent_rep: Rep) -> MLPEncoder:
+    def of_centred(
+        cls, config: ModelConfig, observation_rep: Rep, latent_rep: Rep, *, group: Group | None = None
+    ) -> MLPEncoder:
         """Encoder `mlp_centred` of a configuration."""
-        return cls(observation_rep, latent_rep, config.encoder_widths, centre=True)
+        return cls(observation_rep, latent_rep, config.encoder_widths, centre=True, group=group)
 
     def forward(self, observation: Tensor) -> Tensor:
-        x = centred(observation, self.in_rep) if self.centre else observation
-        return self.network(x.flatten(-2))
+        x = observation if self.centre is None else self.centre(observation)
+        return self.network(x.flatten(-len(self.in_rep.shape)))
 
 
 class MLPPredictor(ResidualPredictor):

@@ -7,29 +7,38 @@ from torch import Tensor, nn
 
 from equiwm.config import ModelConfig
 from equiwm.errors import RepError
-from equiwm.models.clouds import centred
+from equiwm.models.clouds import Centring
 from equiwm.nn.layer import Layer
+from equiwm.symmetry.groups import Group
 from equiwm.symmetry.reps import Rep
 
 
 class IdentityEncoder(Layer):
-    """E(x) = x, flattened: the latent is the state itself, and the model a forward model. (B, C, d) -> (B, C d).
+    """E(x) = x, flattened: the latent is the state itself, and the model a forward model. (B, *shape) -> (B, dim).
 
-    Points are centred on their mean, E(x) = x~, since latents hold no points: what is left out is where the cloud is.
+    Points are centred on their mean, E(x) = x~, since latents hold no points: what is left out is where the cloud is,
+    along the directions in which the group translates.
+
+    Args:
+        observation_rep: rep of the observations.
+        group: the world's; None translates in every direction.
     """
 
     latent_is_state = True
 
-    def __init__(self, observation_rep: Rep) -> None:
+    def __init__(self, observation_rep: Rep, group: Group | None = None) -> None:
         super().__init__(observation_rep, observation_rep.linear_part, "flat")
+        self.centre = Centring(observation_rep, group)
 
     @classmethod
-    def of(cls, config: ModelConfig, observation_rep: Rep, latent_rep: Rep) -> IdentityEncoder:
+    def of(
+        cls, config: ModelConfig, observation_rep: Rep, latent_rep: Rep, *, group: Group | None = None
+    ) -> IdentityEncoder:
         """Encoder `identity` of a configuration; the latent is the state whatever the configuration asks for."""
-        return cls(observation_rep)
+        return cls(observation_rep, group)
 
     def forward(self, observation: Tensor) -> Tensor:
-        return centred(observation, self.in_rep).flatten(-2)
+        return self.centre(observation).flatten(-len(self.in_rep.shape))
 
 
 class WorldModel(nn.Module):
@@ -75,21 +84,21 @@ class WorldModel(nn.Module):
         return sum(parameter.numel() for parameter in self.parameters())
 
     def encode(self, observation: Tensor) -> Tensor:
-        """z = E(x): (B, C, d) of `observation_rep` -> (B, D) of `latent_rep`.
+        """z = E(x): (B, *shape) of `observation_rep` -> (B, D) of `latent_rep`.
 
         Raises:
             RepError: observations of another shape, such as a cloud with another number of points.
         """
-        channels = (self.observation_rep.multiplicity, self.observation_rep.d)
-        if observation.shape[-2:] != channels:
+        shape = self.observation_rep.shape
+        if tuple(observation.shape[-len(shape) :]) != shape:
             raise RepError(
-                f"observations of rep {self.observation_rep} have shape (B, {channels[0]}, {channels[1]}); "
+                f"observations of rep {self.observation_rep} have shape (B, {', '.join(map(str, shape))}); "
                 f"got {tuple(observation.shape)}."
             )
         return self.encoder(observation)
 
     def predict(self, latent: Tensor, action: Tensor) -> Tensor:
-        """z' = f(z, a): (B, D), (B, d) or (B, C, d) -> (B, D)."""
+        """z' = f(z, a): (B, D), (B, *action_shape) -> (B, D)."""
         return self.predictor(latent, action)
 
     def forward(self, observation: Tensor, action: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ class Policy(Protocol):
     """What drives an episode."""
 
     def __call__(self, observation: Tensor, goal: Tensor, remaining: int) -> Tensor:
-        """Actions (T, h, A, d) float64, h >= 1, to carry out next.
+        """Actions (T, h, *action_rep.shape) float64, h >= 1, to carry out next.
 
         Args:
             observation: (T, C, d).
@@ -72,7 +72,7 @@ class PlannerPolicy:
         planner: the planner.
         variant: whose frame the noise is drawn in.
         goal: the cost of a plan.
-        action_rep: A vectors in d dimensions.
+        action_rep: of one action.
         seeds: one an episode; an episode and its turned copy have the same.
         oracle: the elements that the scenes were turned by; only the variant `paper` looks at them.
         shrink: a plan ends with the episode at the latest. A plan of constant length, whose cost looks at its end, is
@@ -100,12 +100,15 @@ class PlannerPolicy:
             planner = replace(planner, horizon=remaining)
         axes = self._control.frames(observation).axes if self._variant.frame == "state" else None
         frame = self._variant.noise_frame(state=axes, oracle=self._oracle)
-        objective = self._goal(observation, goal, planner.horizon)
-        return planner.plan(objective, self._action_rep, self._generators, frame=frame).actions
+        objective, physical = self._goal(observation, goal, planner.horizon), self._control.physical
+        plan = planner.plan(
+            lambda actions: objective(physical(actions)), self._action_rep, self._generators, frame=frame
+        )
+        return physical(plan.actions)
 
 
 class ReplayPolicy:
-    """Carries out given actions (T, S, A, d), whatever is observed, and after them none.
+    """Carries out given actions (T, S, *action_rep.shape), whatever is observed, and after them none.
 
     Args:
         actions: of the whole episode, or of its beginning.

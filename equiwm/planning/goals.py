@@ -11,7 +11,7 @@ from equiwm.models.clouds import centred
 from equiwm.models.world_model import IdentityEncoder, WorldModel
 from equiwm.planning.control import Goal
 from equiwm.planning.costs import LatentGoal, Objective, ProcrustesGoal, Term
-from equiwm.planning.rollouts import compile_rollout
+from equiwm.planning.rollouts import compile_rollout, trajectory_shape
 from equiwm.planning.task import ControlTask
 from equiwm.symmetry.reps import Rep
 
@@ -20,11 +20,17 @@ def goal_kind(config: PlanningConfig, model: WorldModel, control: ControlTask) -
     """`pose`, `latent` or `procrustes`: the configured goal, or what the model can express where it is null.
 
     Raises:
-        ConfigError: a pose goal for a model whose latent is not the state, or in a world whose state shows no pose.
+        ConfigError: a pose goal for a model whose latent is not the state, or in a world whose state shows no pose; a
+            rotation between latents that are not vectors alone.
     """
+    if config.goal == "procrustes" and not model.latent_rep.vectors_only:
+        raise ConfigError(
+            f"goal procrustes: the best rotation is one between vectors, the latent is {model.latent_rep}; ask for "
+            "--goal latent."
+        )
     is_state = isinstance(model.encoder, IdentityEncoder)
     rep = model.observation_rep
-    has_pose = _pose_term(config, control, torch.ones(1, rep.multiplicity, rep.d)) is not None
+    has_pose = _pose_term(config, control, torch.ones(1, *rep.shape)) is not None
     if config.goal == "pose" and not (is_state and has_pose):
         lacks = "the state shows no pose" if is_state else f"the latent ({model.latent_rep}) is not the state"
         raise ConfigError(f"goal pose: {lacks}, so the pose that a plan leads to is not known; ask for --goal latent.")
@@ -104,7 +110,7 @@ class TrueRollout:
         self._control, self._rep = control, rep
 
     def encode(self, observation: Tensor) -> Tensor:
-        """(T, C, d) -> (T, C d)."""
+        """(T, *rep.shape) -> (T, dim)."""
         return centred(observation, self._rep).flatten(1)
 
     def __call__(self, latent: Tensor, actions: Tensor) -> Tensor:
@@ -113,10 +119,11 @@ class TrueRollout:
         Raises:
             ConfigError: a world that does not simulate plans.
         """
-        found = self._control.simulate(latent.unflatten(-1, (-1, self._rep.d)), actions)
+        found = self._control.simulate(latent.unflatten(-1, self._rep.shape), actions)
         if found is None:
             raise ConfigError("this world does not simulate plans: it has no line of its true dynamics.")
-        return centred(found, self._rep).permute(0, 2, 3, 4, 1)
+        seen = centred(found, self._rep).flatten(3).unflatten(3, trajectory_shape(self._rep))
+        return seen.permute(0, 2, 3, 4, 1)
 
 
 def dynamics_goal(config: PlanningConfig, kind: str, control: ControlTask, rep: Rep) -> Goal:

@@ -7,9 +7,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from equiwm.errors import RepError
 from equiwm.models.world_model import WorldModel
 from equiwm.planning.vn_rollout import VNRollout
+from equiwm.symmetry.reps import Rep
 
 
 class Rollout(Protocol):
@@ -20,10 +20,12 @@ class Rollout(Protocol):
 
         Args:
             latent: z_0, (T, D), flat vectors.
-            actions: (T, N, H, A, d) of any float dtype; cast to the model's.
+            actions: (T, N, H, A, d), or (T, N, H, dim) of actions that are not vectors alone, of any float dtype;
+                cast to the model's.
 
         Returns:
-            z_1 ... z_H as (T, H, C, d, N) with C d = D, in the dtype of the model; possibly a strided view.
+            z_1 ... z_H as (T, H, C, d, N) with C d = D, in the dtype of the model; possibly a strided view. Of latents
+            that are not vectors alone (T, H, D, 1, N).
         """
         ...
 
@@ -37,14 +39,20 @@ class PredictRollout:
 
     @torch.no_grad()
     def __call__(self, latent: Tensor, actions: Tensor) -> Tensor:
-        tasks, samples, horizon, channels, d = actions.shape
+        tasks, samples, horizon, *action_shape = actions.shape
         z = latent.to(self.parameter)[:, None].expand(-1, samples, -1).reshape(tasks * samples, -1)
-        shape = (tasks * samples, d) if channels == 1 else (tasks * samples, channels, d)
+        vector = len(action_shape) == 2 and action_shape[0] == 1  # data have one vector without its axis of channels
+        shape = (tasks * samples, *(action_shape[1:] if vector else action_shape))
         out = z.new_empty(horizon, tasks, samples, z.shape[-1])
         for step, action in enumerate(actions.to(self.parameter).unbind(2)):
             z = self.model.predict(z, action.reshape(shape))
             out[step] = z.view(tasks, samples, -1)
-        return out.permute(1, 0, 3, 2).unflatten(2, (-1, d))
+        return out.permute(1, 0, 3, 2).unflatten(2, trajectory_shape(self.model.latent_rep))
+
+
+def trajectory_shape(rep: Rep) -> tuple[int, int]:
+    """How a trajectory has the channels of a latent: (C, d) of vectors alone, else (D, 1)."""
+    return (rep.multiplicity, rep.d) if rep.structured else (rep.dim, 1)
 
 
 def compile_rollout(model: WorldModel) -> Rollout:
@@ -52,14 +60,10 @@ def compile_rollout(model: WorldModel) -> Rollout:
 
     The weights are copied: compile again after training on. A fast rollout that does not reproduce one step of
     the model's own `predict` (a predictor that has learnt something new) is not used.
-
-    Raises:
-        RepError: latents or actions that are not vectors alone, which have no channels (C, d).
     """
-    for rep, what in ((model.latent_rep, "latents"), (model.action_rep, "actions")):
-        if not rep.vectors_only:
-            raise RepError(f"a planner's rollout needs {what} that are vectors alone; got rep {rep}.")
     slow = PredictRollout(model)
+    if not (model.latent_rep.vectors_only and model.action_rep.vectors_only):
+        return slow
     fast = VNRollout.of(model.predictor, model.action_rep.multiplicity)
     return slow if fast is None or not _agree(fast, slow, model) else fast
 

@@ -21,11 +21,14 @@ from equiwm.planning.refit import (
     spread,
     weighted_mean,
 )
+from equiwm.symmetry.elements import Elements
+from equiwm.symmetry.kinds import VECTOR, Kind
 from equiwm.symmetry.reps import Rep
 
 Cost = Callable[[Tensor], Tensor]
-"""All a planner sees: actions (T, N, H, A, d) of T tasks with N samples each -> costs (T, N). Samples may be strided
-(they lie last in memory)."""
+"""All a planner sees: actions (T, N, H, *shape) of T tasks with N samples each -> costs (T, N). An action has the
+`Rep.shape` of its rep: (A, d) of vectors, flat (dim,) of anything else. Samples may be strided (they lie last in
+memory)."""
 
 PlanSeed = int | Sequence[int] | np.random.Generator
 """A seed as `numpy.random.default_rng` takes it; a generator is drawn from and so advanced."""
@@ -36,7 +39,8 @@ class Plan:
     """What a planner found.
 
     Attributes:
-        actions: (T, H, A, d) float64, the mean of the last distribution.
+        actions: (T, H, A, d), or (T, H, dim) of actions that are not vectors alone, float64: the mean of the last
+            distribution.
         cost: (T,) float64, smallest cost of the samples of the last iteration; inf where none was finite.
     """
 
@@ -52,6 +56,10 @@ class SamplingPlanner(ABC):
     refit and a frame that turns with the scene, each step commutes with g: plan(g s) = g plan(s) for every seed.
     With the box, the axis refit or noise in the laboratory's frame it does not. Means, spreads and weights are
     float64 whatever the model's dtype.
+
+    An action that is not vectors alone (a push and the width of a gripper) is drawn term by term of its rep: every copy
+    of a kind has a spread of its own, its noise is turned by rho(Q) of its kind, and its norm is bounded by itself (of
+    a scalar that is the interval [-1, 1]). rho is orthogonal, so each copy commutes with g as a vector does.
 
     Attributes:
         horizon: H, steps of a plan.
@@ -103,45 +111,98 @@ class SamplingPlanner(ABC):
         """Plans of T tasks at once; each is what it would be alone, with its own seed.
 
         Args:
-            cost: (T, N, H, A, d) float64 -> (T, N), of any float dtype and device.
-            action_rep: A vectors in d dimensions.
+            cost: (T, N, H, *action_rep.shape) float64 -> (T, N), of any float dtype and device.
+            action_rep: of one action, without points.
             seeds: one a task.
             frame: (T, d, d), orthogonal, columns the axes in which the noise is drawn; None is the laboratory's.
-            start: (T, H, A, d), the plan to begin from (a warm start); None is zero.
+            start: (T, H, *action_rep.shape), the plan to begin from (a warm start); None is zero.
 
         Raises:
-            DataError: actions that are not vectors alone, no task, or `frame`, `start` or costs of another shape.
+            DataError: actions with points (noise about a point has no origin that moves with it), no task, or `frame`,
+                `start` or costs of another shape.
         """
-        tasks, channels, d = len(seeds), action_rep.multiplicity, action_rep.d
-        if tasks < 1 or not action_rep.vectors_only:
-            raise DataError(f"a plan needs at least one task and actions that are vectors; got {tasks}, {action_rep}.")
-        shape = (tasks, self.horizon, channels, d)
-        mean = torch.zeros(shape, dtype=torch.float64) if start is None else _as(start, shape, "start")
-        axes = None if frame is None else _as(frame, (tasks, d, d), "frame")[:, None, None]
+        tasks, d = len(seeds), action_rep.d
+        if tasks < 1 or action_rep.has_points or not action_rep.dim:
+            raise DataError(f"a plan needs at least one task and actions without points; got {tasks}, {action_rep}.")
+        shape = (tasks, self.horizon, *action_rep.shape)
+        begun = torch.zeros(shape, dtype=torch.float64) if start is None else _as(start, shape, "start")
+        turned = None if frame is None else _as(frame, (tasks, d, d), "frame")
         generators = [np.random.default_rng(seed) for seed in seeds]
-        mean, scale = mean[..., None], initial_spread(self.sigma, self.refit, shape)
+        terms = [
+            _Term(self, kind, part.shape, axes=turned, mean=part)
+            for (_, kind), part in zip(action_rep.terms, _parted(begun, action_rep), strict=True)
+        ]
         best = torch.full((tasks,), torch.inf, dtype=torch.float64)
-        buffer = np.empty((*shape, self.samples))
         for _ in range(self.iterations):
             for task, rng in enumerate(generators):  # numbers of its own: a task does not depend on its neighbours
-                rng.standard_normal(out=buffer[task])
-            noise = torch.from_numpy(buffer)
-            noise = noise if axes is None else axes @ noise
-            candidates = constrained(scattered(noise, scale, self.refit).add_(mean), self.constraint)
-            given = cost(candidates.permute(0, 4, 1, 2, 3))
+                for term in terms:
+                    rng.standard_normal(out=term.buffer[task])
+            given = cost(_joined([term.draw() for term in terms], action_rep))
             costs = _as(given, (tasks, self.samples), "costs")
             weights = self.weights(costs, TIE.get(given.dtype, TIE[torch.float32]))
             # A task without a finite cost has nothing to learn from: it keeps what it has.
             known = (weights.sum(-1) > 0.0)[:, None, None, None, None]
             weights = torch.where(known[..., 0, 0, 0], weights, 1.0)
-            new = weighted_mean(candidates, weights)
-            scale = torch.where(known, self.next_spread(candidates, weights, new, scale), scale)
-            mean = torch.where(known, new, mean)
+            for term in terms:
+                term.refit(weights, known)
             best = costs.masked_fill(~costs.isfinite(), torch.inf).amin(-1)
-        return Plan(mean[..., 0], best)
+        return Plan(_joined([term.mean for term in terms], action_rep)[:, 0], best)
 
     def _refitted(self, samples: Tensor, weights: Tensor, mean: Tensor) -> Tensor:
         return spread(samples, weights, mean, self.refit)
+
+
+class _Term:
+    """One term of the actions' rep while a plan is made: mean, spread and candidates (T, H, A, width, N)."""
+
+    def __init__(
+        self, planner: SamplingPlanner, kind: Kind, shape: Sequence[int], *, axes: Tensor | None, mean: Tensor
+    ) -> None:
+        tasks, horizon, copies, width = shape
+        self.planner, self.mean = planner, mean[..., None]
+        self.scale = initial_spread(planner.sigma, planner.refit, (tasks, horizon, copies, width))
+        self.axes = None if axes is None else _turning(kind, axes)
+        self.buffer = np.empty((tasks, horizon, copies, width, planner.samples))
+        self.candidates = self.mean
+
+    def draw(self) -> Tensor:
+        """The candidates, of the noise that lies in the buffer."""
+        noise, planner = torch.from_numpy(self.buffer), self.planner
+        noise = noise if self.axes is None else self.axes @ noise
+        self.candidates = constrained(scattered(noise, self.scale, planner.refit).add_(self.mean), planner.constraint)
+        return self.candidates
+
+    def refit(self, weights: Tensor, known: Tensor) -> None:
+        """Mean and spread of the weighted candidates, for the tasks that have learnt something."""
+        new = weighted_mean(self.candidates, weights)
+        spread_ = self.planner.next_spread(self.candidates, weights, new, self.scale)
+        self.scale = torch.where(known, spread_, self.scale)
+        self.mean = torch.where(known, new, self.mean)
+
+
+def _turning(kind: Kind, axes: Tensor) -> Tensor | None:
+    """rho(Q) of one copy, (T, 1, 1, width, width); None where nothing turns it."""
+    if kind == VECTOR:
+        return axes[:, None, None]
+    matrix = Rep(((1, kind),), axes.shape[-1]).matrix(Elements(axes, axes.new_zeros(axes.shape[:-1])))
+    identity = torch.eye(matrix.shape[-1], dtype=matrix.dtype)
+    return None if bool((matrix == identity).all()) else matrix[:, None, None]
+
+
+def _parted(actions: Tensor, rep: Rep) -> list[Tensor]:
+    """Actions (T, H, *rep.shape) term by term: (T, H, copies, width) each."""
+    flat = actions.flatten(2)
+    widths = [(count, kind.dim(rep.d)) for count, kind in rep.terms]
+    parts = flat.split([count * width for count, width in widths], -1)
+    return [part.unflatten(-1, copies) for part, copies in zip(parts, widths, strict=True)]
+
+
+def _joined(parts: Sequence[Tensor], rep: Rep) -> Tensor:
+    """The terms (T, H, copies, width, N) as actions (T, N, H, *rep.shape)."""
+    if rep.structured:
+        whole = parts[0] if len(parts) == 1 else torch.cat(list(parts), 2)
+        return whole.permute(0, 4, 1, 2, 3)
+    return torch.cat([part.flatten(2, 3) for part in parts], 2).permute(0, 3, 1, 2)
 
 
 def _as(value: Tensor, shape: tuple[int, ...], what: str) -> Tensor:

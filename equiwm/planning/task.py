@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from equiwm.errors import DataError
-from equiwm.planning.costs import CentroidGoal, PoseGoal
+from equiwm.planning.costs import CentroidGoal, Term
 from equiwm.planning.frames import Frames
 from equiwm.symmetry.groups import Elements
 
@@ -37,6 +38,7 @@ class Criterion:
         degrees: degrees that a unit of distance counts for, where the poses of an episode are compared.
         scored: the pose whose error stands for the episode: the `best` on the way, by angle + degrees * distance, or
             the `final` one.
+        measure: unit of the errors that stand first: `deg`, or `tolerances` of a goal that is given by channels.
     """
 
     angle_deg: float
@@ -44,6 +46,20 @@ class Criterion:
     unit: str
     degrees: float
     scored: Literal["best", "final"]
+    measure: Literal["deg", "tolerances"] = "deg"
+
+
+@dataclass(frozen=True)
+class Channel:
+    """A quantity that a goal names.
+
+    Attributes:
+        tolerance: an error below this is reached.
+        unit: of the error.
+    """
+
+    tolerance: float
+    unit: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,11 +130,16 @@ class ControlTask(ABC):
         parts: what each point of `track` belongs to.
         references: controllers without a world model that this world has (of `REFERENCES`), each of which needs
             something: `centroid` the `centroid_term`, `dynamics` a `simulate`, `replay` tasks with actions.
+        channels: the quantities that its goals name, where they are given by channels and tolerances; `pose_error`
+            then gives the largest error in tolerances first.
+        unturned: why its tasks cannot be turned, in words, so that nothing is paired; None where they can.
     """
 
     criterion: Criterion
     parts: tuple[str, ...]
     references: tuple[Controller, ...] = ()
+    channels: Mapping[str, Channel] = {}
+    unturned: str | None = None
 
     @abstractmethod
     def tasks(self, n: int, seed: int) -> Tasks:
@@ -144,8 +165,17 @@ class ControlTask(ABC):
     def track(self, observation: Tensor) -> Tensor:
         """Points (..., K, d) in the world's coordinates that show an observation (..., C, d) in a figure."""
 
-    def pose_term(self, goal: Tensor, *, running: float, approach: float, weight: float) -> PoseGoal | None:
-        """The cost of the goal's pose in state space; None in a world whose observations do not show it as vectors."""
+    def channel_errors(self, observation: Tensor, goal: Tensor) -> Mapping[str, Tensor]:
+        """The error of each of `channels` in its unit: (..., *shape) twice -> (...)."""
+        return {}
+
+    def physical(self, actions: Tensor) -> Tensor:
+        """A planner's actions, every copy of their rep in the unit ball, in the world's own units."""
+        return actions
+
+    def pose_term(self, goal: Tensor, *, running: float, approach: float, weight: float) -> Term | None:
+        """The cost of the goal's pose, or of its channels, in state space; None in a world whose observations do not
+        show it as vectors."""
         return None
 
     def centroid_term(self, observation: Tensor, goal: Tensor, *, weight: float, horizon: int) -> CentroidGoal | None:

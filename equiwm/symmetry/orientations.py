@@ -59,5 +59,25 @@ class Quaternion(Kind):
             )
         turns = Rotation.from_matrix(g.linear.reshape(-1, 3, 3).numpy()).as_quat(canonical=True)
         x, y, z, w = torch.from_numpy(turns).reshape(*g.shape, 4).unbind(-1)
-        rows = [[w, -x, -y, -z], [x, w, -z, y], [y, z, w, -x], [z, -y, x, w]]
-        return torch.stack([torch.stack(row, -1) for row in rows], -2)
+        return left_product(torch.stack([w, x, y, z], -1))
+
+
+def left_product(q: Tensor) -> Tensor:
+    """The matrix (..., 4, 4) of p -> q p, of quaternions (..., 4) w first."""
+    w, x, y, z = q.unbind(-1)
+    rows = [[w, -x, -y, -z], [x, w, -z, y], [y, z, w, -x], [z, -y, x, w]]
+    return torch.stack([torch.stack(row, -1) for row in rows], -2)
+
+
+def rotation_matrices(q: Tensor) -> Tensor:
+    """The rotations of quaternions (..., 4) w first, of any length above 0, as `rot` has them: (..., 9), row by row.
+
+    The same for q and -q; R(q_R q) = R R(q), so that what a quaternion says of an orientation turns as three vectors.
+    """
+    w, x, y, z = (q / q.norm(dim=-1, keepdim=True)).unbind(-1)
+    rows = [
+        *(1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)),
+        *(2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)),
+        *(2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)),
+    ]
+    return torch.stack(rows, -1)

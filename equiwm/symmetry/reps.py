@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
 
+import torch
 from torch import Tensor
 
 from equiwm.errors import GroupError, RepError
@@ -112,6 +113,25 @@ class Rep:
         return all(kind.structured for _, kind in self.terms)
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one sample: structured, (C, d), where the rep has that form, else flat, (dim,)."""
+        return (self.multiplicity, self.d) if self.structured else (self.dim,)
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Width of each channel in the flat form: one a copy of a kind, `multiplicity` of them."""
+        return tuple(kind.dim(self.d) for count, kind in self.terms for _ in range(count))
+
+    def channel_squares(self, x: Tensor) -> Tensor:
+        """Sum of squares of each channel, which the linear part of the group keeps: (..., *shape) -> (..., C)."""
+        if self.structured:
+            return x.square().sum(-1)
+        owner = torch.arange(self.multiplicity, device=x.device).repeat_interleave(
+            torch.tensor(self.channels, device=x.device)
+        )
+        return x.new_zeros(*x.shape[:-1], self.multiplicity).index_add(-1, owner, x.square())
+
+    @property
     def vectors_only(self) -> bool:
         """Whether every term is a vector (`1o`)."""
         return all(kind == VECTOR for _, kind in self.terms)
@@ -120,6 +140,12 @@ class Rep:
     def has_points(self) -> bool:
         """Whether translations act on it."""
         return any(kind.translates for _, kind in self.terms)
+
+    @property
+    def translations(self) -> Tensor:
+        """What a translation by each unit vector adds to a flat tensor, (dim, d) float64: 1 where a point has it."""
+        eye = torch.eye(self.d, dtype=torch.float64)
+        return self._sum.offset(Elements(eye.expand(self.d, -1, -1), eye)).mT
 
     @property
     def linear_part(self) -> Rep:
@@ -162,6 +188,23 @@ class Rep:
             turned = self._transform_flat(x.reshape(*lead, self.dim), g)
             return turned.reshape(*turned.shape[:-1], self.multiplicity, self.d)
         raise RepError(f"a tensor of rep {self} has shape {self.shapes('...')}; got {tuple(x.shape)}.")
+
+    def transform_samples(self, x: Tensor, g: Elements) -> Tensor:
+        """`transform` of samples as data have them, (..., *shape): no single vector is taken for a flat one.
+
+        Args:
+            x: (..., *shape).
+            g: elements whose batch shape broadcasts against the leading axes of `x`.
+
+        Raises:
+            RepError, GroupError: as `transform`.
+        """
+        inner = len(self.shape)
+        if tuple(x.shape[-inner:]) != self.shape:
+            raise RepError(
+                f"samples of rep {self} have shape (..., {', '.join(map(str, self.shape))}); got {tuple(x.shape)}."
+            )
+        return self.transform(x.flatten(-inner), g).unflatten(-1, self.shape)
 
     def shapes(self, lead: str) -> str:
         """The shapes of its tensors in words, behind leading axes that are called `lead`."""

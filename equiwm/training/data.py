@@ -6,7 +6,7 @@ import torch
 
 from equiwm.config import TrainingConfig
 from equiwm.errors import DataError
-from equiwm.worlds.world import Progress, Sequences, SequenceWorld, Transitions, World, moving
+from equiwm.worlds.world import CollectedWorld, Progress, Sequences, SequenceWorld, Transitions, World, moving
 
 
 def training_data(
@@ -17,6 +17,7 @@ def training_data(
     Raises:
         DataError: nothing moves in the world, or too few sequences of that length stay inside its guard.
     """
+    world = world.training_side() if isinstance(world, CollectedWorld) else world
     if config.horizon == 1:
         return moving(world, world.transitions(config.transitions, seed=seed, progress=progress))
     if not isinstance(world, SequenceWorld):

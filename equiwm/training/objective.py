@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from equiwm.errors import DataError
 from equiwm.models.world_model import WorldModel
+from equiwm.nn.layer import Layer
 from equiwm.worlds.world import Sequences, Transitions
 
 
@@ -29,8 +30,8 @@ def columns(data: Transitions | Sequences) -> tuple[Tensor, Tensor, Tensor]:
     """What an objective is given of each transition or sequence: its start, its actions and what followed.
 
     Returns:
-        Observations (n, C, d) with, of transitions, actions (n, ...) and next observations (n, C, d); of sequences,
-        actions (n, H, ...) and the H observations that followed, (n, H, C, d).
+        Observations (n, *shape) with, of transitions, actions (n, ...) and next observations (n, *shape); of sequences,
+        actions (n, H, ...) and the H observations that followed, (n, H, *shape).
     """
     if isinstance(data, Transitions):
         return data.observation, data.action, data.next_observation
@@ -76,31 +77,45 @@ class Forward:
     then counts as much as one that moves a lot (the agent), and a near step as much as a far one. The weight of a
     vector is one number, so the weighted loss is invariant under rotations.
 
+    Among channels of other kinds some stand still within an episode, such as a mass: they are held against how far
+    they differ between episodes, so that they are learnt to stay; what is the same everywhere has weight 1.
+
     Args:
         encoder: E, an `IdentityEncoder`.
         data: the training data, from which the weights are taken.
 
     Raises:
-        DataError: a channel that never moves.
+        DataError: a vector or point that never moves, where there are no other kinds.
     """
 
-    def __init__(self, encoder: nn.Module, data: Transitions | Sequences) -> None:
+    def __init__(self, encoder: Layer, data: Transitions | Sequences) -> None:
         first, _, following = columns(data)
-        start, reached = (encoder(part).unflatten(-1, part.shape[-2:]) for part in (first, following))
+        rep = self.rep = encoder.out_rep
+        start, reached = encoder(first), encoder(following)
         several = following.dim() > first.dim()
-        moved = (reached - (start[:, None] if several else start)).square().sum(-1).mean(0)  # (C,) or (H, C)
-        if bool((moved <= 0).any()):
+        change = rep.difference(reached, start[:, None] if several else start).unflatten(-1, rep.shape)
+        moved = rep.channel_squares(change).mean(0)  # (C,) or (H, C)
+        if rep.structured and bool((moved <= 0).any()):
             still = sorted({int(place[-1]) for place in torch.nonzero(moved <= 0)})
             raise DataError(
                 f"channels {still} never move in the training data: their weight in training.objective forward would "
                 "be infinite."
             )
+        if not rep.structured:
+            spread = rep.channel_squares(start - start.mean(0)).mean(0).expand_as(moved)
+            moved = torch.where(moved > 0, moved, torch.where(spread > 0, spread, torch.ones_like(moved)))
         self.weight = (1.0 / moved)[..., None]
+
+    def weighted(self, error: Tensor) -> Tensor:
+        """The mean over samples, steps and channels of |error_c|^2 in each channel's own unit; flat (..., dim)."""
+        by_channel = error.unflatten(-1, self.rep.shape)
+        if self.rep.structured:
+            return (by_channel.square() * self.weight).sum(-1).mean()
+        return (self.rep.channel_squares(by_channel) * self.weight[..., 0]).mean()
 
     def __call__(self, model: WorldModel, observation: Tensor, action: Tensor, next_observation: Tensor) -> Loss:
         """The loss on a batch of `columns`."""
         several = next_observation.dim() > observation.dim()
         predicted = (model.rollout if several else model)(observation, action)
-        error = (predicted - model.encode(next_observation)).square().reshape(next_observation.shape)
-        loss = (error * self.weight).sum(-1).mean()
+        loss = self.weighted(self.rep.difference(predicted, model.encode(next_observation)))
         return Loss(loss, loss, torch.zeros_like(loss))

@@ -83,7 +83,7 @@ def check_run(config: Config, folder: Path, name: str, *, seed: int, resume: boo
     check_name(name)
     world = build_world(config.world)
     try:
-        model = build_model(config.model, world.observation_rep, world.action_rep, seed=seed)
+        model = build_model(config.model, world.observation_rep, world.action_rep, seed=seed, group=world.group)
         check_objective(config.training, model)
         if foreign_names(config.as_dict()):
             _rehearse(config, model, world)
@@ -187,7 +187,8 @@ def train_run(run: Run, *, device: torch.device, progress: TrainingProgress | No
         config, seed = run.config, run.header.seed
         world = build_world(config.world)
         data = training_data(config.training, world, seed=seed, progress=progress.data)
-        model = build_model(config.model, world.observation_rep, world.action_rep, seed=seed).to(device)
+        reps = world.observation_rep, world.action_rep
+        model = build_model(config.model, *reps, seed=seed, group=world.group).to(device)
         initial = copy.deepcopy(model)
         fit = Fit(config.training, model, data.to(torch.float32, device), seed=seed)
         before = _taken_up(run, fit) if os.path.lexists(run.resume_point) else 0.0

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from equiwm.models.soft import SoftPredictor
 from equiwm.models.world_model import WorldModel
+from equiwm.nn.layer import Layer
 from equiwm.training.objective import Forward, Loss
 from equiwm.worlds.world import Transitions
 
@@ -19,7 +20,7 @@ class SoftForward(Forward):
         penalty: beta.
     """
 
-    def __init__(self, encoder: nn.Module, data: Transitions, penalty: float) -> None:
+    def __init__(self, encoder: Layer, data: Transitions, penalty: float) -> None:
         super().__init__(encoder, data)
         self.penalty = penalty
 
@@ -33,8 +34,6 @@ class SoftForward(Forward):
             raise TypeError(f"SoftForward trains a SoftPredictor; got {type(model.predictor).__name__}.")
         latent = model.encode(observation)
         hard, free = model.predictor.paths(latent, action)
-        error = latent + (hard + free) - model.encode(next_observation)
-        of_error, of_free = (
-            (part.square().reshape(next_observation.shape) * self.weight).sum(-1).mean() for part in (error, free)
-        )
+        error = self.rep.difference(latent + (hard + free), model.encode(next_observation))
+        of_error, of_free = self.weighted(error), self.weighted(free)
         return Loss(of_error + self.penalty * of_free, of_error, of_free)

@@ -65,11 +65,6 @@ def checked_world(world: Any) -> World:
             raise DataError(f"{what}.{name} lives in {getattr(world, name).d}D, its group {world.group} in {d}D.")
     for rep in (see, world.action_rep):
         check_rep(rep, world.group)
-    if not see.structured or not world.action_rep.structured:
-        raise DataError(
-            f"{what}: reps {see} and {world.action_rep} hold more than vectors and points; observations (n, C, d) and "
-            "actions are made of these alone."
-        )
     if not any(changes(world.group, rep) for rep in (see, world.action_rep)):
         raise GroupError(
             f"{what}.group '{world.group}' changes neither observations ({see}) nor actions ({world.action_rep}): "
@@ -120,8 +115,9 @@ def _like(value: Any, lead: tuple[int, ...], inner: tuple[int, ...], world: Any,
 
 
 def _step(world: Any, given: Any, arguments: tuple[Any, ...]) -> Tensor:
-    shape = (world.observation_rep.multiplicity, world.group.d)
-    lead = tuple(arguments[0].shape[:-2]) if arguments else tuple(getattr(given, "shape", ())[:-2])
+    shape = world.observation_rep.shape
+    observation = arguments[0] if arguments else given
+    lead = tuple(getattr(observation, "shape", ())[: -len(shape)])
     return _like(given, lead, shape, world, "step")
 
 
@@ -138,7 +134,7 @@ def _columns(world: Any, given: Any, method: str, kind: type[T], shapes: Mapping
 
 
 def _shapes(world: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    return (world.observation_rep.multiplicity, world.group.d), action_shape(world.action_rep)
+    return world.observation_rep.shape, action_shape(world.action_rep)
 
 
 def _transitions(world: Any, given: Any, arguments: tuple[Any, ...]) -> Transitions:
@@ -162,8 +158,11 @@ def _targets(world: Any, given: Any, arguments: tuple[Any, ...]) -> Mapping[str,
     n, what = len(arguments[0]), f"the result of {_of(world, 'readout_targets')}"
     targets = _require(given, Mapping, what)  # type: ignore[type-abstract]
     for name, value in targets.items():
-        shape = tuple(getattr(value, "shape", ()))
-        if len(shape) != 3 or (shape[0], shape[2]) != (n, world.group.d):
+        shape, rep = tuple(getattr(value, "shape", ())), getattr(world, "target_reps", {}).get(name)
+        if rep is not None:
+            if shape != (n, rep.dim):
+                raise DataError(f"{what}: '{name}' has shape {shape}; expected {rep} flat, ({n}, {rep.dim}).")
+        elif len(shape) != 3 or (shape[0], shape[2]) != (n, world.group.d):
             raise DataError(f"{what}: '{name}' has shape {shape}; expected vectors, ({n}, C, {world.group.d}).")
     return targets
 
@@ -196,7 +195,7 @@ def checked_control(world: World, control: ControlTask) -> ControlTask:
     for name in ("criterion", "parts", "references"):
         if not hasattr(control, name):
             raise DataError(f"{what} lacks '{name}', which a control task has.")
-    see = (world.observation_rep.multiplicity, world.group.d)
+    see = world.observation_rep.shape
 
     def tasks(control: Any, given: Any, arguments: tuple[Any, ...]) -> Tasks:
         found = _require(given, Tasks, f"the result of {what}.tasks")
@@ -206,7 +205,7 @@ def checked_control(world: World, control: ControlTask) -> ControlTask:
     def pose_error(control: Any, given: Any, arguments: tuple[Any, ...]) -> tuple[Tensor, Tensor]:
         if not (isinstance(given, tuple) and len(given) == 2 and all(isinstance(part, Tensor) for part in given)):
             raise DataError(f"{what}.pose_error gave {type(given).__name__}; expected tensors of angles and distances.")
-        lead = tuple(arguments[0].shape[:-2])
+        lead = tuple(arguments[0].shape[: -len(see)])
         for part, name in zip(given, ("angle", "distance"), strict=True):
             if tuple(part.shape) != lead:
                 raise DataError(f"{what}.pose_error: the {name} has shape {tuple(part.shape)}; expected {lead}.")
@@ -219,7 +218,7 @@ def checked_control(world: World, control: ControlTask) -> ControlTask:
         return found
 
     def track(control: Any, given: Any, arguments: tuple[Any, ...]) -> Tensor:
-        lead = tuple(arguments[0].shape[:-2])
+        lead = tuple(arguments[0].shape[: -len(see)])
         return as_finite(given, (*lead, len(control.parts), world.group.d), f"result of {what}.track", single=True)
 
     def begin(control: Any, given: Any, arguments: tuple[Any, ...]) -> Simulation:

@@ -32,6 +32,7 @@ from equiwm.symmetry.laws import check_space
 from equiwm.symmetry.reps import Rep
 from equiwm.worlds.draws import Moved, Orientations, generators, orientations_of, place
 from equiwm.worlds.scenes import TaskScenes
+from equiwm.worlds.targets import by_kind, kind_reps
 from equiwm.worlds.world import Progress, Transitions
 
 COVERED_DEG = 90.0
@@ -51,7 +52,8 @@ class Scene(TaskScenes):
 
     Attributes:
         group: a `Group`, or its name.
-        observation_rep: C channels in d dimensions, a `Rep` or its text, as `4xp+4x1o`.
+        observation_rep: a `Rep` or its text. Observations are (B, C, d) of C vectors and points, as `4xp+4x1o`, and
+            flat (B, dim) where the rep holds anything else, as `2xp+1o+3x0e`.
         action_rep: the same for an action; vectors alone where the world is to be controlled.
         coverage: what training has seen; None is the arc [0, 90) of the plane, or about z in space.
         equivariant: whether T(g s, g a) = g T(s, a) for every g of the group. It is measured all the same.
@@ -83,24 +85,33 @@ class Scene(TaskScenes):
 
     @abstractmethod
     def start(self, rng: np.random.Generator) -> Any:
-        """One scene before it is turned, (C, d): a tensor or an array."""
+        """One scene before it is turned, (C, d) or flat (dim,), as `observation_rep.shape`: a tensor or an array."""
 
     @abstractmethod
     def step(self, observation: Tensor, action: Tensor) -> Tensor:
-        """s' = T(s, a): (B, C, d) and (B, d), or (B, A, d) for several vectors, to (B, C, d), float64."""
+        """s' = T(s, a): (B, *shape) and (B, d), (B, A, d) or flat (B, dim), to (B, *shape), float64."""
 
     def action(self, rng: np.random.Generator) -> Any:
-        """One action before it is turned, (d,) or (A, d); N(0, 0.5^2), each vector moved into the unit ball."""
+        """One action before it is turned, of `action_shape`; N(0, 0.5^2), each channel moved into the unit ball."""
         drawn = rng.normal(0.0, ACTION_SIGMA, self.action_shape)
-        return drawn / np.maximum(1.0, np.linalg.norm(drawn, axis=-1, keepdims=True))
+        if self.action_rep.structured:
+            return drawn / np.maximum(1.0, np.linalg.norm(drawn, axis=-1, keepdims=True))
+        parts = np.split(drawn, np.cumsum(self.action_rep.channels)[:-1])
+        return np.concatenate([part / max(1.0, float(np.linalg.norm(part))) for part in parts])
 
     def readout_targets(self, observation: Tensor) -> Mapping[str, Tensor]:
-        """`state`: the observation (n, C, d), points less their mean."""
-        return {"state": centred(observation, self.observation_rep)}
+        """`state`: the observation (n, C, d), points less their mean; one target a kind, flat, where it is mixed."""
+        state = centred(observation, self.observation_rep, self.group)
+        return {"state": state} if self.observation_rep.structured else by_kind(state, self.observation_rep.linear_part)
+
+    @property
+    def target_reps(self) -> Mapping[str, Rep]:
+        """Reps of the flat targets: the kinds of a mixed observation, orientations as rotation matrices."""
+        return {} if self.observation_rep.structured else kind_reps(self.observation_rep.linear_part)
 
     def starts(self, n: int, seed: int) -> Tensor:
-        """`n` scenes (n, C, d) float64 before they are turned."""
-        shape, what = (self.observation_rep.multiplicity, self.group.d), f"result of {label(type(self))}.start"
+        """`n` scenes (n, *shape) float64 before they are turned."""
+        shape, what = self.observation_rep.shape, f"result of {label(type(self))}.start"
         drawn = [self.start(rng) for rng in generators(_STARTS, seed, range(n))]
         return torch.stack([as_finite(scene, shape, what, single=True) for scene in drawn])
 
@@ -114,7 +125,7 @@ class Scene(TaskScenes):
         return place(law, np.array([rng.random() for rng in draws]), np.array([rng.normal(size=4) for rng in draws]))
 
     def plans(self, n: int, horizon: int, seed: int) -> Tensor:
-        """Actions (n, H, d) or (n, H, A, d) before they are turned; a shorter plan begins a longer one."""
+        """Actions (n, H, *action_shape) before they are turned; a shorter plan begins a longer one."""
         what = f"result of {label(type(self))}.action"
         draws = generators(_PLANS, seed, range(n))
         drawn = [

@@ -40,7 +40,7 @@ class Scenes(World, ABC):
 
     @abstractmethod
     def starts(self, n: int, seed: int) -> Tensor:
-        """`n` scenes (n, C, d) before they are turned; the first m of them are `starts(m, seed)`."""
+        """`n` scenes (n, *shape) before they are turned; the first m of them are `starts(m, seed)`."""
 
     @abstractmethod
     def turns(self, n: int, seed: int, orientations: Orientations) -> Elements:
@@ -52,11 +52,11 @@ class Scenes(World, ABC):
 
     @abstractmethod
     def plans(self, n: int, horizon: int, seed: int) -> Tensor:
-        """Actions (n, H, d) or (n, H, A, d) before they are turned; a shorter plan begins a longer one."""
+        """Actions (n, H, *action_shape) before they are turned; a shorter plan begins a longer one."""
 
     @property
     def action_shape(self) -> tuple[int, ...]:
-        """Shape of one action: (d,), or (A, d) for several vectors."""
+        """Shape of one action: (d,), (A, d) for several vectors, or flat (dim,)."""
         return action_shape(self.action_rep)
 
     def turned_plans(self, plans: Tensor, turns: Elements, seed: int, orientations: Orientations) -> Tensor:
@@ -64,7 +64,7 @@ class Scenes(World, ABC):
         return self.action_rep.transform(plans, turns[:, None])
 
     def roll(self, observation: Tensor, plans: Tensor) -> Tensor:
-        """Observations (n, H + 1, C, d) under the plans (n, H, d) or (n, H, A, d), the start included."""
+        """Observations (n, H + 1, *shape) under the plans (n, H, *action_shape), the start included."""
         states = [observation]
         for action in plans.unbind(1):
             states.append(self.step(states[-1], action))
@@ -75,7 +75,7 @@ class Scenes(World, ABC):
     ) -> Sequences:
         """The sequences of `n` scenes and their plans, at the given orientations."""
         turns = self.turns(n, seed, orientations)
-        scenes = self.observation_rep.transform(self.starts(n, seed), turns)
+        scenes = self.observation_rep.transform_samples(self.starts(n, seed), turns)
         actions = self.turned_plans(plans, turns, seed, orientations)
         observations = self.roll(scenes, actions)
         if progress is not None:
@@ -134,9 +134,12 @@ class Scenes(World, ABC):
     @torch.no_grad()
     def residuals(self, data: Sequences, g: Elements) -> Tensor:
         """(n,) largest distance of a channel between rollouts turned, g s_t, and those from g s_0 under g a."""
-        expected = self.observation_rep.transform(data.observations, g[:, None])
+        rep = self.observation_rep
+        expected = rep.transform_samples(data.observations, g[:, None])
         copies = self.roll(expected[:, 0], self.action_rep.transform(data.actions, g[:, None]))
-        return (expected - copies).norm(dim=-1).amax((1, 2))
+        if rep.structured:
+            return (expected - copies).norm(dim=-1).amax((1, 2))
+        return rep.channel_squares(rep.difference(expected, copies)).sqrt().amax((1, 2))
 
 
 class TaskScenes(Scenes, ABC):
@@ -166,7 +169,7 @@ class TaskScenes(Scenes, ABC):
             DataError: `n` below 1, a negative seed or unknown orientations.
         """
         at_least_one("tasks", n=n)
-        start = self.observation_rep.transform(self.starts(n, seed), self.turns(n, seed, orientations))
+        start = self.observation_rep.transform_samples(self.starts(n, seed), self.turns(n, seed, orientations))
         return self.held(start, self.held_actions(n, seed))
 
     def held(self, start: Tensor, action: Tensor) -> Tasks:

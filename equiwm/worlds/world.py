@@ -34,9 +34,9 @@ class Transitions:
     """n transitions (s_i, a_i) -> s'_i, float64, the spatial axis last.
 
     Attributes:
-        observation: (n, C, d) of the world's observation rep.
-        action: (n, d) or (n, C, d) of its action rep.
-        next_observation: (n, C, d).
+        observation: (n, *shape) of the world's observation rep: (n, C, d) of vectors and points, else flat (n, dim).
+        action: (n, *action_shape) of its action rep: (n, d), (n, A, d), or flat (n, dim).
+        next_observation: as `observation`.
         episode: (n,) index of the episode each comes from; neighbours in one episode are not independent.
         excluded: transitions dropped while collecting, by reason.
     """
@@ -76,9 +76,9 @@ class Transitions:
         """Every transition turned by `g`: legitimate test data only where the world itself is equivariant."""
         return replace(
             self,
-            observation=observation_rep.transform(self.observation, g),
+            observation=observation_rep.transform_samples(self.observation, g),
             action=action_rep.transform(self.action, g),
-            next_observation=observation_rep.transform(self.next_observation, g),
+            next_observation=observation_rep.transform_samples(self.next_observation, g),
         )
 
 
@@ -87,8 +87,8 @@ class Sequences:
     """n sequences of H steps, s_{h+1} = T(s_h, a_h), float64, the spatial axis last.
 
     Attributes:
-        observations: (n, H + 1, C, d) of the world's observation rep, the start included.
-        actions: (n, H, d) or (n, H, C', d) of its action rep.
+        observations: (n, H + 1, *shape) of the world's observation rep, the start included.
+        actions: (n, H, *action_shape) of its action rep.
         episode: (n,) index of the draw each comes from, ascending: sequences of two orientations with one index are
             the same but for how they are turned.
         excluded: draws that were dropped, by reason.
@@ -190,6 +190,11 @@ class World(Protocol):
     """Named channels of an observation, for errors shown one by one."""
 
     @property
+    def target_reps(self) -> Mapping[str, Rep]:
+        """Reps of those read-out targets that are flat, each of one kind; the others are vectors."""
+        return {}
+
+    @property
     def dimension(self) -> int:
         """d of the space that the group acts on."""
         return self.group.d
@@ -201,11 +206,11 @@ class World(Protocol):
         ...
 
     def step(self, observation: Tensor, action: Tensor) -> Tensor:
-        """s' = T(s, a) from what an observation shows: (B, C, d), (B, d) or (B, C', d) -> (B, C, d), float64."""
+        """s' = T(s, a) from what an observation shows: (B, *shape), (B, *action_shape) -> (B, *shape), float64."""
         ...
 
     def readout_targets(self, observation: Tensor) -> Mapping[str, Tensor]:
-        """What a read-out has to recover from a latent: named vectors, each (n, C', d)."""
+        """What a read-out has to recover from a latent: named vectors (n, C', d), or flat (n, dim) of `target_reps`."""
         ...
 
     def symmetry_residual(self, rollouts: int = 500, steps: int = 30, *, seed: int = 0) -> SymmetryResidual:
@@ -214,8 +219,11 @@ class World(Protocol):
 
 
 def action_shape(rep: Rep) -> tuple[int, ...]:
-    """Shape of one action in data: (d,) for one vector, (A, d) for several. Planners always write (A, d)."""
-    return (rep.d,) if rep.multiplicity == 1 else (rep.multiplicity, rep.d)
+    """Shape of one action in data: (d,) for one vector, (A, d) for several, (dim,) for a rep that holds more.
+
+    Planners always write (A, d).
+    """
+    return (rep.dim,) if rep.multiplicity == 1 else rep.shape
 
 
 @runtime_checkable
@@ -241,6 +249,15 @@ class SequenceWorld(Protocol):
             DataError: `n` or `horizon` below 1, a negative seed, unknown orientations, or a horizon that no draw
                 survives.
         """
+        ...
+
+
+@runtime_checkable
+class CollectedWorld(Protocol):
+    """A world that may be trained on episodes that were collected earlier; whatever is measured asks itself."""
+
+    def training_side(self) -> World:
+        """What training draws its data from: itself, or those episodes."""
         ...
 
 

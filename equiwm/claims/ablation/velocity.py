@@ -70,7 +70,7 @@ def predictors(configs: Sequence[ModelConfig], world: World, seed: int) -> list[
     """
     found = []
     for config in configs:
-        predictor = build_model(config, world.observation_rep, world.action_rep, seed=seed).predictor
+        predictor = build_model(config, world.observation_rep, world.action_rep, seed=seed, group=world.group).predictor
         if not isinstance(predictor, ResidualPredictor):
             raise TypeError(f"{type(predictor).__name__} is no residual predictor.")
         found.append(predictor)
@@ -109,7 +109,7 @@ def velocity_columns(
     paths = predictors([config.model] if free is None else [config.model, free], world, seed)
     steps = [StepPredictor(path, step_size(data)) for path in paths]
     predictor = steps[0] if free is None else SoftPredictor(*steps)
-    encoder = build_model(config.model, world.observation_rep, world.action_rep, seed=seed).encoder
+    encoder = build_model(config.model, world.observation_rep, world.action_rep, seed=seed, group=world.group).encoder
     model = WorldModel(encoder, predictor, world.action_rep)
     objective: Forward | None = None
     if free is not None:

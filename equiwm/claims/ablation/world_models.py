@@ -65,7 +65,7 @@ def train_model(
     """
     if model is None:
         world = build_world(config.world)
-        model = build_model(config.model, world.observation_rep, world.action_rep, seed=seed)
+        model = build_model(config.model, world.observation_rep, world.action_rep, seed=seed, group=world.group)
     fit = Fit(config.training, model, data.to(torch.float32, "cpu"), seed=seed, objective=objective)
     while not fit.done:
         fit.run_epoch()

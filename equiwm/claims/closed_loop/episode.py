@@ -78,7 +78,7 @@ def _goal(run: ControlledRun, controller: Controller, config: PlanningConfig) ->
 
 def _idle(action_rep: Rep, steps: int) -> ReplayPolicy:
     """No action in any step of one episode."""
-    return ReplayPolicy(torch.zeros(1, steps, action_rep.multiplicity, action_rep.d, dtype=torch.float64), steps)
+    return ReplayPolicy(torch.zeros(1, steps, *action_rep.shape, dtype=torch.float64), steps)
 
 
 @torch.no_grad()
@@ -99,11 +99,12 @@ def orbit_cell(params: dict[str, Any]) -> dict[str, Any]:
     world, control = run.subject.world, run.control
     config, variant, seed = PlanningConfig(**params["planning"]), parse_variant(params["planner"]), params["seed"]
     g = world.group.identity(1)
-    if params["orbit"] is not None:
+    if params["orbit"] is not None and control.unturned is None:
         orbit = parse_orbit(params["orbit"], world, seed).elements
         g = Elements.cat([g, orbit])
     task = params["task"]
-    tasks = control.turned(control.tasks(task + 1, held_out_seed(seed)).take([task] * len(g)), g)
+    tasks = control.tasks(task + 1, held_out_seed(seed)).take([task] * len(g))
+    tasks = tasks if control.unturned else control.turned(tasks, g)
     policy: Policy
     if params["controller"] == "replay":
         assert tasks.actions is not None  # check_controller
@@ -125,7 +126,14 @@ def orbit_cell(params: dict[str, Any]) -> dict[str, Any]:
     episodes = run_episodes(control, tasks, policy, steps=config.steps, replan=config.replan)
     angle, distance = control.pose_error(episodes.observations, tasks.goal[:, None])
     moved, _ = control.pose_error(episodes.observations[:, -1], episodes.observations[:, 0])
-    result = TaskResult(angle.tolist(), distance.tolist(), moved.tolist(), list(episodes.excluded))
+    errors = control.channel_errors(episodes.observations, tasks.goal[:, None])
+    result = TaskResult(
+        angle.tolist(),
+        distance.tolist(),
+        moved.tolist(),
+        list(episodes.excluded),
+        channels={name: error.tolist() for name, error in errors.items()},
+    )
     if params["controller"] == "model":
         left_alone = run_episodes(
             control, tasks.take([0]), _idle(world.action_rep, config.steps), steps=config.steps, replan=config.steps

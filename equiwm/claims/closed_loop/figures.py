@@ -90,11 +90,12 @@ def closed_loop_figure(sides: Mapping[str, ClosedLoopResult], folder: Path, file
         mark_level(left, 1e-6)
         left.set_yscale("log")
         left.set_xlabel("pairs (percent, in ascending order)")
-        left.set_title("|error turned - error seen| of one task (degrees)", fontsize=10)
+        unit = "degrees" if all(side.measure == "deg" for side in sides.values()) else "tolerances"
+        left.set_title(f"|error turned - error seen| of one task ({unit})", fontsize=10)
         right.axvspan(-0.5, 0.5, color="#000000", alpha=0.07, linewidth=0)
         right.set_xticks(range(len(labels)), labels, rotation=40, ha="right", fontsize=8)
         right.set_ylim(bottom=-0.03 * right.get_ylim()[1])  # a marker at 0 is seen whole
-        right.set_title("mean error at each orientation (degrees)", fontsize=10)
+        right.set_title(f"mean error at each orientation ({unit})", fontsize=10)
         legend_below(figure, left)
         return save(figure, frame, folder, file)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from equiwm.claims.claim import Recorded
 from equiwm.claims.closed_loop.episode import check_controller, controlled, orbit_cell
 from equiwm.claims.closed_loop.orbit import parse_orbit
 from equiwm.claims.closed_loop.result import (
+    ChannelError,
     ClosedLoopResult,
     Exclusion,
     GapClosed,
@@ -35,10 +36,10 @@ from equiwm.disk.strict_json import canonical_json
 from equiwm.errors import ClosedLoopError, DataError
 from equiwm.grid import Cell, run_grid
 from equiwm.planning.control import build_planner
-from equiwm.planning.task import REFERENCES, Controller, Criterion
+from equiwm.planning.task import REFERENCES, Channel, Controller, Criterion
 from equiwm.planning.variants import parse_variant
 from equiwm.results import door
-from equiwm.stats import bootstrap_interval, sign_flip_test, sign_test
+from equiwm.stats import PairedTest, bootstrap_interval, sign_flip_test, sign_test
 from equiwm.subject import Subject
 from equiwm.worlds.world import Progress
 
@@ -63,6 +64,7 @@ class Outcome:
 
     Attributes:
         angle, distance: (K, M, S + 1) from the goal.
+        channels: of a goal by channels the error of each, (K, M, S + 1).
         moved: (K, M) degrees between first and last pose.
         steered: (K,) degrees between the last pose at the identity and that of the same episode without actions.
         excluded: K x M reasons or None.
@@ -75,6 +77,7 @@ class Outcome:
     steered: np.ndarray
     excluded: list[list[str | None]]
     recorded: TaskResult | None
+    channels: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @staticmethod
     def of(tasks: Sequence[TaskResult]) -> Outcome:
@@ -86,14 +89,23 @@ class Outcome:
             np.array([task.steered_deg for task in tasks]),
             [task.excluded for task in tasks],
             next((task for task in tasks if task.points is not None), None),
+            {name: np.array([task.channels[name] for task in tasks]) for name in tasks[0].channels},
         )
 
     def scored(self, criterion: Criterion, which: str) -> tuple[np.ndarray, np.ndarray]:
         """Angle and distance (K, M) of the `best` pose on the way, or of the `final` one."""
+        return self._at(self.angle, criterion, which), self._at(self.distance, criterion, which)
+
+    def scored_channels(self, criterion: Criterion, which: str) -> dict[str, np.ndarray]:
+        """The error (K, M) of each channel of that pose."""
+        return {name: self._at(errors, criterion, which) for name, errors in self.channels.items()}
+
+    def _at(self, values: np.ndarray, criterion: Criterion, which: str) -> np.ndarray:
         if which == "final":
-            return self.angle[..., -1], self.distance[..., -1]
+            return values[..., -1]
         at = (self.angle + criterion.degrees * self.distance).argmin(-1)[..., None]
-        return tuple(np.take_along_axis(values, at, -1)[..., 0] for values in (self.angle, self.distance))  # type: ignore[return-value]
+        found: np.ndarray = np.take_along_axis(values, at, -1)[..., 0]
+        return found
 
     def solved(self, criterion: Criterion, which: str) -> np.ndarray:
         """(K, M) whether that pose meets the criterion."""
@@ -154,7 +166,10 @@ def closed_loop(
     if assignments:
         subject = subject.altered(planning=planning_of(subject.planning, assignments))
     config, run = subject.planning, controlled(subject)
-    elements = parse_orbit(orbit, subject.world, seed)
+    unturned = run.control.unturned
+    if unturned is not None and orbit is not None:
+        raise DataError(f"--orbit {orbit}: {unturned}; leave --orbit out to measure success at seeded resets alone.")
+    elements = None if unturned else parse_orbit(orbit, subject.world, seed)
     build_planner(config, parse_variant(planner))  # refused here, before any cell
     reached = check_controller(run, "model", config)
     lines: list[Controller] = ["model"]
@@ -178,7 +193,7 @@ def closed_loop(
                 **params,
                 "controller": line,
                 "task": task,
-                "orbit": elements.text if line == "model" else None,
+                "orbit": elements.text if elements is not None and line == "model" else None,
                 "record": line == "model" and task == show,
             },
         )
@@ -191,9 +206,11 @@ def closed_loop(
     result = _result(
         outcomes["model"],
         criterion,
-        labels=elements.labels,
+        labels=[] if elements is None else elements.labels,
         seed=seed,
         tolerance=TOLERANCES_DEG[dtype],
+        channels=run.control.channels,
+        unturned=unturned or "",
         references=[_reference(line, outcomes[line], criterion) for line in lines if line != "model"],
         facts={
             "planner": planner,
@@ -246,15 +263,30 @@ def _interval(values: np.ndarray, over: np.ndarray | None = None) -> tuple[float
     return found.estimate, (found.low, found.high)
 
 
+def _tested(test: PairedTest | None, n: int) -> PairedTestResult:
+    """NaN where there were too few tasks for a test."""
+    return PairedTestResult(math.nan, math.nan, n) if test is None else PairedTestResult(test.statistic, test.p, test.n)
+
+
 def _success(solved: np.ndarray) -> SuccessRates:
     share = solved.mean(0)
-    return SuccessRates(seen=float(share[0]), ood=float(share[1:].mean()), each=share[1:].tolist())
+    return SuccessRates(seen=float(share[0]), ood=_mean(share[1:]), each=share[1:].tolist())
+
+
+def _mean(values: np.ndarray) -> float:
+    """NaN of nothing."""
+    return float(values.mean()) if values.size else math.nan
+
+
+def _largest(values: np.ndarray) -> float:
+    """NaN of nothing."""
+    return float(values.max()) if values.size else math.nan
 
 
 def _closed(error: np.ndarray, initial: np.ndarray) -> float:
     """1 - sum of errors / sum of initial errors; pooled, because a task that starts near its goal has no ratio. NaN
-    where all start at their goals."""
-    return float(1.0 - error.mean() / initial.mean()) if initial.mean() > 0.0 else math.nan
+    where all start at their goals, or there is none."""
+    return float(1.0 - error.mean() / initial.mean()) if initial.size and initial.mean() > 0.0 else math.nan
 
 
 def _reference(line: Controller, outcome: Outcome, criterion: Criterion) -> ReferenceLine:
@@ -267,6 +299,17 @@ def _reference(line: Controller, outcome: Outcome, criterion: Criterion) -> Refe
     )
 
 
+def _channels(
+    outcome: Outcome, criterion: Criterion, channels: Mapping[str, Channel], pairs: np.ndarray
+) -> list[ChannelError]:
+    """The errors of each quantity that the goal names, and the largest difference of a pair."""
+    found = []
+    for name, error in outcome.scored_channels(criterion, criterion.scored).items():
+        apart = _largest(np.abs(error[:, 1:] - error[:, :1])[pairs])
+        found.append(ChannelError(name, channels[name].unit, channels[name].tolerance, error.tolist(), apart))
+    return found
+
+
 def _result(
     outcome: Outcome,
     criterion: Criterion,
@@ -274,6 +317,8 @@ def _result(
     labels: list[str],
     seed: int,
     tolerance: float,
+    channels: Mapping[str, Channel],
+    unturned: str,
     references: list[ReferenceLine],
     facts: dict[str, Any],
 ) -> ClosedLoopResult:
@@ -289,7 +334,7 @@ def _result(
     on_the_way, at_the_end = outcome.solved(criterion, "best"), outcome.solved(criterion, "final")
     kept = np.array([[reason is None for reason in reasons] for reasons in outcome.excluded])
     pairs = kept[:, 1:] & kept[:, :1]
-    if not pairs.any():
+    if labels and not pairs.any():
         raise DataError(
             f"no pair of episodes is left: every one was excluded ({excluded[0].reason}); the guard lets none of these "
             f"{len(error)} tasks through."
@@ -300,13 +345,16 @@ def _result(
     # Tasks of which at least one pair is left; each counts once, whatever the size of the orbit.
     means = np.array([row[mask].mean() for row, mask in zip(difference, pairs, strict=True) if mask.any()])
     paired, paired_interval = _interval(means)
-    mean, interval = _interval(difference.mean(1))
-    ratio, ratio_interval = _interval(error[:, 1:].mean(1), error[:, 0])
-    signs = sign_test(np.where(np.abs(means) > TIE_DEG, means, 0.0))
+    mean, interval = _interval(difference.mean(1)) if labels else _interval(means)
+    ratio, ratio_interval = _interval(error[:, 1:].mean(1), error[:, 0]) if labels else _interval(means)
+    signs = sign_test(np.where(np.abs(means) > TIE_DEG, means, 0.0)) if len(means) else None
     flips = sign_flip_test(means) if len(means) > 1 else None
-    moved, share = float(np.median(outcome.moved[:, 0])), float(1.0 - pairs.mean())
+    moved, share = float(np.median(outcome.moved[:, 0])), 1.0 - _mean(pairs)
     steered = float(np.median(outcome.steered))
-    verdict, reason = _judge(float(of_pairs.max()), tolerance, share, moved, steered)
+    if unturned:
+        verdict, reason = "inconclusive", f"nothing is paired, {unturned}"
+    else:
+        verdict, reason = _judge(_largest(of_pairs), tolerance, share, moved, steered, criterion.measure)
     return ClosedLoopResult(
         **facts,
         tasks=len(error),
@@ -320,17 +368,15 @@ def _result(
         solved=Solved(any=on_the_way.tolist(), final=at_the_end.tolist()),
         paired_pairs=int(pairs.sum()),
         paired_excluded=share,
-        paired_abs_max_deg=float(of_pairs.max()),
-        paired_abs_median_deg=float(np.median(of_pairs)),
+        paired_abs_max_deg=_largest(of_pairs),
+        paired_abs_median_deg=float(np.median(of_pairs)) if of_pairs.size else math.nan,
         paired_above=int((of_pairs > TIE_DEG).sum()),
-        paired_final_abs_max_deg=float(of_final.max()),
+        paired_final_abs_max_deg=_largest(of_final),
         paired_ood_minus_seen=MeanEstimate(paired, paired_interval),
         ood_minus_seen=MeanEstimate(mean, interval),
         ood_over_seen=RatioEstimate(ratio, ratio_interval),
-        sign_test=PairedTestResult(signs.statistic, signs.p, signs.n),
-        sign_flip_test=PairedTestResult(math.nan, math.nan, len(means))
-        if flips is None
-        else PairedTestResult(flips.statistic, flips.p, flips.n),
+        sign_test=_tested(signs, len(means)),
+        sign_flip_test=_tested(flips, len(means)),
         success_rate=Success(any=_success(on_the_way), final=_success(at_the_end)),
         fraction_closed=GapClosed(
             seen=_closed(error[:, 0], outcome.angle[:, 0, 0]),
@@ -344,18 +390,23 @@ def _result(
         reason=reason,
         passed=verdict == "invariant",
         seed=seed,
+        measure=criterion.measure,
+        channels=_channels(outcome, criterion, channels, pairs),
+        unturned=unturned,
     )
 
 
-def _judge(worst: float, tolerance: float, excluded: float, moved: float, steered: float) -> tuple[str, str]:
+def _judge(worst: float, tolerance: float, excluded: float, moved: float, steered: float, unit: str) -> tuple[str, str]:
     """Verdict and its reason, one line."""
     if not worst <= tolerance:
-        return "not invariant", f"max |d_i| = {worst:.1e} deg > {tolerance:.0e} deg"
+        return "not invariant", f"max |d_i| = {worst:.1e} {unit} > {tolerance:.0e} {unit}"
     if excluded > MAX_EXCLUDED:
         return "inconclusive", f"{excluded:.0%} of the pairs were excluded, more than {MAX_EXCLUDED:.0%}"
     if not moved >= MIN_MOVED_DEG:
-        return "inconclusive", f"the body was turned by {moved:.2g} deg: a loop that does nothing is invariant"
+        how = "the body was turned by" if unit == "deg" else "what the goal names was moved by"
+        return "inconclusive", f"{how} {moved:.2g} {unit}: a loop that does nothing is invariant"
     if not steered >= MIN_MOVED_DEG:  # also where it was not measured
-        where = f"the body ends {steered:.2g} deg from where it ends without actions"
+        what = "the body" if unit == "deg" else "what the goal names"
+        where = f"{what} ends {steered:.2g} {unit} from where it ends without actions"
         return "inconclusive", f"{where}: a loop that does nothing is invariant"
-    return "invariant", f"max |d_i| = {worst:.1e} deg <= {tolerance:.0e} deg"
+    return "invariant", f"max |d_i| = {worst:.1e} {unit} <= {tolerance:.0e} {unit}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from equiwm.results.result import UNKNOWN, FileName, Real, Result
 
@@ -53,8 +53,27 @@ class SuccessRates(Result):
     """
 
     seen: float
-    ood: float
+    ood: Real
     each: list[float]
+
+
+@dataclass(frozen=True)
+class ChannelError(Result):
+    """One quantity that the goal names, in its own unit.
+
+    Attributes:
+        name: of the quantity.
+        unit: of what follows.
+        tolerance: an error below this is reached.
+        error: of the scored pose, K x (1 + orbit).
+        paired_abs_max: max over pairs of |error at the element - error at the identity|; NaN where nothing is paired.
+    """
+
+    name: str
+    unit: str
+    tolerance: float
+    error: list[list[float]]
+    paired_abs_max: Real
 
 
 @dataclass(frozen=True)
@@ -151,6 +170,8 @@ class TaskResult(Result):
             controller other than the model.
         excluded: why the symmetry does not cover an episode, or None, M.
         points: where they were asked for.
+        channels: of a goal by channels the error of each in its unit, M x (S + 1); the angle is then the largest of
+            them in tolerances.
     """
 
     angle_deg: list[list[float]]
@@ -159,6 +180,7 @@ class TaskResult(Result):
     excluded: list[str | None]
     points: Paths | None = None
     steered_deg: Real = UNKNOWN
+    channels: dict[str, list[list[float]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -221,6 +243,9 @@ class ClosedLoopResult(Result):
         passed: whether the verdict is `invariant`.
         parameters: trained scalars of the model.
         seed: of tasks, planner and orbit.
+        measure: unit of everything that is called `deg` here: `deg`, or, of a goal by channels, `tolerances`.
+        channels: of a goal by channels the errors of each in its own unit.
+        unturned: why no task was turned, so that nothing is paired; empty where they were.
     """
 
     planner: FileName
@@ -239,11 +264,11 @@ class ClosedLoopResult(Result):
     position_error: list[list[float]]
     solved: Solved
     paired_pairs: int
-    paired_excluded: float
-    paired_abs_max_deg: float
-    paired_abs_median_deg: float
+    paired_excluded: Real
+    paired_abs_max_deg: Real
+    paired_abs_median_deg: Real
     paired_above: int
-    paired_final_abs_max_deg: float
+    paired_final_abs_max_deg: Real
     paired_ood_minus_seen: MeanEstimate
     ood_minus_seen: MeanEstimate
     ood_over_seen: RatioEstimate
@@ -260,6 +285,9 @@ class ClosedLoopResult(Result):
     parameters: int
     seed: int
     steered_deg: Real = UNKNOWN
+    measure: str = "deg"
+    channels: list[ChannelError] = field(default_factory=list)
+    unturned: str = ""
 
     @property
     def variant(self) -> str:
@@ -270,7 +298,7 @@ class ClosedLoopResult(Result):
     @property
     def misfit(self) -> str | None:
         """A list that has not one entry a task, and within one an orientation."""
-        if self.tasks < 1 or not self.orbit or len(set(self.orbit)) < len(self.orbit):
+        if self.tasks < 1 or not (self.orbit or self.unturned) or len(set(self.orbit)) < len(self.orbit):
             return "it has no task, no orbit, or two elements of one label"
         if len(self.initial_error_deg) != self.tasks:
             return f"initial_error_deg has {len(self.initial_error_deg)} entries, expected {self.tasks}"
@@ -279,6 +307,7 @@ class ClosedLoopResult(Result):
             "position_error": self.position_error,
             "solved.any": self.solved.any,
             "solved.final": self.solved.final,
+            **{f"channels.{channel.name}": channel.error for channel in self.channels},
         }
         for name, rows in tables.items():
             if len(rows) != self.tasks or any(len(row) != 1 + len(self.orbit) for row in rows):

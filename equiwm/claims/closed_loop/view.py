@@ -7,7 +7,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
-from equiwm.claims.closed_loop.result import ClosedLoopResult, MeanEstimate, RatioEstimate, Recording, SuccessRates
+from equiwm.claims.closed_loop.result import (
+    ChannelError,
+    ClosedLoopResult,
+    MeanEstimate,
+    RatioEstimate,
+    Recording,
+    SuccessRates,
+)
 from equiwm.claims.view import Drawing, Factor, Shown, View
 from equiwm.results.measured import Measured
 from equiwm.tables.columns import Column, Comparison, Estimate
@@ -17,11 +24,14 @@ from equiwm.tables.table import Table, factor, number
 _TASKS = (
     "In brackets: the range over seeds; of a single seed, where there is one, the 95% bootstrap interval over tasks."
 )
+_BY_CHANNELS = (
+    "Where a goal is given by channels and tolerances, deg stands for the largest error of a channel in its tolerance."
+)
 _SHORT = partial(number, digits=2)
 
 
 def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+    return sum(values) / len(values) if values else math.nan
 
 
 def orientation_means(result: ClosedLoopResult) -> list[float]:
@@ -58,12 +68,16 @@ EXCLUDED: Column[ClosedLoopResult] = Column(
 )
 
 
+def _worst(rates: SuccessRates) -> float:
+    return min(rates.each, default=math.nan)
+
+
 def _success(name: str, of: Callable[[ClosedLoopResult], SuccessRates]) -> tuple[Column[ClosedLoopResult], ...]:
     """Success at the seen orientation, over the unseen ones, and at the worst of them."""
     return (
         Column(f"success_{name}_seen", f"{name}: seen", lambda result: of(result).seen, _SHORT),
         Column(f"success_{name}_unseen", f"{name}: unseen", lambda result: of(result).ood, _SHORT),
-        Column(f"success_{name}_worst", f"{name}: worst", lambda result: min(of(result).each), _SHORT),
+        Column(f"success_{name}_worst", f"{name}: worst", lambda result: _worst(of(result)), _SHORT),
     )
 
 
@@ -111,7 +125,7 @@ def _interval(entry: MeanEstimate | RatioEstimate) -> str:
 
 
 def _rates(rates: SuccessRates) -> str:
-    return f"{rates.seen:.2f} / {rates.ood:.2f} / {min(rates.each):.2f}"
+    return " / ".join(number(rate, 2) for rate in (rates.seen, rates.ood, _worst(rates)))
 
 
 def _share(value: float) -> str:
@@ -146,18 +160,39 @@ _ROWS: dict[str, Callable[[ClosedLoopResult], str]] = {
     ),
     "verdict": VERDICT.text,
 }
+_OF_POSES = ("position error seen / mean unseen",)
+"""What a goal by channels has none of."""
+_PAIRED = (
+    "unseen minus seen (deg) [95%]",
+    "unseen / seen [95%]",
+    "paired: max |d_i| (deg)",
+    "paired: median |d_i| (deg)",
+    "paired: max |d_i|, final pose (deg)",
+    "paired: pairs above 1e-6 deg",
+    "paired: unseen minus seen (deg) [95%]",
+    "pairs excluded",
+    "p: sign test / sign-flip test",
+)
+"""What there is of turned tasks alone."""
 
 
 def closed_loop_tables(measured: Measured[ClosedLoopResult], name: str) -> list[Table]:
     """What was measured, model and baseline as columns; then error and success at each orientation; then, where they
     were run, the lines without the model."""
     shown, result = measured.sides(name), measured.result
-    rows = [(quantity, *(cell(side) for side in shown.values())) for quantity, cell in _ROWS.items()]
+    unit, paired = _unit(result), bool(result.orbit)
+    rows = [
+        (_in(quantity, unit), *(cell(side) for side in shown.values()))
+        for quantity, cell in _ROWS.items()
+        if (paired or quantity not in _PAIRED) and (unit == "deg" or quantity not in _OF_POSES)
+    ]
     title = (
         f"{name}: closed loop, {result.planner} planner ({result.method}), goal {result.goal}, {result.group.upper()}, "
         f"{result.dtype}, {result.tasks} tasks x (1 + {len(result.orbit)}) orientations"
     )
     tables = [Table(title, ("quantity", *shown), rows, _notes(shown)), _orientations(shown, name)]
+    if result.channels:
+        tables.append(_channels(shown, name))
     if result.references:
         lines = [
             (
@@ -177,8 +212,46 @@ def closed_loop_tables(measured: Measured[ClosedLoopResult], name: str) -> list[
     return tables
 
 
+def _unit(side: ClosedLoopResult) -> str:
+    return "deg" if side.measure == "deg" else "tol."
+
+
+def _in(quantity: str, unit: str) -> str:
+    return quantity.replace("(deg)", f"({unit})").replace(" deg", f" {unit}")
+
+
+def _channels(shown: Mapping[str, ClosedLoopResult], name: str) -> Table:
+    """The quantities that the goal names, each in its own unit."""
+    headings = (
+        "model",
+        "quantity",
+        "tolerance",
+        "error seen",
+        *(("mean unseen", "max |d_i|") if next(iter(shown.values())).orbit else ()),
+    )
+    rows = [
+        (model, channel.name, _of(channel.tolerance, channel.unit), *_errors(channel, paired=bool(side.orbit)))
+        for model, side in shown.items()
+        for channel in side.channels
+    ]
+    return Table(f"{name}: errors of what the goal names, each in its own unit", headings, rows)
+
+
+def _errors(channel: ChannelError, *, paired: bool) -> tuple[str, ...]:
+    parts = (slice(1), slice(1, None)) if paired else (slice(1),)
+    means = [_mean([_mean(row[part]) for row in channel.error]) for part in parts]
+    apart = (f"{number(channel.paired_abs_max, 2)} {channel.unit}".rstrip(),) if paired else ()
+    return (*(_of(mean, channel.unit) for mean in means), *apart)
+
+
+def _of(value: float, unit: str) -> str:
+    return f"{number(value)} {unit}".rstrip()
+
+
 def _orientations(shown: Mapping[str, ClosedLoopResult], name: str) -> Table:
-    headings = ("orientation", *(f"{model}: {what}" for model in shown for what in ("error (deg)", "success (any)")))
+    side = next(iter(shown.values()))
+    what = (f"error ({_unit(side)})", "success (any)")
+    headings = ("orientation", *(f"{model}: {each}" for model in shown for each in what))
     means = {model: orientation_means(side) for model, side in shown.items()}
     rows = [
         (
@@ -197,12 +270,14 @@ def _orientations(shown: Mapping[str, ClosedLoopResult], name: str) -> Table:
 def _notes(shown: Mapping[str, ClosedLoopResult]) -> tuple[str, ...]:
     side = next(iter(shown.values()))
     pose = "the best pose on the way" if side.scored == "best" else "the final pose"
+    start = number(_mean(side.initial_error_deg))
     notes = [
-        f"Errors are of {pose}, against {number(_mean(side.initial_error_deg))} deg at the start. d_i: error at an "
-        "orientation minus error of the same task at the seen one.",
-        f"Success: angle < {side.criterion.angle_deg:g} deg and position < {side.criterion.distance:g} "
-        f"{side.unit}, at the best pose on the way (any) or at the end (final), over every task.",
+        f"Errors are of {pose}, against {start} {_unit(side)} at the start. d_i: error at an orientation minus error "
+        "of the same task at the seen one.",
+        f"Success: {_criterion(side)}, at the best pose on the way (any) or at the end (final), over every task.",
     ]
+    if side.measure != "deg":
+        notes.insert(0, "tol.: the largest error of a quantity that the goal names, in units of its tolerance.")
     for model, one in shown.items():
         notes.append(f"{model}: {one.verdict}, {one.reason}.")
         reasons = Counter(exclusion.reason for exclusion in one.excluded)
@@ -210,11 +285,18 @@ def _notes(shown: Mapping[str, ClosedLoopResult]) -> tuple[str, ...]:
     return tuple(notes)
 
 
+def _criterion(side: ClosedLoopResult) -> str:
+    if side.channels:
+        return " and ".join(f"{each.name} < {_of(each.tolerance, each.unit)}" for each in side.channels)
+    return f"angle < {side.criterion.angle_deg:g} deg and position < {side.criterion.distance:g} {side.unit}"
+
+
 def overview(compared: Sequence[Comparison[ClosedLoopResult]]) -> Iterator[Table]:
     """Errors and paired differences; success; and the lines without the model."""
     loop = (VERDICT, ERROR_SEEN, ERROR_UNSEEN, DIFFERENCE, FACTOR, PAIRED_MAX, EXCLUDED)
     for each in compared:
-        yield over_seeds("Closed loop", each, loop, (_TASKS,))
+        by_channels = any(result.measure != "deg" for line in each.lines for result in line.results)
+        yield over_seeds("Closed loop", each, loop, (_TASKS, *((_BY_CHANNELS,) if by_channels else ())))
         yield over_seeds("Success and share of the gap closed", each, (*SUCCESS, *CLOSED))
         lines = [
             (place, line.label, *(column.cell(line.results, place) for column in REFERENCES))

@@ -91,7 +91,12 @@ def control_model(subject: Subject) -> WorldModel:
     """An ordinary network of the run's interface at random weights: a probe that passes it proves nothing."""
     world = subject.world
     model = build_model(
-        control_config(subject), world.observation_rep, world.action_rep, seed=subject.seed + 1, dtype=subject.dtype
+        control_config(subject),
+        world.observation_rep,
+        world.action_rep,
+        seed=subject.seed + 1,
+        dtype=subject.dtype,
+        group=world.group,
     )
     return model.to(subject.device).eval()
 

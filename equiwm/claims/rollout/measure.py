@@ -58,8 +58,8 @@ def compose(model: WorldModel, observation: Tensor, actions: Tensor) -> Tensor:
 
     Args:
         model: the model.
-        observation: (B, C, d).
-        actions: (B, H, d) or (B, H, C', d).
+        observation: (B, *shape).
+        actions: (B, H, *action_shape).
 
     Returns:
         (B, D).
@@ -78,7 +78,9 @@ def rollout_error(model: WorldModel, data: Sequences) -> RolloutError:
     with torch.no_grad():
         first, last = (model.encode(data.observations[:, step]).cpu().double() for step in (0, -1))
         reached = compose(model, data.observations[:, 0], data.actions).cpu().double()
-    return RolloutError(*(float(relmse(reached, last, by=size)) for size in (last - first, last)))
+    difference = model.latent_rep.difference
+    error, moved = difference(reached, last), difference(last, first)
+    return RolloutError(*(float(relmse(error, torch.zeros_like(error), by=size)) for size in (moved, last)))
 
 
 def rollout_residual(model: WorldModel, data: Sequences, elements: Elements) -> tuple[float, float]:

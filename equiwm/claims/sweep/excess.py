@@ -25,13 +25,14 @@ def world_residual(world: World, data: Transitions, elements: Elements) -> float
 
     The same action as for the model: the world's declared reps, extended by parity.
     """
+    rep = world.observation_rep
     straight = world.step(data.observation, data.action)
-    moved = (straight - data.observation).square().mean().sqrt()
+    moved = rep.difference(straight, data.observation).square().mean().sqrt()
     residuals = [0.0]
     for k in range(len(elements)):
-        turned = data.transform(elements[k], world.observation_rep, world.action_rep)
-        expected = world.observation_rep.transform(straight, elements[k])
-        error = (expected - world.step(turned.observation, turned.action)).square().mean().sqrt()
+        turned = data.transform(elements[k], rep, world.action_rep)
+        expected = rep.transform_samples(straight, elements[k])
+        error = rep.difference(expected, world.step(turned.observation, turned.action)).square().mean().sqrt()
         residuals.append(float(error / moved) if error != 0.0 else 0.0)  # of a world that stands still
     return largest(residuals)
 

@@ -13,7 +13,6 @@ from equiwm.claims.relmse import relmse as relative_error
 from equiwm.claims.sweep.excess import symmetry_excess, world_residual
 from equiwm.claims.sweep.readout import Readout, action_only_error, fit_readout, pooled_error
 from equiwm.claims.sweep.result import Bin, ReadoutResult, SweepResult, SymmetryExcess
-from equiwm.models.clouds import centred
 from equiwm.models.world_model import WorldModel
 from equiwm.stats import largest, ratio
 from equiwm.subject import Subject
@@ -40,7 +39,8 @@ def relmse(model: WorldModel, data: Transitions) -> float:
     """sum |F(s,a) - E(s')|^2 / sum |E(s') - E(s)|^2, pooled, the online encoder on both sides (paper, section 4)."""
     with torch.no_grad():
         now, then = model.encode(data.observation), model.encode(data.next_observation)
-        return float(relative_error(model.predict(now, data.action), then, by=then - now))
+        predicted, difference = model.predict(now, data.action), model.latent_rep.difference
+        return float(relative_error(difference(predicted, then), torch.zeros_like(then), by=difference(then, now)))
 
 
 def component_relmse(subject: Subject, data: Transitions) -> dict[str, float]:
@@ -50,11 +50,14 @@ def component_relmse(subject: Subject, data: Transitions) -> dict[str, float]:
     """
     if not subject.model.latent_is_state:
         return {}
-    rep = subject.world.observation_rep
+    model = subject.model
+    rep = model.latent_rep
     with torch.no_grad():
-        predicted = subject.model(data.observation, data.action).reshape(data.next_observation.shape)
-    now, then = centred(data.observation, rep), centred(data.next_observation, rep)
-    errors = relative_error(predicted, then, by=then - now, channel=1)
+        predicted = model(data.observation, data.action)
+        now, then = model.encode(data.observation), model.encode(data.next_observation)
+    error, moved = rep.difference(predicted, then), rep.difference(then, now)
+    by_channel = [rep.channel_squares(x.cpu().double().reshape(-1, *rep.shape)).sum(0) for x in (error, moved)]
+    errors = by_channel[0] / by_channel[1]
     return {name: float(errors[channel]) for name, channel in subject.world.components.items()}
 
 
@@ -71,9 +74,19 @@ class Readouts:
         self.model, self.world, self.train = model, world, train
         with torch.no_grad():
             latents = model(train.observation, train.action)
+        before, after = world.readout_targets(train.observation), world.readout_targets(train.next_observation)
         self.fitted: dict[str, Readout] = {
-            name: fit_readout(latents, target, train.episode, rep=model.latent_rep, commutant=model.equivariant)
-            for name, target in world.readout_targets(train.next_observation).items()
+            name: fit_readout(
+                latents,
+                target,
+                train.episode,
+                rep=model.latent_rep,
+                commutant=model.equivariant,
+                target_rep=getattr(world, "target_reps", {}).get(name),
+                group=world.group,
+            )
+            for name, target in after.items()
+            if not torch.equal(target, before[name])  # a mass: an error relative to how far it moves has no meaning
         }
 
     @classmethod
@@ -96,6 +109,7 @@ class Readouts:
             {
                 name: target - world.readout_targets(part.observation)[name]
                 for name, target in world.readout_targets(part.next_observation).items()
+                if name in self.fitted
             }
             for part in (self.train, data)
         )

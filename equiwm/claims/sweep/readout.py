@@ -13,7 +13,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from equiwm.symmetry.reps import Rep
+from equiwm.symmetry.groups import Group
+from equiwm.symmetry.intertwiners import maps_between
+from equiwm.symmetry.kinds import SCALAR
+from equiwm.symmetry.motions import turns_every_way
+from equiwm.symmetry.quaternions import as_matrices, matrix_rep
+from equiwm.symmetry.reps import Rep, vectors
 
 PENALTIES = tuple(10.0**exponent for exponent in range(-6, 3))
 _FOLDS = 5
@@ -38,6 +43,45 @@ def commutant_features(latent: Tensor, rep: Rep) -> Tensor:
     return channels.transpose(1, 2).flatten(0, 1)
 
 
+class TypedFeatures:
+    """Rows for a regression of one kind on latents of any rep, whose maps are all that commute with a group.
+
+    Of every channel of the latents and every map A between its kind and the target's, one column A x; and where the
+    target has something that the group does not move, a constant. Quaternions are taken as rotation matrices.
+
+    Args:
+        rep: rep of the latents.
+        target: rep of the target, copies of one kind.
+        group: the group.
+    """
+
+    def __init__(self, rep: Rep, target: Rep, group: Group) -> None:
+        ((self.count, kind),) = target.linear_part.terms
+        self.rep, self.width = rep, kind.dim(target.d)
+        self.maps = [maps_between(source, kind, group) for _, source in matrix_rep(rep).terms]
+        self.constant = maps_between(SCALAR, kind, group)
+
+    def rows(self, latent: Tensor) -> Tensor:
+        """(n, D) -> (n width, K)."""
+        whole = matrix_rep(self.rep)
+        widths = [count * kind.dim(whole.d) for count, kind in whole.terms]
+        parts = torch.split(as_matrices(latent, self.rep), widths, -1)
+        columns = [
+            torch.einsum("kmw,ncw->nmck", maps, part.reshape(len(latent), count, maps.shape[-1])).flatten(-2)
+            for part, maps, (count, _) in zip(parts, self.maps, whole.terms, strict=True)
+        ]
+        columns.append(self.constant[..., 0].T.expand(len(latent), -1, -1))
+        return torch.cat(columns, -1).flatten(0, 1)
+
+    def targets(self, target: Tensor) -> Tensor:
+        """(n, C, width) or flat -> (n width, C)."""
+        return target.reshape(-1, self.count, self.width).transpose(1, 2).flatten(0, 1)
+
+    def read(self, rows: Tensor, n: int) -> Tensor:
+        """What `targets` makes rows of, (n, C, width)."""
+        return rows.reshape(n, self.width, self.count).transpose(1, 2)
+
+
 def affine_features(latent: Tensor) -> Tensor:
     """Rows for an affine regression: (n, D) -> (n, D + 1)."""
     return torch.cat([latent, torch.ones_like(latent[:, :1])], 1)
@@ -58,6 +102,8 @@ class Readout:
     Attributes:
         rep: rep of the latents.
         commutant: whether it is restricted to equivariant maps.
+        shape: of one target, (C', d) or flat.
+        typed: its features where latents or target are more than vectors, or the group is less than all rotations.
         scale: (K,) root mean square of each feature in the data it was fitted on.
         weights: (K, M), on scaled features.
         penalty: ridge penalty, of scaled features; NaN of a model that diverged, as the weights are.
@@ -68,41 +114,64 @@ class Readout:
     scale: Tensor
     weights: Tensor
     penalty: float
+    shape: tuple[int, ...]
+    typed: TypedFeatures | None = None
 
     def __call__(self, latent: Tensor) -> Tensor:
-        """The target read out of latents (n, D): (n, C', d), float64."""
-        features = _features(latent, self.rep, self.commutant) / self.scale
-        return _structured(features @ self.weights, len(latent), self.rep.d, self.commutant)
+        """The target read out of latents (n, D): (n, C', d) or flat, as it was fitted, float64."""
+        rows = _features(latent, self.rep, self.commutant, self.typed) / self.scale @ self.weights
+        if self.typed is not None:
+            read = self.typed.read(rows, len(latent))
+        else:
+            read = rows.reshape(len(latent), self.rep.d, -1).transpose(1, 2) if self.commutant else rows
+        return read.reshape(len(latent), *self.shape)
 
 
-def _features(latent: Tensor, rep: Rep, commutant: bool) -> Tensor:
+def _features(latent: Tensor, rep: Rep, commutant: bool, typed: TypedFeatures | None) -> Tensor:
     latent = latent.detach().cpu().double()
+    if typed is not None:
+        return typed.rows(latent)
     return commutant_features(latent, rep) if commutant else affine_features(latent)
 
 
-def _structured(rows: Tensor, n: int, d: int, commutant: bool) -> Tensor:
-    """A read-out's rows as vectors (n, C', d)."""
-    return rows.reshape(n, d, -1).transpose(1, 2) if commutant else rows.reshape(n, -1, d)
+def _typed(rep: Rep, target: Tensor, target_rep: Rep | None, group: Group | None) -> TypedFeatures | None:
+    """The features of an equivariant read-out, where those of vectors under all rotations are not all there are."""
+    if group is None or (target_rep is None and rep.structured and turns_every_way(group)):
+        return None
+    return TypedFeatures(rep, vectors(target.shape[1], rep.d) if target_rep is None else target_rep, group)
 
 
-def fit_readout(latent: Tensor, target: Tensor, episode: Tensor, *, rep: Rep, commutant: bool) -> Readout:
+def fit_readout(
+    latent: Tensor,
+    target: Tensor,
+    episode: Tensor,
+    *,
+    rep: Rep,
+    commutant: bool,
+    target_rep: Rep | None = None,
+    group: Group | None = None,
+) -> Readout:
     """Fit a read-out. From latents that are not finite there is none: whatever it reads out is NaN.
 
     Args:
         latent: (n, D) of `rep`.
-        target: (n, C', d), vectors.
+        target: (n, C', d), vectors; or flat (n, dim) of `target_rep`.
         episode: (n,) folds never split an episode.
         rep: rep of the latents.
-        commutant: restrict the read-out to maps that commute with rotations; else it is affine.
+        commutant: restrict the read-out to maps that commute with the group; else it is affine.
+        target_rep: rep of a flat target, copies of one kind; None is vectors.
+        group: the world's; None is all rotations, of vectors.
     """
-    features = _features(latent, rep, commutant)
-    y = target.detach().cpu().double()
-    rows = y.transpose(1, 2).flatten(0, 1) if commutant else y.flatten(1)
+    typed = _typed(rep, target, target_rep, group) if commutant else None
+    features = _features(latent, rep, commutant, typed)
+    y, shape = target.detach().cpu().double(), tuple(target.shape[1:])
+    by_axis = y.transpose(1, 2).flatten(0, 1) if commutant and typed is None else y.flatten(1)
+    rows = by_axis if typed is None else typed.targets(y)
     scale = features.square().mean(0).sqrt().clamp(min=1e-12)
     features = features / scale
     if not features.isfinite().all():
         unknown = torch.full((features.shape[1], rows.shape[1]), torch.nan, dtype=torch.float64)
-        return Readout(rep, commutant, scale, unknown, torch.nan)
+        return Readout(rep, commutant, scale, unknown, torch.nan, shape, typed)
     fold = (episode % _FOLDS).repeat_interleave(len(features) // len(latent))
     errors = torch.zeros(len(PENALTIES), dtype=torch.float64)
     for held_out in range(_FOLDS):
@@ -111,7 +180,7 @@ def fit_readout(latent: Tensor, target: Tensor, episode: Tensor, *, rep: Rep, co
             weights = _solve(features[~test], rows[~test], PENALTIES)
             errors += (features[test] @ weights - rows[test]).square().sum((1, 2))
     best = int(errors.argmin())
-    return Readout(rep, commutant, scale, _solve(features, rows, (PENALTIES[best],))[0], PENALTIES[best])
+    return Readout(rep, commutant, scale, _solve(features, rows, (PENALTIES[best],))[0], PENALTIES[best], shape, typed)
 
 
 def pooled_error(predicted: Tensor, target: Tensor, before: Tensor) -> float:

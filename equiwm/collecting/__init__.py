@@ -1,0 +1,1 @@
+"""Episodes of an environment: collected in parallel, kept as they finish, written as logs."""
