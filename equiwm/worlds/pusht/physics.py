@@ -79,6 +79,11 @@ class Geometry:
         return np.array([(x, y) for xs, ys in self.rectangles.transpose(0, 2, 1) for x in xs for y in ys])
 
     @cached_property
+    def middle(self) -> np.ndarray:
+        """(2,) middle of the corners in the body's frame, px."""
+        return np.asarray(self.corners.mean(0))
+
+    @cached_property
     def rings(self) -> np.ndarray:
         """(2, 4, 2) corners of the bar and of the stem, each along its outline."""
         (left, top), (right, bottom) = self.rectangles.transpose(1, 2, 0)
