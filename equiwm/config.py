@@ -127,6 +127,12 @@ class ModelConfig:
         "on the training data",
     )
     predictor_products: int = setting(24, "number of cross products of the predictor vn_cross", at_least=1)
+    relative: tuple[int, ...] = setting(
+        (),
+        "channels of positions that a forward model sees less the first of them, so that translations change nothing; "
+        "[] as they are",
+        at_least=0,
+    )
 
 
 @dataclass(frozen=True)
@@ -193,10 +199,18 @@ class PlanningConfig:
     steps: int = setting(30, "control steps of an episode", at_least=1)
     replan: int = setting(6, "steps of a plan that are carried out before the next one", at_least=1)
     shrink: bool = setting(False, "a plan ends with the episode at the latest; false is the paper's constant horizon")
-    goal: Literal["pose", "latent", "procrustes"] | None = setting(
+    hold: int = setting(1, "steps that an action of a plan is held: a plan has horizon / hold of them", at_least=1)
+    carry: Literal["mean", "best"] = setting(
+        "mean", "what of a plan is carried out: the mean of its last distribution, or the best plan ever drawn for it"
+    )
+    warm: bool = setting(False, "a plan begins from what is left of the last one")
+    goal: Literal["pose", "keypoints", "latent", "procrustes"] | None = setting(
         None,
-        "what the plan is to reach: the goal's pose (forward models), its latent, or the rotation between the two "
-        "latents; null is pose where the model can express it, else latent",
+        "what the plan is to reach: the goal's pose, or the points of its outline (forward models), its latent, or the "
+        "rotation between the two latents; null is pose where the model can express it, else latent",
+    )
+    passing: bool = setting(
+        False, "a plan is judged by the best pose on its way and not by its last one (goal keypoints)"
     )
     running: float = setting(0.3, "weight of the way against the end of a plan", at_least=0.0)
     position_weight: float = setting(
@@ -208,11 +222,16 @@ class PlanningConfig:
     )
 
     def check(self) -> None:
-        """Refuse more elites than plans.
+        """Refuse more elites than plans, and actions held for another number of steps than divides a plan.
 
         Raises:
             ConfigError: so many.
         """
+        if self.horizon % self.hold:
+            raise ConfigError(
+                f"planning.hold: got {self.hold}, expected a divisor of planning.horizon ({self.horizon}), which is "
+                "made of actions held."
+            )
         if self.elites > self.samples:
             raise ConfigError(f"planning.elites: got {self.elites}, expected 1 to planning.samples ({self.samples}).")
 

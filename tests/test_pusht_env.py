@@ -10,7 +10,7 @@ from gymnasium.utils.env_checker import check_env
 
 from equiwm.errors import DataError
 from equiwm.worlds.pusht.env import PushTEnv
-from equiwm.worlds.pusht.physics import STATE_SIZE
+from equiwm.worlds.pusht.physics import STATE_SIZE, PushTPhysics
 from equiwm.worlds.pusht.world import PushT
 
 
@@ -149,3 +149,45 @@ def test_the_environments_are_there_whatever_was_imported_first(first):
     code = f"import {first}\nimport gymnasium\nprint(gymnasium.make('equiwm.worlds:equiwm/PushT-v0').spec.id)"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.split()[-1] == "equiwm/PushT-v0"
+
+
+def test_coverage_is_computed_only_when_it_is_asked_for(monkeypatch):
+    env, plain = PushTEnv(reward="none"), PushTEnv()
+    with pytest.raises(gymnasium.error.ResetNeeded):
+        env.coverage()
+    asked = []
+    kept = PushTPhysics.coverage
+    monkeypatch.setattr(PushTPhysics, "coverage", lambda physics: asked.append(physics) or kept(physics))
+    task = PushT().tasks(1, seed=4)
+    options = {"state": task.start[0], "goal": task.goal[0]}
+    observations = [env.reset(options=options)[0]]
+    for action in np.random.default_rng(0).uniform(-0.7, 0.7, (5, 2)):
+        observation, reward, terminated, truncated, info = env.step(action)
+        assert (reward, terminated, truncated) == (0.0, False, False)
+        assert not {"coverage", "is_success"} & set(info)
+        observations.append(observation)
+    assert not asked
+    expected = [plain.reset(options=options)[0]]
+    for action in np.random.default_rng(0).uniform(-0.7, 0.7, (5, 2)):
+        observation, *_, info = plain.step(action)
+        expected.append(observation)
+    assert np.array_equal(observations, expected)
+    assert env.coverage() == info["coverage"]
+    with pytest.raises(DataError, match=r"unknown reward 'coverge'.*coverage"):
+        PushTEnv(reward="coverge")
+
+
+def test_coverage_of_poses_is_gym_pushts_everywhere():
+    rng = np.random.default_rng(0)
+    physics, state = PushTPhysics(), np.zeros(STATE_SIZE)
+    physics.reset(state + 200.0)
+    found = []
+    for _ in range(60):
+        state[4:6], state[6] = rng.uniform(150.0, 360.0, 2), rng.uniform(-4.0, 4.0)
+        physics.reset(state)
+        away = rng.normal(0.0, rng.choice([5.0, 60.0, 300.0]), 2)
+        physics.arena.goal_pose = np.array([*(state[4:6] + away), rng.uniform(-4.0, 4.0)])
+        found.append(physics.coverage())
+        assert found[-1] == pytest.approx(physics.arena._get_coverage(), abs=1e-12)
+    assert min(found) == 0.0
+    assert max(found) > 0.5

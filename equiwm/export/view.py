@@ -88,6 +88,13 @@ def measured(model: WorldModel, config: PlanningConfig, control: PlannerView | N
     kind = (config.goal or "latent") if control is None else goal_kind(config, model, control)
     if control is None and kind == "pose":
         raise ConfigError("planning.goal: pose, and its world has no tasks that say what a pose is.")
+    if kind == "keypoints":
+        raise DataError(
+            "its goal is the keypoints of an outline, which an export does not keep; it keeps pose and latent goals."
+        )
+    actions = torch.ones(1, 1, 1, model.action_rep.multiplicity, model.action_rep.d, dtype=torch.float64)
+    if control is not None and not torch.equal(control.physical(actions), actions):
+        raise DataError("its world takes actions in units of its own, which an export does not keep.")
     frame = CloudFrames.fit(_latent_vectors(model, observation.to(next(model.parameters()))).detach().cpu())
     pose = None if control is None or kind != "pose" else _pose(config, control, observation)
     centroid = None

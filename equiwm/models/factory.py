@@ -13,6 +13,7 @@ from equiwm.errors import ConfigError, EquiwmError, RepError
 from equiwm.locate import RAISED, is_foreign, locate, reason_of
 from equiwm.models.foreign import as_layer, as_world_model
 from equiwm.models.normalised import normalised
+from equiwm.models.relative import relative_to
 from equiwm.models.world_model import WorldModel
 from equiwm.nn.layer import Layer
 from equiwm.symmetry.groups import Group
@@ -87,6 +88,12 @@ def _build(config: ModelConfig, observation_rep: Rep, action_rep: Rep, group: Gr
     made = _made(config.encoder, "model.encoder", encoder, config, observation_rep, latent_rep, group)
     first: Layer = as_layer(made, observation_rep, latent_rep, f"model.encoder '{config.encoder}'")
     made = _made(config.predictor, "model.predictor", predictor, config, latent_rep, action_rep, group)
+    if config.relative and not _is_state(encoder):
+        raise ConfigError(
+            f"model.relative: the encoder '{config.encoder}' gives a latent of its own, whose channels are no "
+            "positions; it goes with a forward model, model.encoder=identity."
+        )
+    made = relative_to(made, config.relative, latent_rep)
     second = as_layer(made, latent_rep, latent_rep, f"model.predictor '{config.predictor}'")
     return _normalised(config, WorldModel(first, second, action_rep), group)
 

@@ -57,8 +57,13 @@ def build_planner(config: PlanningConfig, variant: Variant) -> SamplingPlanner:
     Raises:
         ConfigError: a setting out of its range.
     """
-    shared = {name: getattr(config, name) for name in ("horizon", "samples", "iterations", "sigma")}
-    shared |= {"constraint": variant.constraint, "refit": variant.refit}
+    shared = {name: getattr(config, name) for name in ("samples", "iterations", "sigma")}
+    shared |= {
+        "horizon": config.horizon // config.hold,
+        "constraint": variant.constraint,
+        "refit": variant.refit,
+        "carry": config.carry,
+    }
     if config.method == "mppi":
         return MPPI(**shared, temperature=config.temperature)
     return CEM(**shared, elites=config.elites)
@@ -77,6 +82,8 @@ class PlannerPolicy:
         oracle: the elements that the scenes were turned by; only the variant `paper` looks at them.
         shrink: a plan ends with the episode at the latest. A plan of constant length, whose cost looks at its end, is
             never in a hurry: with 12 steps, renewed every 6, half of the way is left each time.
+        hold: steps that an action of a plan is held; the planner's horizon is in actions.
+        warm: begin each plan from what is left of the last one.
     """
 
     def __init__(
@@ -89,22 +96,44 @@ class PlannerPolicy:
         seeds: Sequence[PlanSeed],
         oracle: Elements,
         shrink: bool,
+        hold: int = 1,
+        warm: bool = False,
     ) -> None:
         self._control, self._planner, self._variant, self._goal = control, planner, variant, goal
         self._action_rep, self._oracle, self._shrink = action_rep, oracle, shrink
         self._generators = [np.random.default_rng(seed) for seed in seeds]
+        self._hold, self._warm = hold, warm
+        self._last: tuple[Tensor, int] | None = None
 
     def __call__(self, observation: Tensor, goal: Tensor, remaining: int) -> Tensor:
-        planner = self._planner
-        if self._shrink and remaining < planner.horizon:
-            planner = replace(planner, horizon=remaining)
+        planner, hold = self._planner, self._hold
+        if self._shrink and remaining < hold * planner.horizon:
+            planner = replace(planner, horizon=-(-remaining // hold))
         axes = self._control.frames(observation).axes if self._variant.frame == "state" else None
         frame = self._variant.noise_frame(state=axes, oracle=self._oracle)
-        objective, physical = self._goal(observation, goal, planner.horizon), self._control.physical
+        objective, physical = self._goal(observation, goal, hold * planner.horizon), self._control.physical
         plan = planner.plan(
-            lambda actions: objective(physical(actions)), self._action_rep, self._generators, frame=frame
+            lambda actions: objective(_held(physical(actions), hold, 2)),
+            self._action_rep,
+            self._generators,
+            frame=frame,
+            start=self._left(planner.horizon, remaining) if self._warm else None,
         )
-        return physical(plan.actions)
+        self._last = plan.actions, remaining
+        return _held(physical(plan.actions), hold, 1)
+
+    def _left(self, horizon: int, remaining: int) -> Tensor | None:
+        """What the last plan has left after the steps since then, and no action after it; None before the first."""
+        if self._last is None:
+            return None
+        plan, then = self._last
+        left = plan[:, (then - remaining) // self._hold :][:, :horizon]
+        return torch.cat([left, left.new_zeros(len(left), horizon - left.shape[1], *left.shape[2:])], 1)
+
+
+def _held(actions: Tensor, steps: int, axis: int) -> Tensor:
+    """Every action of that axis so many times, one after another."""
+    return actions if steps == 1 else actions.repeat_interleave(steps, axis)
 
 
 class ReplayPolicy:
@@ -135,10 +164,11 @@ def run_episodes(control: ControlTask, tasks: Tasks, policy: Policy, *, steps: i
     """
     simulation = control.begin(tasks)
     observations = [simulation.observation.clone()]
-    while len(observations) <= steps:
+    while len(observations) <= steps and not bool(simulation.stopped.all()):
         remaining = steps + 1 - len(observations)
         plan = policy(simulation.observation, tasks.goal, remaining)
         for actions in plan[:, : min(replan, remaining)].unbind(1):
             simulation.advance(actions)
             observations.append(simulation.observation.clone())
+    observations += observations[-1:] * (steps + 1 - len(observations))  # every episode has ended: it stays as it is
     return Episodes(torch.stack(observations, 1), simulation.excluded)

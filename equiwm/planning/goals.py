@@ -17,11 +17,11 @@ from equiwm.symmetry.reps import Rep
 
 
 def goal_kind(config: PlanningConfig, model: WorldModel, control: PlannerView) -> str:
-    """`pose`, `latent` or `procrustes`: the configured goal, or what the model can express where it is null.
+    """`pose`, `keypoints`, `latent` or `procrustes`: the configured goal, or what the model can express if it is null.
 
     Raises:
-        ConfigError: a pose goal for a model whose latent is not the state, or in a world whose state shows no pose; a
-            rotation between latents that are not vectors alone.
+        ConfigError: a goal of pose or keypoints for a model whose latent is not the state, or in a world whose state
+            shows none; a rotation between latents that are not vectors alone.
     """
     if config.goal == "procrustes" and not model.latent_rep.vectors_only:
         raise ConfigError(
@@ -29,15 +29,22 @@ def goal_kind(config: PlanningConfig, model: WorldModel, control: PlannerView) -
             "--goal latent."
         )
     is_state = isinstance(model.encoder, IdentityEncoder)
-    rep = model.observation_rep
-    has_pose = _pose_term(config, control, torch.ones(1, *rep.shape)) is not None
-    if config.goal == "pose" and not (is_state and has_pose):
-        lacks = "the state shows no pose" if is_state else f"the latent ({model.latent_rep}) is not the state"
-        raise ConfigError(f"goal pose: {lacks}, so the pose that a plan leads to is not known; ask for --goal latent.")
-    return config.goal or ("pose" if is_state and has_pose else "latent")
+    anything = torch.ones(1, *model.observation_rep.shape)
+    for kind in ("pose", "keypoints"):
+        if config.goal == kind and not (is_state and _state_term(kind, config, control, anything) is not None):
+            lacks = f"the state shows no {kind}" if is_state else f"the latent ({model.latent_rep}) is not the state"
+            raise ConfigError(
+                f"goal {kind}: {lacks}, so the pose that a plan leads to is not known; ask for --goal latent."
+            )
+    return config.goal or (
+        "pose" if is_state and _state_term("pose", config, control, anything) is not None else "latent"
+    )
 
 
-def _pose_term(config: PlanningConfig, control: PlannerView, goal: Tensor) -> Term | None:
+def _state_term(kind: str, config: PlanningConfig, control: PlannerView, goal: Tensor) -> Term | None:
+    """The cost in state space of a goal `pose` or `keypoints`; None where the world has none."""
+    if kind == "keypoints":
+        return control.keypoint_term(goal, running=config.running, approach=config.approach, passing=config.passing)
     return control.pose_term(goal, running=config.running, approach=config.approach, weight=config.position_weight)
 
 
@@ -62,10 +69,10 @@ def model_goal(config: PlanningConfig, kind: str, model: WorldModel, control: Pl
     @torch.no_grad()
     def goal(observation: Tensor, wanted: Tensor, horizon: int) -> Objective:
         latent, aim = (model.encode(part.to(parameter)) for part in (observation, wanted))
-        if kind == "pose":
-            pose = _pose_term(config, control, wanted)
-            assert pose is not None  # goal_kind has refused the others
-            return Objective([pose], rollout, latent)
+        if kind in ("pose", "keypoints"):
+            term = _state_term(kind, config, control, wanted)
+            assert term is not None  # goal_kind has refused the others
+            return Objective([term], rollout, latent)
         return Objective(
             [*_terms(kind, config, aim), *_centroid(config, control, observation, wanted, horizon)], rollout, latent
         )

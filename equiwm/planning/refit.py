@@ -67,6 +67,29 @@ def elite_weights(costs: Tensor, elites: int, tie: float) -> Tensor:
     return torch.where(following.isfinite(), weights, finite.to(costs))
 
 
+def cheapest(costs: Tensor, tie: float) -> tuple[Tensor, Tensor]:
+    """The cheapest sample of each task, rounding having no say: the first of all that are tied with it.
+
+    Samples are drawn in one order however the scene is turned, and their costs agree to rounding; an argmin would let
+    rounding choose between samples that cost the same (a plateau: none of them reaches the body). Here all within
+    `tie` of the lowest cost are one, and the first drawn stands for them. Rounding (1e-13) then decides only where a
+    cost lies within its own width of the rim of that band, once in some 10^10 choices.
+
+    Args:
+        costs: (T, N) float64; what is not finite is never the cheapest.
+        tie: width of a tie, relative to max(|best|, |median|) as in `elite_weights`.
+
+    Returns:
+        Index (T,) and the lowest cost (T,); inf for a task that has no finite cost.
+    """
+    costs = costs.masked_fill(~costs.isfinite(), torch.inf)
+    best = costs.amin(-1, keepdim=True)
+    median = costs.median(-1, keepdim=True).values
+    scale = torch.maximum(best.abs(), torch.where(median.isfinite(), median, best).abs())
+    tied = costs <= best + tie * scale
+    return tied.to(torch.int8).argmax(-1), best[:, 0]
+
+
 def softmin_weights(costs: Tensor, temperature: float) -> Tensor:
     """w = exp(-(cost - min) / (temperature std)), std over the task's finite costs; 1 for all where std = 0.
 

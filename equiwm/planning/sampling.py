@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from equiwm.planning.refit import (
     TIE,
     Constraint,
     Refit,
+    cheapest,
     constrained,
     initial_spread,
     scattered,
@@ -24,6 +26,8 @@ from equiwm.planning.refit import (
 from equiwm.symmetry.elements import Elements
 from equiwm.symmetry.kinds import VECTOR, Kind
 from equiwm.symmetry.reps import Rep
+
+Carry = Literal["mean", "best"]
 
 Cost = Callable[[Tensor], Tensor]
 """All a planner sees: actions (T, N, H, *shape) of T tasks with N samples each -> costs (T, N). An action has the
@@ -40,8 +44,9 @@ class Plan:
 
     Attributes:
         actions: (T, H, A, d), or (T, H, dim) of actions that are not vectors alone, float64: the mean of the last
-            distribution.
-        cost: (T,) float64, smallest cost of the samples of the last iteration; inf where none was finite.
+            distribution, or the best sample of all.
+        cost: (T,) float64, smallest cost of the samples of the last iteration (of all of them, where the best sample is
+            carried out); inf where none was finite.
     """
 
     actions: Tensor
@@ -67,6 +72,9 @@ class SamplingPlanner(ABC):
         iterations: number of refits.
         sigma: initial standard deviation of every coordinate, in units of the action.
         constraint: `ball` (|a| <= 1, every channel) or `box` (|a_i| <= 1).
+        carry: the plan that is given: the `mean` of the last distribution, or the `best` sample of all iterations, the
+            first drawn of those that cost the same (`refit.cheapest`). A mean of plans that each reach a body by
+            another way reaches it by none.
         refit: `isotropic` (one sigma a step and channel), `full` (a covariance) or `axis` (a sigma an axis).
 
     Raises:
@@ -79,6 +87,7 @@ class SamplingPlanner(ABC):
     sigma: float = 0.8
     constraint: Constraint = "ball"
     refit: Refit = "isotropic"
+    carry: Carry = "mean"
 
     def __post_init__(self) -> None:
         for name in ("horizon", "samples", "iterations"):
@@ -86,7 +95,11 @@ class SamplingPlanner(ABC):
                 raise ConfigError(f"planning.{name}: got {getattr(self, name)}, expected at least 1.")
         if not self.sigma > 0.0:
             raise ConfigError(f"planning.sigma: got {self.sigma:g}, expected a positive number.")
-        for name, known in (("constraint", ("ball", "box")), ("refit", ("isotropic", "full", "axis"))):
+        for name, known in (
+            ("constraint", ("ball", "box")),
+            ("refit", ("isotropic", "full", "axis")),
+            ("carry", ("mean", "best")),
+        ):
             if getattr(self, name) not in known:
                 raise ConfigError(f"planning.{name}: got {getattr(self, name)!r}, expected one of {', '.join(known)}.")
 
@@ -115,7 +128,8 @@ class SamplingPlanner(ABC):
             action_rep: of one action, without points.
             seeds: one a task.
             frame: (T, d, d), orthogonal, columns the axes in which the noise is drawn; None is the laboratory's.
-            start: (T, H, *action_rep.shape), the plan to begin from (a warm start); None is zero.
+            start: (T, H, *action_rep.shape), the plan to begin from (a warm start); None is zero. Where the best sample
+                is carried out it is one of the samples, so that no plan is worse than what it began from.
 
         Raises:
             DataError: actions with points (noise about a point has no origin that moves with it), no task, or `frame`,
@@ -132,24 +146,49 @@ class SamplingPlanner(ABC):
             _Term(self, kind, part.shape, axes=turned, mean=part)
             for (_, kind), part in zip(action_rep.terms, _parted(begun, action_rep), strict=True)
         ]
-        best = torch.full((tasks,), torch.inf, dtype=torch.float64)
-        for _ in range(self.iterations):
+        best = _Best(begun)
+        for iteration in range(self.iterations):
             for task, rng in enumerate(generators):  # numbers of its own: a task does not depend on its neighbours
                 for term in terms:
                     rng.standard_normal(out=term.buffer[task])
-            given = cost(_joined([term.draw() for term in terms], action_rep))
-            costs = _as(given, (tasks, self.samples), "costs")
-            weights = self.weights(costs, TIE.get(given.dtype, TIE[torch.float32]))
+            drawn = [term.draw(first=iteration == 0 and start is not None) for term in terms]
+            candidates = _joined(drawn, action_rep)
+            given = cost(candidates)
+            costs, tie = _as(given, (tasks, self.samples), "costs"), TIE.get(given.dtype, TIE[torch.float32])
+            weights = self.weights(costs, tie)
             # A task without a finite cost has nothing to learn from: it keeps what it has.
             known = (weights.sum(-1) > 0.0)[:, None, None, None, None]
             weights = torch.where(known[..., 0, 0, 0], weights, 1.0)
+            best.see(candidates, costs, tie, keep=self.carry == "best")
             for term in terms:
                 term.refit(weights, known)
-            best = costs.masked_fill(~costs.isfinite(), torch.inf).amin(-1)
-        return Plan(_joined([term.mean for term in terms], action_rep)[:, 0], best)
+        mean = _joined([term.mean for term in terms], action_rep)[:, 0]
+        return Plan(best.actions if self.carry == "best" else mean, best.cost)
 
     def _refitted(self, samples: Tensor, weights: Tensor, mean: Tensor) -> Tensor:
         return spread(samples, weights, mean, self.refit)
+
+
+class _Best:
+    """The best samples of all iterations so far, or only what the last iteration's best costs.
+
+    A later sample takes the place of an earlier one where it is cheaper by more than a tie.
+    """
+
+    def __init__(self, begun: Tensor) -> None:
+        self.actions = begun
+        self.cost = torch.full((len(begun),), torch.inf, dtype=torch.float64)
+
+    def see(self, candidates: Tensor, costs: Tensor, tie: float, *, keep: bool) -> None:
+        """The candidates (T, N, H, *shape) of an iteration and their costs (T, N)."""
+        index, lowest = cheapest(costs, tie)
+        if not keep:
+            self.cost = lowest
+            return
+        better = lowest < self.cost - tie * self.cost.abs().nan_to_num(posinf=0.0)
+        found = candidates[torch.arange(len(candidates)), index]
+        self.actions = torch.where(better.view(-1, *[1] * (found.dim() - 1)), found, self.actions)
+        self.cost = torch.where(better, lowest, self.cost)
 
 
 class _Term:
@@ -165,9 +204,11 @@ class _Term:
         self.buffer = np.empty((tasks, horizon, copies, width, planner.samples))
         self.candidates = self.mean
 
-    def draw(self) -> Tensor:
-        """The candidates, of the noise that lies in the buffer."""
+    def draw(self, *, first: bool) -> Tensor:
+        """The candidates, of the noise that lies in the buffer; the first of them is the mean itself if asked for."""
         noise, planner = torch.from_numpy(self.buffer), self.planner
+        if first and planner.carry == "best":
+            noise[..., 0] = 0.0
         noise = noise if self.axes is None else self.axes @ noise
         self.candidates = constrained(scattered(noise, self.scale, planner.refit).add_(self.mean), planner.constraint)
         return self.candidates

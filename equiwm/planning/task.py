@@ -133,6 +133,10 @@ class PlannerView(ABC):
         """A planner's actions, every copy of their rep in the unit ball, in the world's own units."""
         return actions
 
+    def keypoint_term(self, goal: Tensor, *, running: float, approach: float, passing: bool) -> Term | None:
+        """The cost of the points of the body's outline in state space; None in a world whose body has none."""
+        return None
+
     def pose_term(self, goal: Tensor, *, running: float, approach: float, weight: float) -> Term | None:
         """The cost of the goal's pose, or of its channels, in state space; None in a world whose observations do not
         show it as vectors."""
@@ -160,6 +164,11 @@ class ControlTask(PlannerView):
             something: `centroid` the `centroid_term`, `dynamics` a `simulate`, `replay` tasks with actions.
         channels: the quantities that its goals name, where they are given by channels and tolerances; `pose_error`
             then gives the largest error in tolerances first.
+        asks: what is asked of an episode by everybody who measures this world, source -> words; `judge` says which
+            poses meet it.
+        steps: control steps of an episode; None is what the configuration says.
+        most_excluded: share of excluded pairs above which nothing is concluded.
+        goals: where starts and goals come from, in words.
         unturned: why its tasks cannot be turned, in words, so that nothing is paired; None where they can.
     """
 
@@ -167,6 +176,10 @@ class ControlTask(PlannerView):
     parts: tuple[str, ...]
     references: tuple[Controller, ...] = ()
     channels: Mapping[str, Channel] = {}
+    asks: Mapping[str, str] = {}
+    steps: int | None = None
+    most_excluded: float = 0.05
+    goals: str = ""
     unturned: str | None = None
 
     @abstractmethod
@@ -192,6 +205,13 @@ class ControlTask(PlannerView):
     def channel_errors(self, observation: Tensor, goal: Tensor) -> Mapping[str, Tensor]:
         """The error of each of `channels` in its unit: (..., *shape) twice -> (...)."""
         return {}
+
+    def judge(self, observation: Tensor, goal: Tensor) -> tuple[Mapping[str, Tensor], Tensor]:
+        """Which poses meet each of `asks`, and the reward of each: (..., C, d) twice -> bool (...) each, and (...).
+
+        A reward is NaN where the world has none.
+        """
+        return {}, observation.new_full(observation.shape[:-2], torch.nan)
 
     def simulate(self, observation: Tensor, actions: Tensor) -> Tensor | None:
         """What would be observed under plans, by the true dynamics; None in a world that does not say.

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from equiwm.models.relative import RelativePredictor
 from equiwm.models.vector_neurons import VNPredictor
 from equiwm.nn.layer import Layer
 from equiwm.nn.linear import ComplexVNLinear, VNLinear
@@ -32,8 +33,18 @@ class VNRollout:
     Use `VNRollout.of`. Weights are copied, folded in float64 and cast once.
     """
 
-    def __init__(self, predictor: VNPredictor, actions: int, linears: Sequence[Layer], relus: list[VNReLU]) -> None:
+    def __init__(
+        self,
+        predictor: VNPredictor,
+        actions: int,
+        linears: Sequence[Layer],
+        relus: list[VNReLU],
+        differences: Tensor | None = None,
+    ) -> None:
         weights = [_weight(linear) for linear in linears]
+        if differences is not None:  # [D z, a] = (D + 1) [z, a], multiplied out as well
+            seen = torch.block_diag(differences.double(), torch.eye(actions, dtype=torch.float64))
+            weights[0] = weights[0] @ seen.to(weights[0])
         # `stacked` planes go through a matrix together: both with complex weights, one at a time with real ones.
         self.stacked = 2 if any(weight.is_complex() for weight in weights) else 1
         self.like = next(predictor.parameters()).detach()
@@ -50,7 +61,11 @@ class VNRollout:
 
     @staticmethod
     def of(predictor: Layer, actions: int) -> VNRollout | None:
-        """The rollout of a `VNPredictor` for actions of so many channels; None for any other predictor."""
+        """The rollout of a `VNPredictor` for actions of so many channels, seen through a `RelativePredictor` or not;
+        None for any other predictor."""
+        differences: Tensor | None = None
+        if type(predictor) is RelativePredictor:
+            differences, predictor = predictor.differences, predictor.inner
         if type(predictor) is not VNPredictor:
             return None
         layers = list(predictor.network.layers)
@@ -59,7 +74,7 @@ class VNRollout:
         kinds = {type(layer) for layer in (*linears, *(relu.direction for relu in relus))}
         if len(linears) + len(relus) != len(layers) or kinds not in ({VNLinear}, {ComplexVNLinear}):
             return None
-        return VNRollout(predictor, actions, linears, relus)
+        return VNRollout(predictor, actions, linears, relus, differences)
 
     def _real(self, weight: Tensor) -> Tensor:
         """(C', C) as the matrix on stacked planes, (stacked C', stacked C), float64."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -312,6 +313,27 @@ class ControlWorld(Protocol):
 
         Args:
             observations: (n, C, d), the training's own, on which frames are fitted.
+        """
+        ...
+
+
+@runtime_checkable
+class StandardWorld(Protocol):
+    """A world that others measure too, with tasks of theirs."""
+
+    standard_tasks: Mapping[str, str]
+    """Their names, and what each is in words."""
+
+    def standard(self, name: str, demonstrations: Path | None) -> ControlTask:
+        """The tasks of that name.
+
+        Args:
+            name: one of `standard_tasks`.
+            demonstrations: recorded episodes that starts and goals are taken from, where a task takes them.
+
+        Raises:
+            ConfigError: an unknown name, or demonstrations for a task that takes none.
+            DataError: demonstrations that cannot be read.
         """
         ...
 

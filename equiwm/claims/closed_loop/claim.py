@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 
 from equiwm.claims.claim import JOBS, Claim, Option
 from equiwm.claims.closed_loop.result import ClosedLoopResult
@@ -21,8 +22,13 @@ class GoalKind(StrEnum):
     """What a plan is to reach."""
 
     pose = "pose"
+    keypoints = "keypoints"
     latent = "latent"
     procrustes = "procrustes"
+
+
+OWN = "own"
+"""The world's own tasks."""
 
 
 def planning_only(settings: object) -> object:
@@ -52,6 +58,8 @@ CLAIM: Claim[ClosedLoopResult] = Claim(
     planning.
 
     Example: equiwm closed-loop runs/vn-2d-forward --tasks 48 --baseline runs/mlp-2d-forward
+
+    Example: equiwm closed-loop runs/vn-2d-arena --task standard --tasks 100
     """,
     measure="equiwm.claims.closed_loop.measure:closed_loop",
     options=(
@@ -86,6 +94,14 @@ CLAIM: Claim[ClosedLoopResult] = Claim(
             flag="--set",
             parse=planning_only,
         ),
+        Option(
+            "task",
+            str,
+            OWN,
+            "own: the world's own tasks; of PushT also standard (gym-pusht's), standard-turned (the same over the "
+            "orbit) and wm (stable-worldmodel's)",
+        ),
+        Option("demonstrations", Path, help="recorded episodes that --task wm takes starts and goals from"),
         JOBS,
     ),
     bounds="equiwm.claims.closed_loop.bounds:broken",

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from equiwm.claims.closed_loop.claim import OWN
 from equiwm.claims.closed_loop.orbit import parse_orbit
 from equiwm.claims.closed_loop.result import Paths, TaskResult
 from equiwm.claims.probe import held_out_seed
 from equiwm.config import PlanningConfig
 from equiwm.devices import DTYPES
-from equiwm.errors import ConfigError, DataError
+from equiwm.errors import ConfigError, DataError, nearest
 from equiwm.loading import load_run
-from equiwm.planning.control import Goal, PlannerPolicy, Policy, ReplayPolicy, build_planner, run_episodes
+from equiwm.planning.control import Episodes, Goal, PlannerPolicy, Policy, ReplayPolicy, build_planner, run_episodes
 from equiwm.planning.goals import centroid_goal, dynamics_goal, goal_kind, model_goal
-from equiwm.planning.task import REFERENCES, Controller, ControlTask
-from equiwm.planning.variants import parse_variant
+from equiwm.planning.sampling import PlanSeed
+from equiwm.planning.task import REFERENCES, Controller, ControlTask, Tasks
+from equiwm.planning.variants import Variant, parse_variant
+from equiwm.printable import quoted
 from equiwm.results import door
 from equiwm.subject import Subject
 from equiwm.symmetry.groups import Elements
 from equiwm.symmetry.reps import Rep
-from equiwm.worlds.world import ControlWorld
+from equiwm.worlds.world import ControlWorld, StandardWorld
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,22 +38,40 @@ class ControlledRun:
     control: ControlTask
 
 
-def controlled(subject: Subject) -> ControlledRun:
+def controlled(subject: Subject, task: str = OWN, demonstrations: Path | None = None) -> ControlledRun:
     """A run with the tasks of its world, whose frames are fitted to the data it was trained on.
 
+    Args:
+        subject: the run.
+        task: the world's own tasks, or the name of those that others measure it by.
+        demonstrations: recorded episodes, for tasks that take starts and goals from them.
+
     Raises:
-        DataError: a world in which there is nothing to reach.
+        ConfigError: a task that the world does not have, or demonstrations for one that takes none.
+        DataError: a world in which there is nothing to reach, or demonstrations that cannot be read.
     """
     world = subject.world
+    if task != OWN:
+        if not isinstance(world, StandardWorld):
+            raise ConfigError(
+                f"--task {task}: the world '{world.name}' has no tasks but its own; leave --task out. PushT has others."
+            )
+        if task not in world.standard_tasks:
+            raise ConfigError(f"--task: unknown task {quoted(task)}: {nearest(task, [OWN, *world.standard_tasks])}")
+        return ControlledRun(subject, world.standard(task, demonstrations))
+    if demonstrations is not None:
+        raise ConfigError("--demonstrations goes with --task wm; the world's own tasks have starts of their own.")
     if not isinstance(world, ControlWorld):
         raise DataError(f"the world '{world.name}' has no tasks, so no loop can be closed in it: give it a `control`.")
     return ControlledRun(subject, world.control(subject.train_transitions.observation))
 
 
 @lru_cache(maxsize=2)
-def _controlled(run: str, checkpoint: str, trust: tuple[str, ...], dtype: str, device: str) -> ControlledRun:
+def _controlled(
+    run: str, checkpoint: str, trust: tuple[str, ...], dtype: str, device: str, task: str, demonstrations: Path | None
+) -> ControlledRun:
     """A run and its tasks, kept from cell to cell; another checkpoint at the same place is another one."""
-    return controlled(load_run(run, DTYPES[dtype], device, trust=trust))
+    return controlled(load_run(run, DTYPES[dtype], device, trust=trust), task, demonstrations)
 
 
 def check_controller(run: ControlledRun, controller: Controller, config: PlanningConfig) -> str:
@@ -81,6 +103,37 @@ def _idle(action_rep: Rep, steps: int) -> ReplayPolicy:
     return ReplayPolicy(torch.zeros(1, steps, *action_rep.shape, dtype=torch.float64), steps)
 
 
+def _drive(
+    run: ControlledRun,
+    controller: Controller,
+    config: PlanningConfig,
+    variant: Variant,
+    tasks: Tasks,
+    g: Elements,
+    seeds: list[PlanSeed],
+) -> Episodes:
+    """Episodes of tasks turned by g; one seed for a task, whichever way it is turned: paired."""
+    control, steps = run.control, run.control.steps or config.steps
+    policy: Policy
+    if controller == "replay":
+        assert tasks.actions is not None  # check_controller
+        policy = ReplayPolicy(tasks.actions, steps)
+    else:
+        policy = PlannerPolicy(
+            control,
+            build_planner(config, variant),
+            variant,
+            _goal(run, controller, config),
+            run.subject.world.action_rep,
+            seeds,
+            oracle=g,
+            shrink=config.shrink,
+            hold=config.hold,
+            warm=config.warm,
+        )
+    return run_episodes(control, tasks, policy, steps=steps, replan=config.replan)
+
+
 @torch.no_grad()
 def orbit_cell(params: dict[str, Any]) -> dict[str, Any]:
     """One task at the identity and at every element of the orbit, with one planner seed.
@@ -88,13 +141,21 @@ def orbit_cell(params: dict[str, Any]) -> dict[str, Any]:
     Args:
         params: `run`, `checkpoint` (its hash), `trust`, `dtype`, `device`, `controller`, `planner` (variant),
             `planning` (its settings), `task` (its number), `orbit` (as `parse_orbit` takes it; null is the identity
-            alone), `seed` (of tasks, planner and orbit) and `record` (whether to keep what a figure needs).
+            alone), `seed` (of tasks, planner and orbit) and `record` (whether to keep what a figure needs); of tasks
+            that are not the world's own `of` (their name) and `demonstrations` (a path, or null).
 
     Returns:
         A `TaskResult` as JSON data; with `record` its points as well.
     """
+    recorded = params.get("demonstrations")
     run = _controlled(
-        params["run"], params["checkpoint"], tuple(params.get("trust", ())), params["dtype"], params["device"]
+        params["run"],
+        params["checkpoint"],
+        tuple(params.get("trust", ())),
+        params["dtype"],
+        params["device"],
+        params.get("of", OWN),
+        None if recorded is None else Path(recorded),
     )
     world, control = run.subject.world, run.control
     config, variant, seed = PlanningConfig(**params["planning"]), parse_variant(params["planner"]), params["seed"]
@@ -105,39 +166,33 @@ def orbit_cell(params: dict[str, Any]) -> dict[str, Any]:
     task = params["task"]
     tasks = control.tasks(task + 1, held_out_seed(seed)).take([task] * len(g))
     tasks = tasks if control.unturned else control.turned(tasks, g)
-    policy: Policy
-    if params["controller"] == "replay":
-        assert tasks.actions is not None  # check_controller
-        policy = ReplayPolicy(tasks.actions, config.steps)
-    else:
-        # One seed for the task, whichever way it is turned: paired.
-        seeds = [[seed, task]] * len(g)
-        goal = _goal(run, params["controller"], config)
-        policy = PlannerPolicy(
-            control,
-            build_planner(config, variant),
-            variant,
-            goal,
-            world.action_rep,
-            seeds,
-            oracle=g,
-            shrink=config.shrink,
+    if control.steps is None:
+        episodes = _drive(run, params["controller"], config, variant, tasks, g, [[seed, task]] * len(g))
+    else:  # each ends when it is solved, so that none waits for another
+        parts = [
+            _drive(run, params["controller"], config, variant, tasks.take([m]), g[m : m + 1], [[seed, task]])
+            for m in range(len(g))
+        ]
+        episodes = Episodes(
+            torch.cat([part.observations for part in parts]), [r for part in parts for r in part.excluded]
         )
-    episodes = run_episodes(control, tasks, policy, steps=config.steps, replan=config.replan)
     angle, distance = control.pose_error(episodes.observations, tasks.goal[:, None])
     moved, _ = control.pose_error(episodes.observations[:, -1], episodes.observations[:, 0])
     errors = control.channel_errors(episodes.observations, tasks.goal[:, None])
+    reached, reward = control.judge(episodes.observations, tasks.goal[:, None])
     result = TaskResult(
         angle.tolist(),
         distance.tolist(),
         moved.tolist(),
         list(episodes.excluded),
         channels={name: error.tolist() for name, error in errors.items()},
+        reached={source: poses.any(-1).tolist() for source, poses in reached.items()},
+        begun={source: poses[:, 0].tolist() for source, poses in reached.items()},
+        reward=reward.amax(-1).tolist() if reached else [],
     )
     if params["controller"] == "model":
-        left_alone = run_episodes(
-            control, tasks.take([0]), _idle(world.action_rep, config.steps), steps=config.steps, replan=config.steps
-        )
+        steps = control.steps or config.steps
+        left_alone = run_episodes(control, tasks.take([0]), _idle(world.action_rep, steps), steps=steps, replan=steps)
         steered, _ = control.pose_error(episodes.observations[:1, -1], left_alone.observations[:, -1])
         result = replace(result, steered_deg=float(steered[0]))
     if params["record"]:

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from equiwm.claims.claim import Recorded
+from equiwm.claims.closed_loop.claim import OWN
+from equiwm.claims.closed_loop.criteria import judged
 from equiwm.claims.closed_loop.episode import check_controller, controlled, orbit_cell
 from equiwm.claims.closed_loop.orbit import parse_orbit
 from equiwm.claims.closed_loop.result import (
@@ -49,9 +51,6 @@ TIE_DEG = 1e-6
 TOLERANCES_DEG = {"float32": 1.0, "float64": TIE_DEG}
 """Largest |d_i| of an invariant loop. In float32 each plan differs by its rounding, which contacts and replanning
 enlarge."""
-
-MAX_EXCLUDED = 0.05
-"""Share of excluded pairs above which nothing is concluded."""
 
 MIN_MOVED_DEG = 1.0
 """A body that is turned by less was left alone, and a loop that does nothing is invariant. So is one whose body ends
@@ -125,6 +124,8 @@ def closed_loop(
     video: bool = False,
     goal: str | None = None,
     settings: Sequence[str] | None = None,
+    task: str = OWN,
+    demonstrations: Path | None = None,
     store: Path,
     jobs: int = 1,
     progress: Progress | None = None,
@@ -144,6 +145,8 @@ def closed_loop(
         video: whether the recording is to become a video.
         goal: what a plan is to reach; None is what the settings say.
         settings: `planning.key=value` over the configuration's.
+        task: `own`, or the name of tasks that others measure this world by (`StandardWorld`).
+        demonstrations: recorded episodes, for tasks that take starts and goals from them.
         store: folder of the grid, made if it is missing.
         jobs: processes, as in `run_grid`.
         progress: called with (cells done, cells).
@@ -165,7 +168,7 @@ def closed_loop(
     assignments = [*(settings or ()), *([f"planning.goal={goal}"] if goal is not None else [])]
     if assignments:
         subject = subject.altered(planning=planning_of(subject.planning, assignments))
-    config, run = subject.planning, controlled(subject)
+    config, run = subject.planning, controlled(subject, task, demonstrations)
     unturned = run.control.unturned
     if unturned is not None and orbit is not None:
         raise DataError(f"--orbit {orbit}: {unturned}; leave --orbit out to measure success at seeded resets alone.")
@@ -186,21 +189,25 @@ def closed_loop(
         "planning": asdict(config),
         "seed": seed,
     }
+    if task != OWN:
+        params |= {"of": task, "goals": run.control.goals}
+    if demonstrations is not None:
+        params["demonstrations"] = str(demonstrations.resolve())
     cells = [
         Cell(
-            f"controller={line},task={task}",
+            f"controller={line},task={number}",
             {
                 **params,
                 "controller": line,
-                "task": task,
+                "task": number,
                 "orbit": elements.text if elements is not None and line == "model" else None,
-                "record": line == "model" and task == show,
+                "record": line == "model" and number == show,
             },
         )
         for line in lines
-        for task in range(tasks)
+        for number in range(tasks)
     ]
-    found = _run(cells, store, jobs, progress)
+    found, seconds = _run(cells, store, jobs, progress)
     outcomes = {line: Outcome.of(found[i * tasks : (i + 1) * tasks]) for i, line in enumerate(lines)}
     criterion = run.control.criterion
     result = _result(
@@ -220,7 +227,12 @@ def closed_loop(
             "dtype": dtype,
             "device": subject.device.type,
             "parameters": subject.model.parameter_count,
+            **judged(found[:tasks], seconds[:tasks], run.control.asks),
+            "task": task,
+            "sees": ", ".join(name.replace("_", " ") for name in subject.world.components),
+            "goals": run.control.goals,
         },
+        most_excluded=run.control.most_excluded,
     )
     return Recorded(result, _recording(outcomes["model"].recorded, show, video=video))
 
@@ -232,8 +244,11 @@ def _recording(task: TaskResult | None, number: int, *, video: bool) -> Recordin
     return Recording(number, video, task.points)
 
 
-def _run(cells: list[Cell], store: Path, jobs: int, progress: Progress | None) -> list[TaskResult]:
-    """The results of the cells; the store is named after them, so that it only ever goes on with the same ones."""
+def _run(cells: list[Cell], store: Path, jobs: int, progress: Progress | None) -> tuple[list[TaskResult], list[float]]:
+    """The results of the cells, and what each has cost in CPU seconds.
+
+    The store is named after them, so that it only ever goes on with the same ones.
+    """
     name = hashlib.sha256(canonical_json([cell.id for cell in cells]).encode()).hexdigest()[:16]
     done = run_grid(
         orbit_cell,
@@ -252,7 +267,8 @@ def _run(cells: list[Cell], store: Path, jobs: int, progress: Progress | None) -
             f"{len(failed)} of {len(cells)} cells failed, the first one at {key}: {error.type}: {error.message}"
             + (f" {kept}" if len(failed) < len(cells) else "")
         )
-    return [door.read(TaskResult, cell.result) for cell in done if cell.result is not None]
+    results = [door.read(TaskResult, cell.result) for cell in done if cell.result is not None]
+    return results, [cell.seconds for cell in done]
 
 
 def _interval(values: np.ndarray, over: np.ndarray | None = None) -> tuple[float, tuple[float, float]]:
@@ -321,6 +337,7 @@ def _result(
     unturned: str,
     references: list[ReferenceLine],
     facts: dict[str, Any],
+    most_excluded: float,
 ) -> ClosedLoopResult:
     error, position = outcome.scored(criterion, criterion.scored)
     final, _ = outcome.scored(criterion, "final")
@@ -354,7 +371,7 @@ def _result(
     if unturned:
         verdict, reason = "inconclusive", f"nothing is paired, {unturned}"
     else:
-        verdict, reason = _judge(_largest(of_pairs), tolerance, share, moved, steered, criterion.measure)
+        verdict, reason = _judge(_largest(of_pairs), tolerance, share, most_excluded, moved, steered, criterion.measure)
     return ClosedLoopResult(
         **facts,
         tasks=len(error),
@@ -396,12 +413,14 @@ def _result(
     )
 
 
-def _judge(worst: float, tolerance: float, excluded: float, moved: float, steered: float, unit: str) -> tuple[str, str]:
+def _judge(
+    worst: float, tolerance: float, excluded: float, allowed: float, moved: float, steered: float, unit: str
+) -> tuple[str, str]:
     """Verdict and its reason, one line."""
     if not worst <= tolerance:
         return "not invariant", f"max |d_i| = {worst:.1e} {unit} > {tolerance:.0e} {unit}"
-    if excluded > MAX_EXCLUDED:
-        return "inconclusive", f"{excluded:.0%} of the pairs were excluded, more than {MAX_EXCLUDED:.0%}"
+    if excluded > allowed:
+        return "inconclusive", f"{excluded:.0%} of the pairs were excluded, more than {allowed:.0%}"
     if not moved >= MIN_MOVED_DEG:
         how = "the body was turned by" if unit == "deg" else "what the goal names was moved by"
         return "inconclusive", f"{how} {moved:.2g} {unit}: a loop that does nothing is invariant"

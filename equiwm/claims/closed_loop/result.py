@@ -77,6 +77,31 @@ class ChannelError(Result):
 
 
 @dataclass(frozen=True)
+class CriterionRate(Result):
+    """How often a criterion was met, over every episode that was driven.
+
+    Attributes:
+        asks: what it asks, in words.
+        success: share of the episodes as the tasks stand.
+        ci95: its Wilson score interval.
+        turned: share over the orbit; NaN where nothing was turned.
+        turned_ci95: its Wilson interval, as if every episode stood for itself.
+        turned_minus_seen: mean over the turned episodes of (met - met as the same task stands); NaN likewise.
+        at_start: episodes, as the tasks stand, that met it before anything was done.
+        met: of each episode whether it met it, K x (1 + orbit).
+    """
+
+    asks: str
+    success: Real
+    ci95: tuple[Real, Real]
+    turned: Real
+    turned_ci95: tuple[Real, Real]
+    turned_minus_seen: Real
+    at_start: int
+    met: list[list[bool]]
+
+
+@dataclass(frozen=True)
 class Reached(Result):
     """Below what a pose counts as reached: degrees, and the world's unit."""
 
@@ -172,6 +197,9 @@ class TaskResult(Result):
         points: where they were asked for.
         channels: of a goal by channels the error of each in its unit, M x (S + 1); the angle is then the largest of
             them in tolerances.
+        reached: criterion by source -> whether an episode met it at any step, M.
+        begun: and at its start.
+        reward: largest reward of an episode, M; empty in a world that nobody else measures.
     """
 
     angle_deg: list[list[float]]
@@ -181,6 +209,9 @@ class TaskResult(Result):
     points: Paths | None = None
     steered_deg: Real = UNKNOWN
     channels: dict[str, list[list[float]]] = field(default_factory=dict)
+    reached: dict[str, list[bool]] = field(default_factory=dict)
+    begun: dict[str, list[bool]] = field(default_factory=dict)
+    reward: list[Real] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -246,6 +277,14 @@ class ClosedLoopResult(Result):
         measure: unit of everything that is called `deg` here: `deg`, or, of a goal by channels, `tolerances`.
         channels: of a goal by channels the errors of each in its own unit.
         unturned: why no task was turned, so that nothing is paired; empty where they were.
+        task: `own`, or the name of the tasks that others measure this world by.
+        criteria: by source, how often the criterion of each was met.
+        mean_max_reward: mean over the tasks, as they stand, of the largest reward of an episode; NaN without rewards.
+        max_reward: that of each episode, K x (1 + orbit).
+        episodes: episodes that were driven, over all orientations.
+        seconds_per_episode: mean CPU seconds of one, planning and simulation together.
+        sees: what the policy observes.
+        goals: where starts and goals come from.
     """
 
     planner: FileName
@@ -288,11 +327,21 @@ class ClosedLoopResult(Result):
     measure: str = "deg"
     channels: list[ChannelError] = field(default_factory=list)
     unturned: str = ""
+    task: FileName = "own"
+    criteria: dict[str, CriterionRate] = field(default_factory=dict)
+    mean_max_reward: Real = UNKNOWN
+    max_reward: list[list[Real]] = field(default_factory=list)
+    episodes: int = 0
+    seconds_per_episode: Real = UNKNOWN
+    sees: str = ""
+    goals: str = ""
 
     @property
     def variant(self) -> str:
-        """Key among the section's variants: `equivariant/pose`; what differs from float64 and cem is named as well."""
-        rest = [part for part, usual in ((self.dtype, "float64"), (self.method, "cem")) if part != usual]
+        """Key among the section's variants: `equivariant/pose`; what differs from float64, cem and the world's own
+        tasks is named as well."""
+        usual = ((self.dtype, "float64"), (self.method, "cem"), (self.task, "own"))
+        rest = [part for part, default in usual if part != default]
         return "/".join([self.planner, self.goal, *rest])
 
     @property
@@ -308,6 +357,8 @@ class ClosedLoopResult(Result):
             "solved.any": self.solved.any,
             "solved.final": self.solved.final,
             **{f"channels.{channel.name}": channel.error for channel in self.channels},
+            **{f"criteria.{source}": rate.met for source, rate in self.criteria.items()},
+            **({"max_reward": self.max_reward} if self.max_reward else {}),
         }
         for name, rows in tables.items():
             if len(rows) != self.tasks or any(len(row) != 1 + len(self.orbit) for row in rows):

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
+from equiwm.claims.closed_loop.criteria_tables import criteria_table
 from equiwm.claims.closed_loop.result import (
     ChannelError,
     ClosedLoopResult,
@@ -108,9 +109,10 @@ REFERENCES: tuple[Column[ClosedLoopResult], ...] = (
 
 
 def asked(result: ClosedLoopResult) -> str:
-    """Planner and goal, and what differs from float64 and cem."""
+    """Planner and goal, and what differs from float64, cem and the world's own tasks."""
+    task = "" if result.task == "own" else f"task {result.task}, "
     rest = [f", {part}" for part, usual in ((result.dtype, "float64"), (result.method, "cem")) if part != usual]
-    return f"{result.planner} planner, goal {result.goal}{''.join(rest)}"
+    return f"{task}{result.planner} planner, goal {result.goal}{''.join(rest)}"
 
 
 def probe(result: ClosedLoopResult) -> str:
@@ -193,6 +195,9 @@ def closed_loop_tables(measured: Measured[ClosedLoopResult], name: str) -> list[
     tables = [Table(title, ("quantity", *shown), rows, _notes(shown)), _orientations(shown, name)]
     if result.channels:
         tables.append(_channels(shown, name))
+    criteria = criteria_table(shown, name)
+    if criteria is not None:
+        tables.insert(0 if result.task != "own" else 1, criteria)
     if result.references:
         lines = [
             (

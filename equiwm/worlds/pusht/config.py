@@ -21,6 +21,11 @@ class PushTConfig(WorldConfig):
     direction: Literal["stem", "body_x"] = setting(
         "stem", "axis of the block that is observed: its mirror axis (stem), or the paper's body x axis"
     )
+    scenes: Literal["push", "arena"] = setting(
+        "push",
+        "where training begins: the paper's push scenes at the centre, or block and agent anywhere in the arena, "
+        "pushed from every side",
+    )
     wedge: tuple[float, float] = setting((0.0, 90.0), "scene orientations seen in training, degrees [low, high)")
     episode_steps: int = setting(16, "steps of one exploration episode", at_least=1)
 

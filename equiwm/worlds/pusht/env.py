@@ -14,6 +14,8 @@ from equiwm.worlds.pusht.config import PushTConfig
 from equiwm.worlds.pusht.physics import ANGLE, AXIS_ANGLE, BLOCK, REACH, STATE_SIZE, PushTPhysics
 from equiwm.worlds.pusht.world import PushT
 
+REWARDS = ("coverage", "none")
+
 
 class PushTEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     """Push the T into its goal. `gymnasium.make("equiwm.worlds:equiwm/PushT-v0")`.
@@ -27,21 +29,30 @@ class PushTEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     they would be observed, `coverage`, `is_success` and `touched_wall` (from there on the symmetry is
     broken).
 
+    The coverage costs more than the physics. With `reward="none"` a step leaves it out: its reward is 0, no episode
+    ends, and `info` has neither `coverage` nor `is_success`; the method `coverage` gives it where it is asked for.
+
     Args:
         direction: axis of the block that is observed, as in `PushTConfig`.
         render_mode: `rgb_array` for gym-pusht's own drawing, or None.
+        reward: `coverage`, gym-pusht's, or `none`.
 
     Raises:
-        DataError: an unknown direction.
+        DataError: an unknown direction or reward.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012 - Gymnasium's own annotation
 
     def __init__(
-        self, direction: Literal["stem", "body_x"] = "stem", render_mode: Literal["rgb_array"] | None = None
+        self,
+        direction: Literal["stem", "body_x"] = "stem",
+        render_mode: Literal["rgb_array"] | None = None,
+        reward: Literal["coverage", "none"] = "coverage",
     ) -> None:
-        if direction not in AXIS_ANGLE:
-            raise DataError(f"unknown direction '{direction}': {nearest(str(direction), AXIS_ANGLE)}")
+        for what, given, known in (("direction", direction, tuple(AXIS_ANGLE)), ("reward", reward, REWARDS)):
+            if given not in known:
+                raise DataError(f"unknown {what} '{given}': {nearest(str(given), known)}")
+        self._rewarded = reward == "coverage"
         self.world = PushT(PushTConfig(direction=direction))
         self.render_mode = render_mode
         self.observation_space = spaces.Box(-np.inf, np.inf, (4, 2), np.float64)
@@ -85,30 +96,43 @@ class PushTEnv(gymnasium.Env[np.ndarray, np.ndarray]):
             DataError: an action that is not two finite numbers.
             gymnasium.error.ResetNeeded: before the first `reset`.
         """
-        if not self._goal.size:
-            raise gymnasium.error.ResetNeeded("call reset() before step().")
+        self._started("step")
         vector = as_finite(action, (2,), "PushT action", single=True).numpy()
         vector = vector / max(1.0, float(np.linalg.norm(vector)))
         arena = self._physics.arena
         arena._last_action = np.array(arena.agent.position) + REACH * vector
         self._physics.act(vector)
         info = self._info()
-        reward = min(info["coverage"] / arena.success_threshold, 1.0)
-        return self._observation(), reward, info["is_success"], False, info
+        reward = min(info["coverage"] / arena.success_threshold, 1.0) if self._rewarded else 0.0
+        return self._observation(), reward, info.get("is_success", False), False, info
+
+    def coverage(self) -> float:
+        """Share of the goal that the block covers now.
+
+        Raises:
+            gymnasium.error.ResetNeeded: before the first `reset`.
+        """
+        self._started("coverage")
+        return self._physics.coverage()
 
     def render(self) -> np.ndarray | None:
         """gym-pusht's drawing (680, 680, 3) uint8 in the mode `rgb_array`, else None."""
         return self._physics.arena.render() if self.render_mode == "rgb_array" else None
 
+    def _started(self, call: str) -> None:
+        if not self._goal.size:
+            raise gymnasium.error.ResetNeeded(f"call reset() before {call}().")
+
     def _observation(self) -> np.ndarray:
         return self.world.observe(self._physics.state).numpy()
 
     def _info(self) -> dict[str, Any]:
-        coverage = self._physics.coverage()
-        return {
+        info = {
             "state": self._physics.state,
             "goal": np.copy(self._goal),
-            "coverage": coverage,
-            "is_success": coverage > self._physics.arena.success_threshold,
             "touched_wall": self._physics.touched_wall,
         }
+        if self._rewarded:
+            covered = self._physics.coverage()
+            info |= {"coverage": covered, "is_success": covered > self._physics.arena.success_threshold}
+        return info

@@ -21,11 +21,13 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property, lru_cache
 from typing import Any
 
 import numpy as np
+import shapely
 import torch
 from pymunk._chipmunk_cffi import lib as chipmunk
 
@@ -38,7 +40,6 @@ os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", "pkg_resources is deprecated")
     from gym_pusht.envs.pusht import PushTEnv as GymPushT
-    from gym_pusht.envs.pusht import pymunk_to_shapely
 
 AGENT, AGENT_VELOCITY, BLOCK, ANGLE = slice(0, 2), slice(2, 4), slice(4, 6), 6
 BLOCK_VELOCITY, SPIN = slice(7, 9), 9
@@ -77,7 +78,24 @@ class Geometry:
         """(8, 2) corners of the bar and the stem in the body's frame, px."""
         return np.array([(x, y) for xs, ys in self.rectangles.transpose(0, 2, 1) for x in xs for y in ys])
 
-    @property
+    @cached_property
+    def middle(self) -> np.ndarray:
+        """(2,) middle of the corners in the body's frame, px."""
+        return np.asarray(self.corners.mean(0))
+
+    @cached_property
+    def rings(self) -> np.ndarray:
+        """(2, 4, 2) corners of the bar and of the stem, each along its outline."""
+        (left, top), (right, bottom) = self.rectangles.transpose(1, 2, 0)
+        x, y = [left, right, right, left], [top, top, bottom, bottom]
+        return np.stack([np.stack(x, 1), np.stack(y, 1)], -1)
+
+    @cached_property
+    def area(self) -> float:
+        """Of the T, px^2: its bar and stem do not overlap."""
+        return float(np.prod(self.rectangles[:, 1] - self.rectangles[:, 0], axis=1).sum())
+
+    @cached_property
     def lever(self) -> float:
         """Distance from the block's position to its farthest corner, px per radian of turn."""
         return float(np.linalg.norm(self.corners, axis=1).max())
@@ -162,6 +180,33 @@ def gap(states: np.ndarray) -> np.ndarray:
     agent = np.stack([cos * x + sin * y, cos * y - sin * x], -1)[..., None, :]
     nearest = np.clip(agent, shape.rectangles[:, 0], shape.rectangles[:, 1])
     return np.linalg.norm(agent - nearest, axis=-1).min(-1)
+
+
+def coverage(pose: Sequence[float] | np.ndarray, goal: Sequence[float] | np.ndarray) -> float:
+    """Share of a goal that the block covers: area(T(pose) and T(goal)) / area(T), gym-pusht's `_get_coverage`.
+
+    That one takes the T's two shapes from a set, in an order that depends on where they lie in memory, and with it the
+    last bits; here bar and stem are always in the same one. Goals are kept, and poses too far apart to touch cost
+    nothing.
+
+    Args:
+        pose: x, y (px) and angle (radians) of the block, as in `BLOCK` and `ANGLE`.
+        goal: the same of the goal.
+    """
+    if np.hypot(pose[0] - goal[0], pose[1] - goal[1]) > 2 * geometry().lever:
+        return 0.0
+    shared = shapely.intersection(_outline(*pose)[:, None], _goal_outline(*map(float, goal)))
+    return float(shapely.area(shared).sum() / geometry().area)
+
+
+def _outline(x: float, y: float, angle: float) -> np.ndarray:
+    """The T's bar and stem as two polygons, where the block has that pose."""
+    cos, sin = np.cos(angle), np.sin(angle)
+    turned = geometry().rings @ np.array([[cos, sin], [-sin, cos]])
+    return np.asarray(shapely.polygons(turned + np.array([x, y])))
+
+
+_goal_outline = lru_cache(maxsize=64)(_outline)
 
 
 class PushTPhysics:
@@ -253,15 +298,9 @@ class PushTPhysics:
         self.step(x + REACH * float(action[0]), y + REACH * float(action[1]))
 
     def coverage(self) -> float:
-        """Share of gym-pusht's goal that the block covers.
-
-        As its `_get_coverage`, which takes the T's two shapes from a set: in an order that depends on where they lie
-        in memory, and with it the last bits.
-        """
-        arena = self.arena
-        bodies = arena.get_goal_pose_body(arena.goal_pose), arena.block
-        goal, block = (pymunk_to_shapely(body, arena._block_shapes) for body in bodies)
-        return float(goal.intersection(block).area / goal.area)
+        """Share of gym-pusht's goal that the block covers, `coverage` of the two poses."""
+        block = self.arena.block
+        return coverage((*block.position, block.angle), self.arena.goal_pose)
 
     def rollout(self, start: np.ndarray, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Place `start`, then `act` once for every action.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from equiwm.symmetry.coverage import Arc, Coverage
 from equiwm.symmetry.groups import SO2, Elements
 from equiwm.symmetry.reps import vectors
 from equiwm.worlds.draws import Orientations, generators, orientations_of, planar_angles
+from equiwm.worlds.pusht.arena import arena_starts, explore
 from equiwm.worlds.pusht.config import PushTConfig
 from equiwm.worlds.pusht.control import PushTControl
 from equiwm.worlds.pusht.physics import (
@@ -39,6 +41,7 @@ from equiwm.worlds.pusht.physics import (
     geometry,
     turn,
 )
+from equiwm.worlds.pusht.standard import STANDARD, StandardControl, standard_control
 from equiwm.worlds.world import Progress, Sequences, StateAccess, SymmetryResidual, Transitions, World
 
 TASK_TURN, TASK_PUSH = np.deg2rad(35.0), 20.0  # a task turns the block by 35 degrees, moves it 20 px along u
@@ -200,9 +203,9 @@ class PushT(World):
     ) -> Transitions:
         """`n` transitions of noisy pushes; the first m of them are those of `transitions(m)`.
 
-        An episode starts in one of `PUSH_SCENES`, turned as a whole by an angle of the wedge (or of the
-        circle). It ends early where it leaves the wall guard; `excluded` counts what is dropped there, by
-        reason.
+        An episode starts in one of `PUSH_SCENES` or anywhere in the arena (`world.scenes`), turned as a whole by an
+        angle of the wedge (or of the circle). It ends early where it leaves the wall guard; `excluded` counts what is
+        dropped there, by reason.
 
         Raises:
             DataError: `n` below 1, a negative seed or unknown orientations.
@@ -215,9 +218,7 @@ class PushT(World):
         while done < n:
             episodes = range(first, first + min(_BATCH, -(-(n - done) // steps)))
             draws = generators(_EXPLORATION, seed, episodes)
-            frames = self._orientations(draws, orientations)
-            starts, actions = _scenes(draws, frames, PUSH_SCENES), _explore(draws, frames, steps)
-            runs = self.rollout(starts, actions)
+            runs, actions = self._explored(draws, self._orientations(draws, orientations), steps, place_first=True)
             inside, reasons = _guarded(runs)
             for reason, count in zip(reasons, (~inside).sum(1).tolist(), strict=True):
                 excluded[reason] += count
@@ -262,9 +263,7 @@ class PushT(World):
         drawn = kept = 0
         while kept < n and drawn < (max(_DRAWS_EACH * n, _DRAWS_BEFORE_NONE) if kept else _DRAWS_BEFORE_NONE):
             draws = generators(_SEQUENCES, seed, range(drawn, drawn + _BATCH))
-            frames = self._orientations(draws, orientations)
-            actions = _explore(draws, frames, horizon)
-            runs = self.rollout(_scenes(draws, frames, PUSH_SCENES), actions)
+            runs, actions = self._explored(draws, self._orientations(draws, orientations), horizon, place_first=False)
             inside, reasons = _guarded(runs)
             rows = np.flatnonzero(inside[:, -1])[: n - kept]
             last = rows[-1] + 1 if kept + len(rows) == n else _BATCH  # what comes after the last one was not asked for
@@ -315,6 +314,12 @@ class PushT(World):
     def control(self, observations: Tensor) -> PushTControl:
         """The push tasks in closed loop; frames are read off the block alone, whatever was observed in training."""
         return PushTControl(self)
+
+    standard_tasks = STANDARD
+
+    def standard(self, name: str, demonstrations: Path | None) -> StandardControl:
+        """PushT as others measure it: one of `standard_tasks`."""
+        return standard_control(self, name, demonstrations)
 
     def readout_targets(self, observation: Tensor) -> Mapping[str, Tensor]:
         """Block position and block direction, (n, 1, 2) each, of observations (n, 4, 2)."""
@@ -419,6 +424,23 @@ class PushT(World):
             touching=lambda: ["the block and a wall"] if physics.touched_wall else [],
             fixed="the four walls of the arena stand where they are; g does not move them",
         )
+
+    def _explored(
+        self, draws: list[np.random.Generator], frames: np.ndarray, steps: int, *, place_first: bool
+    ) -> tuple[Rollouts, np.ndarray]:
+        """Exploration episodes of scenes turned by `frames`, and their actions (n, steps, 2).
+
+        Args:
+            draws, frames, steps: as of `arena.explore`.
+            place_first: whether push scenes are drawn before their actions. Transitions and sequences have always
+                differed in it, and their data stay what they were.
+        """
+        if self.config.scenes == "arena":
+            states, actions, touched = explore(draws, arena_starts(draws, frames), frames, steps)
+            return Rollouts(states, touched), actions
+        starts = _scenes(draws, frames, PUSH_SCENES) if place_first else None
+        actions = _explore(draws, frames, steps)
+        return self.rollout(_scenes(draws, frames, PUSH_SCENES) if starts is None else starts, actions), actions
 
     def _orientations(self, draws: list[np.random.Generator], orientations: Orientations) -> np.ndarray:
         """(n,) scene angles in radians, one from each generator."""
