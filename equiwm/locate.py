@@ -11,6 +11,7 @@
 | `ablation` | `equiwm.ablations` | a stress test of `equiwm ablate` |
 | `group` | `equiwm.groups` | a `Group` |
 | `probe` | `equiwm.probes` | a `Probe` of `equiwm.audit.probe`, or a function that makes one |
+| `policy` | `equiwm.policies` | a `Policy` of `equiwm.planning.control`: (observation, goal, steps left) to actions |
 
 A short name of this package is always this package's: an entry point cannot take its place. Nothing is imported but
 what is asked for. Whether a name may be looked up at all is decided where it comes from: names on the command line
@@ -28,7 +29,9 @@ from typing import Any, Literal
 from equiwm.errors import ConfigError, MissingExtraError, nearest
 from equiwm.printable import quoted
 
-Extension = Literal["world", "model", "encoder", "predictor", "optimizer", "claim", "ablation", "group", "probe"]
+Extension = Literal[
+    "world", "model", "encoder", "predictor", "optimizer", "claim", "ablation", "group", "probe", "policy"
+]
 
 BUILT_IN: dict[Extension, dict[str, str]] = {
     "world": {
@@ -44,6 +47,7 @@ BUILT_IN: dict[Extension, dict[str, str]] = {
         "vn_set": "equiwm.models.clouds:VNSetEncoder.of",
         "e3nn": "equiwm.models.e3nn_encoder:E3nnEncoder.of",
         "frame": "equiwm.models.frames:FrameEncoder.of",
+        "canonical": "equiwm.models.canonical:CanonicalEncoder.of",
         "mlp": "equiwm.models.mlp:MLPEncoder.of",
         "mlp_centred": "equiwm.models.mlp:MLPEncoder.of_centred",
         "identity": "equiwm.models.world_model:IdentityEncoder.of",
@@ -52,7 +56,9 @@ BUILT_IN: dict[Extension, dict[str, str]] = {
         "vn": "equiwm.models.vector_neurons:VNPredictor.of",
         "vn_cross": "equiwm.models.cross:CrossVNPredictor.of",
         "frame": "equiwm.models.frames:FramePredictor.of",
+        "canonical": "equiwm.models.canonical:CanonicalPredictor.of",
         "mlp": "equiwm.models.mlp:MLPPredictor.of",
+        "soft": "equiwm.models.soft:SoftPredictor.of",
     },
     "optimizer": {
         "muon": "equiwm.training.optimizers:MUON",
@@ -70,6 +76,7 @@ BUILT_IN: dict[Extension, dict[str, str]] = {
         "optimizers": "equiwm.claims.residual.claim:OPTIMIZERS",
         "ablate": "equiwm.claims.ablation.claim:CLAIM",
         "reproduce": "equiwm.claims.reproduce.section:CLAIM",
+        "compare": "equiwm.claims.compare.claim:CLAIM",
     },
     "ablation": {
         "augmentation": "equiwm.claims.ablation.augmentation:KIND",
@@ -78,9 +85,11 @@ BUILT_IN: dict[Extension, dict[str, str]] = {
         "optimizer": "equiwm.claims.ablation.optimizer:KIND",
         "data": "equiwm.claims.ablation.data:KIND",
         "breaking": "equiwm.claims.ablation.breaking:KIND",
+        "architecture": "equiwm.claims.ablation.architecture:KIND",
     },
     "group": {},
     "probe": {},
+    "policy": {},
 }
 """What is extended -> short name -> `module:name` of what this package has itself."""
 
@@ -100,6 +109,7 @@ _FIELD = {
     "ablation": "kind of ablation",
     "group": "group",
     "probe": "probe",
+    "policy": "policy",
 }
 
 
@@ -218,7 +228,8 @@ def module_file(name: str) -> Path | None:
 
 
 def _entry_points(kind: Extension) -> dict[str, metadata.EntryPoint]:
-    return {point.name: point for point in metadata.entry_points(group=f"equiwm.{kind}s")}
+    many = f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}s"
+    return {point.name: point for point in metadata.entry_points(group=f"equiwm.{many}")}
 
 
 def _load(point: metadata.EntryPoint, where: str) -> Any:

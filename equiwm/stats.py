@@ -153,6 +153,22 @@ def bootstrap_interval(
     return Interval(float(functions[statistic](*data, axis=0)), float(low), float(high), level)
 
 
+def wilson_interval(successes: int, n: int, *, level: float = 0.95) -> Interval:
+    """A share of n with its Wilson score interval, which does not collapse where all or none succeed.
+
+    Raises:
+        ValueError: no trial, more successes than trials, or a level outside (0, 1).
+    """
+    from scipy.stats import binomtest
+
+    if not 0 <= successes <= n or n < 1 or not 0.0 < level < 1.0:
+        raise ValueError(
+            f"expected 0 to n successes of n >= 1 trials, a level in (0, 1); got {successes}, {n}, {level}"
+        )
+    found = binomtest(successes, n).proportion_ci(confidence_level=level, method="wilson")
+    return Interval(successes / n, float(found.low), float(found.high), level)
+
+
 def sign_test(differences: ArrayLike) -> PairedTest:
     """Exact two-sided sign test: are paired differences as often positive as negative? Zeros are left out.
 

@@ -11,6 +11,7 @@ from equiwm.cli.ablate import AblateCommand, ablate
 from equiwm.cli.audit import audit
 from equiwm.cli.check_data import check_data
 from equiwm.cli.check_world import check_world
+from equiwm.cli.compare import compare
 from equiwm.cli.discover import discover
 from equiwm.cli.fsck import fsck
 from equiwm.cli.measure import measure, measuring_command
@@ -35,6 +36,7 @@ for claim in (SWEEP, ROLLOUT, CLOSED_LOOP):
 app.command(
     "measure", context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 )(measure)
+app.command("compare")(compare)
 app.command("ablate", cls=AblateCommand)(ablate)
 app.command("reproduce")(reproduce)
 app.command("report")(report)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from equiwm.config import TrainingConfig
-from equiwm.errors import DataError
+from equiwm.errors import ConfigError, DataError
 from equiwm.worlds.world import Progress, Sequences, SequenceWorld, Transitions, World, moving
 
 
@@ -29,6 +29,19 @@ def training_data(
             f"'{world.name}'; expected a smaller one."
         )
     return moving(world, data)
+
+
+def check_augmentation(config: TrainingConfig, world: World) -> None:
+    """Refuse to turn the data of a world that does not carry its group: a turned outcome is none of such a world's.
+
+    Raises:
+        ConfigError: augmentation in such a world.
+    """
+    if config.augment and not world.equivariant:
+        raise ConfigError(
+            f"training.augment: the world '{world.name}' does not carry {world.group}, so that data turned by it is "
+            "wrong; expected augment=false."
+        )
 
 
 def transitions_of(data: Transitions | Sequences) -> Transitions:

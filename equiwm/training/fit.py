@@ -7,21 +7,26 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from equiwm.audit.spread import latent_spread
 from equiwm.config import TrainingConfig
-from equiwm.errors import TrainingError
+from equiwm.errors import ConfigError, TrainingError
+from equiwm.models.soft import SoftPredictor
 from equiwm.models.world_model import WorldModel
+from equiwm.symmetry.group import Group
 from equiwm.training.objective import JEPA, Forward, columns
 from equiwm.training.optimizers import build_optimizer
+from equiwm.training.soft import SoftForward, SoftJEPA
 from equiwm.worlds.world import Sequences, Transitions
 
 COLLAPSED = 1e-3
 """A latent standard deviation below this ends a training: the variance hinge pulls towards 1."""
 _COLLAPSE_EPOCHS = 5
 _SPREAD_SAMPLES = 512
+_TURNS = 0xA06  # stream of the elements of an epoch's augmentation
 
 
 class Fit:
@@ -36,6 +41,11 @@ class Fit:
         data: training transitions, or sequences to roll the model out over, in the dtype of the model.
         seed: seed of the order of the data.
         objective: what is minimised; None is the configuration's.
+        group: elements of which turn the data anew in every epoch, where the configuration asks for augmentation. They
+            depend on the seed and the epoch alone.
+
+    Raises:
+        ConfigError: augmentation without a group, or a soft predictor on sequences.
     """
 
     def __init__(
@@ -46,12 +56,18 @@ class Fit:
         *,
         seed: int,
         objective: Forward | None = None,
+        group: Group | None = None,
     ) -> None:
+        if config.augment and group is None:
+            raise ConfigError("training.augment: this training was given no group to turn its data by.")
         self.config, self.model, self.data = config, model, data
+        self.group, self.seed = group if config.augment else None, seed
         self.target = copy.deepcopy(model.encoder).requires_grad_(False)
         self.objective: JEPA | Forward
         if objective is not None:
             self.objective = objective
+        elif isinstance(model.predictor, SoftPredictor):
+            self.objective = self._soft(data)
         elif config.objective == "jepa":
             self.objective = JEPA(self.target, config.variance_weight)
         else:
@@ -62,6 +78,13 @@ class Fit:
         self._columns = columns(data)
         self._spread_data = self._columns[0][:: max(1, len(data) // _SPREAD_SAMPLES)]
 
+    def _soft(self, data: Transitions | Sequences) -> JEPA | Forward:
+        if not isinstance(data, Transitions):
+            raise ConfigError("model.predictor soft is trained on single steps; expected training.horizon=1.")
+        if self.config.objective == "jepa":
+            return SoftJEPA(self.target, self.config.variance_weight, self.config.softness)
+        return SoftForward(self.model.encoder, data, self.config.softness)
+
     @property
     def done(self) -> bool:
         """Whether all epochs have run."""
@@ -71,6 +94,16 @@ class Fit:
         order = torch.randperm(len(self.data), generator=self.generator).to(self._spread_data.device)
         # A batch of one has no standard deviation.
         return (batch for batch in order.split(self.config.batch) if len(batch) > 1)
+
+    def _turned(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The data of this epoch: as it is, or every row turned by an element of its own."""
+        if self.group is None:
+            return self._columns
+        first, actions, following = self._columns
+        g = self.group.sample(len(first), np.random.default_rng([_TURNS, self.seed, self.epoch]))
+        along = g[:, None] if following.dim() > first.dim() else g
+        of_state, of_action = self.model.observation_rep, self.model.action_rep
+        return of_state.transform(first, g), of_action.transform(actions, along), of_state.transform(following, along)
 
     def _schedule(self, progress: float) -> float:
         return 0.5 * (1.0 + math.cos(math.pi * progress)) if self.config.schedule == "cosine" else 1.0
@@ -92,10 +125,10 @@ class Fit:
             TrainingError: the loss is not finite, or the latent has collapsed.
         """
         total = torch.zeros(3, dtype=torch.float64)
-        batches = list(self._batches())
+        batches, data = list(self._batches()), self._turned()
         for index, rows in enumerate(batches):
             self.optimizers.set_lr_scale(self._schedule((self.epoch + index / len(batches)) / self.config.epochs))
-            loss = self.objective(self.model, *(column[rows] for column in self._columns))
+            loss = self.objective(self.model, *(column[rows] for column in data))
             self.optimizers.zero_grad()
             loss.total.backward()
             self.optimizers.step()

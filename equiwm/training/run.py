@@ -33,7 +33,7 @@ from equiwm.results.measured import Measured, to_builtins
 from equiwm.results.train import TrainResult
 from equiwm.runs import Run, check_name
 from equiwm.tensors import read_tensors, require_same_precision, require_tensors, size_limit
-from equiwm.training.data import training_data
+from equiwm.training.data import check_augmentation, training_data
 from equiwm.training.fit import Fit
 from equiwm.training.objective import columns
 from equiwm.training.optimizers import build_optimizer
@@ -85,6 +85,7 @@ def check_run(config: Config, folder: Path, name: str, *, seed: int, resume: boo
     try:
         model = build_model(config.model, world.observation_rep, world.action_rep, seed=seed)
         check_objective(config.training, model)
+        check_augmentation(config.training, world)
         if foreign_names(config.as_dict()):
             _rehearse(config, model, world)
     except (MemoryError, RuntimeError) as error:  # torch's allocator raises RuntimeError
@@ -189,7 +190,8 @@ def train_run(run: Run, *, device: torch.device, progress: TrainingProgress | No
         data = training_data(config.training, world, seed=seed, progress=progress.data)
         model = build_model(config.model, world.observation_rep, world.action_rep, seed=seed).to(device)
         initial = copy.deepcopy(model)
-        fit = Fit(config.training, model, data.to(torch.float32, device), seed=seed)
+        group = world.group if config.training.augment else None
+        fit = Fit(config.training, model, data.to(torch.float32, device), seed=seed, group=group)
         before = _taken_up(run, fit) if os.path.lexists(run.resume_point) else 0.0
         history = history_sha256(run.history_path, fit.epoch) if fit.epoch else None
         steps_started = time.perf_counter()
