@@ -35,6 +35,9 @@ class WorldConfig:
         dimensions: of the space, those that the world can have; empty where only the world itself knows.
         turns_scenes: whether the world can turn its scenes anew at will within its coverage (`World.augmented`), so
             that augmentation is a setting of its data, and not a turn of transitions that were collected.
+        frame: channels of an observation that give it a frame (d - 1 of them), for networks on canonical inputs; empty
+            where principal axes are taken.
+        positions: channels of an observation that are positions, for networks that see them less the first of these.
         name: as `world.name` names it: a short name, or `module:name`.
     """
 
@@ -43,6 +46,8 @@ class WorldConfig:
     defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     dimensions: ClassVar[tuple[int, ...]] = ()
     turns_scenes: ClassVar[bool] = False
+    frame: ClassVar[tuple[int, ...]] = ()
+    positions: ClassVar[tuple[int, ...]] = ()
 
     name: str = setting("", "which world")
 

@@ -39,6 +39,7 @@ BUILT_IN: dict[Extension, dict[str, str]] = {
         "cloud": "equiwm.worlds.cloud.config:CloudConfig",
         "body": "equiwm.worlds.body.config:BodyConfig",
         "field": "equiwm.worlds.field.config:FieldConfig",
+        "ring": "equiwm.worlds.ring.config:RingConfig",
     },
     "model": {},
     "encoder": {

@@ -59,8 +59,8 @@ def compare_tables(measured: Measured[CompareResult], name: str) -> list[Table]:
         rows.insert(5, (f"more pairs for a verdict, at {result.power:.0%}", said))
     notes = (
         f"A verdict that they differ is wrong with probability at most {result.alpha:g}, whenever it falls; a "
-        f"difference of {result.margin:g} is found with probability at least {result.power:g}, if pairs go on. Models in "
-        f"{result.dtype}, seed {result.seed}.",
+        f"difference of {result.margin:g} is found with probability at least {result.power:g}, if pairs go on. "
+        f"Models in {result.dtype}, seed {result.seed}.",
     )
     return [
         Table(title, ("quantity", f"A: {result.a.name}", f"B: {result.b.name}"), sides),
