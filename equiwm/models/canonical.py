@@ -28,6 +28,10 @@ from equiwm.nn.layer import Layer
 from equiwm.symmetry.frames import principal_axes
 from equiwm.symmetry.reps import Rep, vectors
 
+LEAST_SINE = 1e-6
+"""Sine of the angle between a vector and the axes before it below which it gives no axis: rounding (1e-16) would turn
+that by more than 1e-10."""
+
 
 @dataclass(frozen=True, eq=False)
 class Frame:
@@ -64,13 +68,14 @@ def _of_channels(wide: Tensor, channels: Sequence[int]) -> Frame:
     axes: list[Tensor] = []
     least = torch.full_like(size, torch.inf)
     for channel in channels:
-        left = wide[..., channel, :]
+        left = given = wide[..., channel, :]
         for _ in range(2):  # once leaves rounding along the first axis where two vectors are nearly parallel
             for axis in axes:
                 left = left - (left * axis).sum(-1, keepdim=True) * axis
         length = left.norm(dim=-1)
-        least = torch.minimum(least, length / size)
-        axes.append(torch.where((length > 0)[..., None], left / length.clamp_min(tiny)[..., None], _spare(left, axes)))
+        there = length > LEAST_SINE * given.norm(dim=-1)  # also not of norm zero; what is left may be rounding
+        least = torch.minimum(least, torch.where(there, length / size, 0.0))
+        axes.append(torch.where(there[..., None], left / length.clamp_min(tiny)[..., None], _spare(left, axes)))
     return Frame(_completed(axes), least)
 
 
