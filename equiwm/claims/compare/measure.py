@@ -178,9 +178,11 @@ def _result(
     between: Comparison, test: Test, pairs: Sequence[Pair], outcome: str, most: int, decided: str | None
 ) -> CompareResult:
     differences = _differences(pairs, outcome)
+    given = (between.a, between.b)
+    names = [side.name for side in given] if between.a.name != between.b.name else [side.text for side in given]
     sides = [
-        _side(side, run, [getattr(pair, name) for pair in pairs])
-        for side, run, name in zip((between.a, between.b), between.runs, ("a", "b"), strict=True)
+        _side(side, name, run, [getattr(pair, which) for pair in pairs])
+        for side, name, run, which in zip(given, names, between.runs, ("a", "b"), strict=True)
     ]
     scores = np.array([[score(getattr(pair, name), outcome) for pair in pairs] for name in ("a", "b")])
     low, high = confidence_sequence(differences)
@@ -210,11 +212,11 @@ def _result(
     )
 
 
-def _side(side: Side, run: ControlledRun | None, done: Sequence[Done]) -> SideResult:
+def _side(side: Side, name: str, run: ControlledRun | None, done: Sequence[Done]) -> SideResult:
     reached, last = ([getattr(each, name) for each in done] for name in ("success", "final"))
     errors = [each.error_deg for each in done]
     return SideResult(
-        name=side.text,
+        name=name,
         checkpoint_sha256=None if run is None else run.subject.checkpoint_sha256,
         planner="" if run is None else side.planner,
         success=_share(reached),

@@ -158,5 +158,6 @@ def pair_cell(params: dict[str, Any]) -> dict[str, Any]:
 
 
 def _side(data: dict[str, Any]) -> Side:
-    fields = {name: data[name] for name in ("text", "run", "policy", "planner")}
-    return Side(**fields, assignments=tuple(data["assignments"]))
+    """A side from `sides.as_params`; its settings are in `planning` by then."""
+    planning = tuple(f"planning.{key}={'null' if value is None else value}" for key, value in data["planning"].items())
+    return Side(data["run"] or data["policy"], data["run"], data["policy"], data["planner"], planning)

@@ -65,6 +65,14 @@ class Side:
             f"'{text}' is no directory of a run; expected RUN, RUN:planning.samples=100, or a policy as module:name."
         )
 
+    @property
+    def name(self) -> str:
+        """What tables call it: the folder of the run and its settings, or the policy, without the way there."""
+        where = self.run if self.policy is None else self.policy.rpartition(":")[0]
+        settings = [f"{PLANNER}={self.planner}"] * (self.planner != "equivariant") + list(self.assignments)
+        rest = settings if self.policy is None else [self.policy.rpartition(":")[2]]
+        return ":".join([Path(where or "").name, *([",".join(rest)] if rest else [])])
+
     def planning(self, base: PlanningConfig) -> PlanningConfig:
         """The settings of section planning, over a run's."""
         return planning_of(base, self.assignments)
@@ -183,8 +191,9 @@ def policy_of(side: Side, run: ControlledRun, seeds: list[list[int]], g: Element
 def as_params(side: Side, run: ControlledRun) -> dict[str, Any]:
     """A side as a cell has it: plain data, with all that its episodes depend on."""
     return {
-        **asdict(side),
-        "assignments": list(side.assignments),
+        "run": side.run,
+        "policy": side.policy,
+        "planner": side.planner,
         "checkpoint": run.subject.checkpoint_sha256 if side.run else None,
         "planning": asdict(run.subject.planning),
     }
