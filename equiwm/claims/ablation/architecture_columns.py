@@ -49,26 +49,30 @@ def columns(config: Config, *, seed: int, test: int, tasks: int, orbit: str) -> 
     Raises:
         TrainingError: the training diverged or collapsed.
     """
-    world = build_world(config.world)
-    data = training_data(config.training, world, seed=seed)
-    flat = transitions_of(data)
-    model = train_model(config, flat, seed=seed)
-    found = model_columns(model, world, flat, transitions=test)
-    if model.latent_is_state:
-        found["readouts"] = _state_errors(model, world, test)
-    found |= _frame_facts(model, world, test)
+    world, train, model = _trained(config, seed)
+    found = _one_step(world, train, model, test)
     if isinstance(world, ControlWorld):
-        subject = Subject(
-            copy.deepcopy(model),
-            world,
-            train=flat,
-            seed=seed,
-            dtype=torch.float64,
-            config=config,
-            planning=config.planning,
-        )
+        subject = Subject(copy.deepcopy(model), world, train=train, seed=seed, dtype=torch.float64, config=config)
         found |= _loop(controlled(subject), tasks, orbit)
     return found
+
+
+def one_step(config: Config, *, seed: int, test: int) -> dict[str, Any]:
+    """The same without the closed loop."""
+    return _one_step(*_trained(config, seed), test)
+
+
+def _trained(config: Config, seed: int) -> tuple[World, Transitions, WorldModel]:
+    world = build_world(config.world)
+    train = transitions_of(training_data(config.training, world, seed=seed))
+    return world, train, train_model(config, train, seed=seed)
+
+
+def _one_step(world: World, train: Transitions, model: WorldModel, test: int) -> dict[str, Any]:
+    found = model_columns(model, world, train, transitions=test)
+    if model.latent_is_state:
+        found["readouts"] = _state_errors(model, world, test)
+    return found | _frame_facts(model, world, test)
 
 
 def _state_errors(model: WorldModel, world: World, test: int) -> dict[str, ReadoutErrors]:

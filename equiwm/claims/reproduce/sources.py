@@ -55,6 +55,12 @@ class Measurement:
     options: tuple[tuple[str, Any], ...]
 
     @property
+    def dtype(self) -> str:
+        """What models are evaluated in."""
+        named = dict(self.options).get("dtype")
+        return str(named) if named is not None else "float32"
+
+    @property
     def key(self) -> str:
         """Command and options as text."""
         return shlex.join([self.command, *self._flags])
@@ -89,6 +95,8 @@ class Ablation:
 
     kind: str
     quick: bool
+    dtype = "float32"
+    """What its networks are evaluated in."""
 
     def by_hand(self, seeds: int) -> str:
         """The shell line that computes the same."""

@@ -37,6 +37,10 @@ def _factor(result: SweepResult) -> float:
     return result.ood_factor
 
 
+def _parameters(result: SweepResult) -> float:
+    return float(result.parameters)
+
+
 def _flatness(result: SweepResult) -> float:
     return result.flatness
 
@@ -59,6 +63,17 @@ def statements(size: Size) -> list[SourcedStatement[Any]]:
         source, name = size.measure(mlp, "sweep-group", group=group, dtype="float32"), f"MLP ({mlp}), {setting}"
         lines.append(stated(name, "OOD factor, the paper's bins", f"{factor:g} ({span})", source, on_theirs, breaks))
         beyond.append(stated(name, every, "–", source, everywhere, breaks, ours=True))
+    sizes = [
+        ("vn-2d-paper", "so2", "37e3", 37e3),
+        ("mlp-2d", "so2", "167e3", 4.5 * 37e3),
+        ("vn-3d-paper", "so3", "16856", 16856.0),
+        ("mlp-3d", "so3", "124512", 7.4 * 16856.0),
+    ]
+    for preset, group, paper, expected in sizes:  # baselines are 4.5 and 7.4 times as large
+        source = size.measure(preset, "sweep-group", group=group, dtype="float32")
+        within = Bound(0.95 * expected, 1.05 * expected, f"within 5% of {expected:,.0f}")
+        what = f"{preset}, {'2D' if group == 'so2' else '3D'}, latent"
+        lines.append(stated(what, "parameters", paper, source, each_seed(_parameters), within))
     lines += beyond
     for setting, preset, group in (("2D", "vn-2d", "so2"), ("3D", "vn-3d", "so3")):
         source = size.measure(preset, "sweep-group", group=group, dtype="float64")
