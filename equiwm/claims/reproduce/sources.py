@@ -152,9 +152,11 @@ class SourcedStatement(Statement[R]):
 
     Attributes:
         source: what it is read from.
+        dtype: that the quantity was evaluated in, where the source has it in several; empty is the source's own.
     """
 
     source: Source = field(kw_only=True)
+    dtype: str = field(default="", kw_only=True)
 
 
 def stated(
@@ -166,9 +168,10 @@ def stated(
     bound: Bound,
     *,
     ours: bool = False,
+    dtype: str = "",
 ) -> SourcedStatement[R]:
     """A statement about a source."""
-    return SourcedStatement(setting, quantity, paper, read, bound, ours, source=source)
+    return SourcedStatement(setting, quantity, paper, read, bound, ours, source=source, dtype=dtype)
 
 
 @dataclass(frozen=True)
