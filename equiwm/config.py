@@ -36,6 +36,9 @@ class WorldConfig:
         turns_scenes: whether the world can turn its scenes anew at will within its coverage (`World.augmented`), so
             that augmentation is a setting of its data, and not a turn of transitions that were collected.
         recorded: whether the world is known by logs alone, which a user has to name, and cannot be stepped.
+        frame: channels of an observation that give it a frame (d - 1 of them), for networks on canonical inputs; empty
+            where principal axes are taken.
+        positions: channels of an observation that are positions, for networks that see them less the first of these.
         name: as `world.name` names it: a short name, or `module:name`.
     """
 
@@ -45,6 +48,8 @@ class WorldConfig:
     dimensions: ClassVar[tuple[int, ...]] = ()
     turns_scenes: ClassVar[bool] = False
     recorded: ClassVar[bool] = False
+    frame: ClassVar[tuple[int, ...]] = ()
+    positions: ClassVar[tuple[int, ...]] = ()
 
     name: str = setting("", "which world")
 
@@ -92,14 +97,15 @@ class ModelConfig:
     encoder: str = setting(
         "vn",
         "equivariant: vn (any rep: vector neurons, or the typed network for more than vectors), vn_cloud (points in a "
-        "fixed order), vn_set (points without order), e3nn (the paper's in 3D), frame (an MLP averaged over frames); "
-        "ordinary: mlp, mlp_centred (translations taken off); identity (a forward model: the latent is the state, "
-        "points centred); or your own as module:name",
+        "fixed order), vn_set (points without order), e3nn (the paper's in 3D), frame (an MLP averaged over frames), "
+        "canonical (an MLP in one frame); ordinary: mlp, mlp_centred (translations taken off); identity (a forward "
+        "model: the latent is the state, points centred); or your own as module:name",
     )
     predictor: str = setting(
         "vn",
         "f = z + net(z, a): vn (any rep, as the encoder), vector neurons with cross products (d = 3), an MLP averaged "
-        "over frames, or an ordinary MLP; or your own as module:name",
+        "over frames, an MLP in one frame (canonical), an ordinary MLP, or vector neurons and a free MLP beside them "
+        "(soft); or your own as module:name",
     )
     weights: Literal["real", "complex"] = setting(
         "complex", "weights of vector neurons; complex (d = 2) is complete for SO(2), real also carries O(2)"
@@ -127,6 +133,14 @@ class ModelConfig:
         "on the training data",
     )
     predictor_products: int = setting(24, "number of cross products of the predictor vn_cross", at_least=1)
+    free_widths: tuple[int, ...] = setting(
+        (128, 128), "hidden widths of the free path of the predictor soft", at_least=1
+    )
+    frame: tuple[int, ...] = setting(
+        (),
+        "the d - 1 channels that canonical networks read their frame off, in order; [] takes principal axes",
+        at_least=0,
+    )
     relative: tuple[int, ...] = setting(
         (),
         "channels of positions that a forward model sees less the first of them, so that translations change nothing; "
@@ -162,6 +176,14 @@ class TrainingConfig:
     batch: int = setting(128, "batch size, in transitions, or in sequences where training.horizon is above 1")
     ema: float = setting(0.99, "decay of the EMA target encoder, per step", at_least=0.0, below=1.0)
     variance_weight: float = setting(0.04, "weight c of the variance hinge c mean_d relu(1 - std(z_d))", at_least=0.0)
+    augment: bool = setting(
+        False, "turn all data by fresh elements of the world's group in every epoch (right where the world carries it)"
+    )
+    softness: float = setting(
+        1e-2,
+        "penalty beta of the free path of the predictor soft, beta E|v_free|^2 in units of the change",
+        at_least=0.0,
+    )
 
     @property
     def updates(self) -> int:

@@ -12,6 +12,7 @@
 | `group` | `equiwm.groups` | a `Group` |
 | `explorer` | `equiwm.explorers` | (observation, generator) -> action, who acts while episodes are collected |
 | `probe` | `equiwm.probes` | a `Probe` of `equiwm.audit.probe`, or a function that makes one |
+| `policy` | `equiwm.policies` | a `Policy` of `equiwm.planning.control`: (observation, goal, steps left) to actions |
 | `tracker` | `equiwm.trackers` | called with a run's directory, gives a `Tracker` of `equiwm.training.trackers` |
 
 Encoders, predictors and models that have a parameter `group` are called with the world's group as well.
@@ -44,6 +45,7 @@ Extension = Literal[
     "explorer",
     "probe",
     "tracker",
+    "policy",
 ]
 
 BUILT_IN: dict[Extension, dict[str, str]] = {
@@ -55,6 +57,7 @@ BUILT_IN: dict[Extension, dict[str, str]] = {
         "data": "equiwm.worlds.data.config:DataConfig",
         "table": "equiwm.worlds.table.config:TableConfig",
         "gym": "equiwm.worlds.gym.config:GymConfig",
+        "ring": "equiwm.worlds.ring.config:RingConfig",
     },
     "model": {},
     "encoder": {
@@ -63,6 +66,7 @@ BUILT_IN: dict[Extension, dict[str, str]] = {
         "vn_set": "equiwm.models.clouds:VNSetEncoder.of",
         "e3nn": "equiwm.models.e3nn_encoder:E3nnEncoder.of",
         "frame": "equiwm.models.frames:FrameEncoder.of",
+        "canonical": "equiwm.models.canonical:CanonicalEncoder.of",
         "mlp": "equiwm.models.mlp:MLPEncoder.of",
         "mlp_centred": "equiwm.models.mlp:MLPEncoder.of_centred",
         "identity": "equiwm.models.world_model:IdentityEncoder.of",
@@ -71,7 +75,9 @@ BUILT_IN: dict[Extension, dict[str, str]] = {
         "vn": "equiwm.models.typed:vn_predictor",
         "vn_cross": "equiwm.models.cross:CrossVNPredictor.of",
         "frame": "equiwm.models.frames:FramePredictor.of",
+        "canonical": "equiwm.models.canonical:CanonicalPredictor.of",
         "mlp": "equiwm.models.mlp:MLPPredictor.of",
+        "soft": "equiwm.models.soft:SoftPredictor.of",
     },
     "optimizer": {
         "muon": "equiwm.training.optimizers:MUON",
@@ -89,6 +95,7 @@ BUILT_IN: dict[Extension, dict[str, str]] = {
         "optimizers": "equiwm.claims.residual.claim:OPTIMIZERS",
         "ablate": "equiwm.claims.ablation.claim:CLAIM",
         "reproduce": "equiwm.claims.reproduce.section:CLAIM",
+        "compare": "equiwm.claims.compare.claim:CLAIM",
     },
     "ablation": {
         "augmentation": "equiwm.claims.ablation.augmentation:KIND",
@@ -97,6 +104,7 @@ BUILT_IN: dict[Extension, dict[str, str]] = {
         "optimizer": "equiwm.claims.ablation.optimizer:KIND",
         "data": "equiwm.claims.ablation.data:KIND",
         "breaking": "equiwm.claims.ablation.breaking:KIND",
+        "architecture": "equiwm.claims.ablation.architecture:KIND",
     },
     "group": {},
     "explorer": {},
@@ -105,6 +113,7 @@ BUILT_IN: dict[Extension, dict[str, str]] = {
         "tensorboard": "equiwm.training.trackers:TensorBoard",
         "wandb": "equiwm.training.trackers:WeightsAndBiases",
     },
+    "policy": {},
 }
 """What is extended -> short name -> `module:name` of what this package has itself."""
 
@@ -126,6 +135,7 @@ _FIELD = {
     "explorer": "policy",
     "probe": "probe",
     "tracker": "tracker",
+    "policy": "policy",
 }
 
 
@@ -244,7 +254,8 @@ def module_file(name: str) -> Path | None:
 
 
 def _entry_points(kind: Extension) -> dict[str, metadata.EntryPoint]:
-    return {point.name: point for point in metadata.entry_points(group=f"equiwm.{kind}s")}
+    many = f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}s"
+    return {point.name: point for point in metadata.entry_points(group=f"equiwm.{many}")}
 
 
 def _load(point: metadata.EntryPoint, where: str) -> Any:

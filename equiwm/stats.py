@@ -153,6 +153,46 @@ def bootstrap_interval(
     return Interval(float(functions[statistic](*data, axis=0)), float(low), float(high), level)
 
 
+def crossed_interval(
+    values: ArrayLike,
+    over: ArrayLike | None = None,
+    *,
+    statistic: Literal["mean", "ratio"] = "mean",
+    level: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """Percentile interval of a mean, or of a ratio of means, over seeds and tasks: both are resampled.
+
+    Every seed meets the same tasks, so that the two are crossed: a resample draws seeds and, by itself, tasks, with
+    replacement, and takes the table of the drawn ones (the pigeonhole bootstrap, Owen 2007; it errs on the wide side).
+    An interval that draws tasks alone says nothing about another training.
+
+    Args:
+        values: (S, K), a row a seed, a column a task, finite; S >= 2, K >= 2.
+        over: (S, K), the denominators, for the ratio only.
+        statistic: `mean` or `ratio`.
+        level: confidence level in (0, 1).
+        seed: of the resampling.
+
+    Raises:
+        ValueError: another shape, numbers that are not finite, or `over` without the ratio or the ratio without it.
+    """
+    x = np.asarray(values, dtype=np.float64)
+    y = np.ones_like(x) if over is None else np.asarray(over, dtype=np.float64)
+    if x.ndim != 2 or min(x.shape) < 2 or y.shape != x.shape or not (np.isfinite(x).all() and np.isfinite(y).all()):
+        raise ValueError(f"expected finite numbers of at least two seeds and two tasks; got {x.shape} and {y.shape}")
+    if (statistic == "ratio") != (over is not None) or not 0.0 < level < 1.0:
+        raise ValueError(f"a ratio needs `over`, and only a ratio takes it; a level is in (0, 1); got {level}")
+    rng, (rows, columns) = np.random.default_rng(seed), x.shape
+    # How often each seed and each task is drawn: the sum over the drawn table is a bilinear form of the two.
+    seeds = rng.multinomial(rows, np.full(rows, 1.0 / rows), RESAMPLES).astype(np.float64)
+    tasks = rng.multinomial(columns, np.full(columns, 1.0 / columns), RESAMPLES).astype(np.float64)
+    drawn = ((seeds @ x) * tasks).sum(1) / ((seeds @ y) * tasks).sum(1)
+    tail = 0.5 * (1.0 - level)
+    low, high = np.quantile(drawn, [tail, 1.0 - tail])
+    return Interval(float(x.mean() / y.mean()), float(low), float(high), level)
+
+
 def wilson_interval(successes: int, n: int, *, level: float = 0.95) -> Interval:
     """A share of n with its Wilson score interval, which does not collapse where all or none succeed.
 

@@ -286,7 +286,7 @@ def test_every_preset_builds_and_its_symmetry_is_what_it_says(name):
     model = preset_model(name, dtype=torch.float64)
     worst = max(residuals(model, "o2" if load(name).model.weights == "real" else "so2", horizon=2).values())
     assert (worst <= EXACT) == model.equivariant
-    assert model.equivariant == (load(name).model.predictor == "vn")
+    assert model.equivariant == (load(name).model.predictor in ("vn", "canonical", "frame"))
 
 
 @pytest.mark.parametrize("name", planar_presets())

@@ -25,7 +25,7 @@ R = TypeVar("R", contravariant=True)
 
 @dataclass(frozen=True)
 class Estimate:
-    """What was measured: a median with the range over seeds, or an estimate with its interval over tasks.
+    """What was measured: a median with the range over seeds, or an estimate with its interval over seeds and tasks.
 
     Attributes:
         median: the median, or the estimate; None where a value is missing or not finite.
@@ -36,7 +36,7 @@ class Estimate:
     median: float | None
     low: float | None
     high: float | None
-    over: Literal["seeds", "tasks"]
+    over: Literal["seeds", "tasks", "seeds and tasks"]
 
     @staticmethod
     def missing() -> Estimate:
@@ -53,9 +53,9 @@ class Estimate:
         return Estimate(found.median, found.low, found.high, "seeds")
 
     @staticmethod
-    def of_tasks(found: Interval) -> Estimate:
-        """From an interval over tasks."""
-        return Estimate(found.estimate, found.low, found.high, "tasks")
+    def of_tasks(found: Interval, *, seeds: int = 1) -> Estimate:
+        """From an interval over tasks, or over tasks and several seeds."""
+        return Estimate(found.estimate, found.low, found.high, "seeds and tasks" if seeds > 1 else "tasks")
 
 
 @dataclass(frozen=True)

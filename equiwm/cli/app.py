@@ -15,6 +15,7 @@ from equiwm.cli.audit import audit
 from equiwm.cli.check_data import check_data
 from equiwm.cli.check_world import check_world
 from equiwm.cli.collect import collect
+from equiwm.cli.compare import compare
 from equiwm.cli.discover import discover
 from equiwm.cli.export import export
 from equiwm.cli.fsck import fsck
@@ -56,6 +57,7 @@ _add("presets", presets, TRAIN, "List the presets, or every setting of one.")
 _add("verify-equivariance", verify_equivariance, PAPER, "Is a trained run still equivariant? Else exit 1.")
 _add("sweep-group", measuring_command(SWEEP), PAPER, "The one-step error in every orientation bin.")
 _add("rollout", measuring_command(ROLLOUT), PAPER, "The error of H steps, seen and unseen.")
+_add("compare", compare, PAPER, "Which of two is better? The same tasks for both.")
 _add("ablate", ablate, PAPER, "Does something else replace the architecture?", cls=AblateCommand)
 _add("reproduce", reproduce, PAPER, "The paper's claims, end to end, beside its figures.")
 _add(

@@ -5,8 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from equiwm.config import ModelConfig
 from equiwm.errors import RepError
+from equiwm.models.cross import CrossVNPredictor
+from equiwm.models.mlp import MLPPredictor
 from equiwm.models.step import ResidualPredictor
+from equiwm.models.vector_neurons import VNPredictor
+from equiwm.symmetry.reps import Rep
 
 
 class SoftPredictor(ResidualPredictor):
@@ -34,6 +39,16 @@ class SoftPredictor(ResidualPredictor):
             )
         super().__init__(hard.in_rep, hard.action_rep)
         self.hard, self.free = hard, free
+
+    @classmethod
+    def of(cls, config: ModelConfig, latent_rep: Rep, action_rep: Rep) -> SoftPredictor:
+        """Predictor `soft` of a configuration: vector neurons (in space with cross products), a free MLP beside them.
+
+        The free path of a forward model has no layer norm, as the predictor `mlp`.
+        """
+        hard = (VNPredictor if latent_rep.d == 2 else CrossVNPredictor).of(config, latent_rep, action_rep)
+        free = MLPPredictor(latent_rep, action_rep, config.free_widths, norm=config.encoder != "identity")
+        return cls(hard, free)
 
     def paths(self, latent: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
         """v_hard and v_free, (..., D) each."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from equiwm.report.statements import HOLDS, measured
 from equiwm.results.reproduction import ReproducedRow, ReproductionResult
+from equiwm.results.statement import FAR
 from equiwm.tables.table import Table, number
 
 SMOKE_TEST = "A smoke test: one seed or few, and sizes too small to judge a claim by."
@@ -35,25 +36,48 @@ def reproduce_tables(result: ReproductionResult, name: str) -> list[Table]:
     seeds = f"{result.seeds} seed{'s' * (result.seeds > 1)}"
     size = f"{seeds}, smoke test" if result.quick else seeds
     notes = (
-        "Ours: median [smallest, largest] over seeds, or the estimate with its 95% bootstrap interval over tasks. A "
-        "row holds if the whole of the range or interval is within the bound.",
+        "Ours: median [smallest, largest] over seeds." + _over_both(rows),
+        "A row holds if the whole of the range or interval is within the bound, however far it is from the paper's "
+        f"figure; far is beyond {FAR:g} times it, or below a part of it that small. All seeds share one probe set.",
         *((SMOKE_TEST + " Smaller than in full: " + "; ".join(result.sizes) + ".",) if result.quick else ()),
         *(f"failed: {line}" for line in result.failed),
     )
-    columns = ("row", "setting", "quantity", "paper", "ours", "holds", "bound")
+    columns = ("row", "setting", "dtype", "quantity", "paper", "ours", "times the paper's", "holds", "bound")
     of_paper = [
-        (key, row.setting, row.quantity, row.paper, measured(row), HOLDS[row.holds], row.bound)
+        (
+            *(key, row.setting, row.dtype or "–", row.quantity, row.paper, measured(row), _times(row)),
+            *(HOLDS[row.holds], row.bound),
+        )
         for key, row in rows
         if not row.ours
     ]
     beyond = [
-        (key, row.setting, row.quantity, measured(row), HOLDS[row.holds], row.bound) for key, row in rows if row.ours
+        (key, row.setting, row.dtype or "–", row.quantity, measured(row), HOLDS[row.holds], row.bound)
+        for key, row in rows
+        if row.ours
     ]
     tables = [Table(f"{name}: the paper and this run ({size})", columns, of_paper, notes)]
     if beyond:
         heading = f"{name}: ours, beyond the paper ({size})"
-        tables.append(Table(heading, tuple(column for column in columns if column != "paper"), beyond))
+        tables.append(Table(heading, tuple(column for column in columns if "paper" not in column), beyond))
     return [*tables, _commands(rows, name), _costs(result, name)]
+
+
+def _over_both(rows: Sequence[tuple[str, ReproducedRow]]) -> str:
+    """Which rows have an interval in place of a range, and over what."""
+    named: dict[str, list[str]] = {}
+    for key, row in rows:
+        if row.over != "seeds":
+            named.setdefault(row.over, []).append(key)
+    return "".join(
+        f" Of {', '.join(keys)}: the estimate with its 95% bootstrap interval over {over}."
+        for over, keys in named.items()
+    )
+
+
+def _times(row: ReproducedRow) -> str:
+    times = row.times_paper
+    return number(None) if times is None else number(times, 2) + ", far" * row.is_far
 
 
 def _commands(rows: Sequence[tuple[str, ReproducedRow]], name: str) -> Table:

@@ -34,12 +34,14 @@ class ReproducedRow(DecidedStatement):
         command: the shell line that makes it by hand.
         runs: directories that it came from, below the study.
         seconds: CPU seconds of their training and of this measurement.
+        dtype: that the model was evaluated in; empty in studies that do not say it.
     """
 
     claim: str
     command: str
     runs: list[str]
     seconds: float
+    dtype: str = ""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from equiwm.config import TrainingConfig
-from equiwm.errors import DataError
+from equiwm.errors import ConfigError, DataError
 from equiwm.worlds.world import (
     CollectedWorld,
     Progress,
@@ -49,6 +49,19 @@ def training_data(
 def parts_of(n: int, size: int = PART) -> list[slice]:
     """The slices of at most `size` rows that n rows are taken in, so that no pass over all data needs more memory."""
     return [slice(start, min(start + size, n)) for start in range(0, n, size)]
+
+
+def check_augmentation(config: TrainingConfig, world: World) -> None:
+    """Refuse to turn the data of a world that does not carry its group: a turned outcome is none of such a world's.
+
+    Raises:
+        ConfigError: augmentation in such a world.
+    """
+    if config.augment and not world.equivariant:
+        raise ConfigError(
+            f"training.augment: the world '{world.name}' does not carry {world.group}, so that data turned by it is "
+            "wrong; expected augment=false."
+        )
 
 
 def transitions_of(data: Transitions | Sequences) -> Transitions:

@@ -7,22 +7,28 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from equiwm.audit.spread import latent_spread
 from equiwm.config import TrainingConfig
-from equiwm.errors import TrainingError
+from equiwm.errors import ConfigError, TrainingError
+from equiwm.models.soft import SoftPredictor
 from equiwm.models.world_model import WorldModel
+from equiwm.symmetry.elements import Elements
+from equiwm.symmetry.group import Group
 from equiwm.training.normalisation import fit_normalisation
 from equiwm.training.objective import JEPA, Forward, columns
 from equiwm.training.optimizers import build_optimizer
+from equiwm.training.soft import SoftForward, SoftJEPA
 from equiwm.worlds.world import Sequences, Transitions
 
 COLLAPSED = 1e-3
 """A latent standard deviation below this ends a training: the variance hinge pulls towards 1."""
 _COLLAPSE_EPOCHS = 5
 _SPREAD_SAMPLES = 512
+_TURNS = 0xA06  # stream of the elements of an epoch's augmentation
 
 
 class Fit:
@@ -38,6 +44,11 @@ class Fit:
             moved to its device as it is taken.
         seed: seed of the order of the data.
         objective: what is minimised; None is the configuration's.
+        group: elements of which turn the data anew in every epoch, where the configuration asks for augmentation. They
+            depend on the seed and the epoch alone.
+
+    Raises:
+        ConfigError: augmentation without a group, or a soft predictor on sequences.
     """
 
     def __init__(
@@ -48,13 +59,19 @@ class Fit:
         *,
         seed: int,
         objective: Forward | None = None,
+        group: Group | None = None,
     ) -> None:
+        if config.augment and group is None:
+            raise ConfigError("training.augment: this training was given no group to turn its data by.")
         self.config, self.model, self.data = config, model, data
+        self.group, self.seed = group if config.augment else None, seed
         fit_normalisation(model, data)
         self.target = copy.deepcopy(model.encoder).requires_grad_(False)
         self.objective: JEPA | Forward
         if objective is not None:
             self.objective = objective
+        elif any(isinstance(part, SoftPredictor) for part in model.predictor.modules()):
+            self.objective = self._soft(data)
         elif config.objective == "jepa":
             self.objective = JEPA(self.target, config.variance_weight)
         else:
@@ -66,6 +83,18 @@ class Fit:
         self._like = next(model.parameters())
         self._spread_data = self._columns[0][:: max(1, len(data) // _SPREAD_SAMPLES)].to(self._like)
 
+    def _soft(self, data: Transitions | Sequences) -> JEPA | Forward:
+        if not isinstance(self.model.predictor, SoftPredictor):
+            raise ConfigError(
+                "model.predictor soft: its penalty does not reach a free path inside another predictor; expected "
+                "model.relative=[] and model.normalise=false."
+            )
+        if not isinstance(data, Transitions):
+            raise ConfigError("model.predictor soft is trained on single steps; expected training.horizon=1.")
+        if self.config.objective == "jepa":
+            return SoftJEPA(self.target, self.config.variance_weight, self.config.softness)
+        return SoftForward(self.model.encoder, data, self.config.softness)
+
     @property
     def done(self) -> bool:
         """Whether all epochs have run."""
@@ -75,6 +104,26 @@ class Fit:
         order = torch.randperm(len(self.data), generator=self.generator).to(self._columns[0].device)
         # A batch of one has no standard deviation.
         return (batch for batch in order.split(self.config.batch) if len(batch) > 1)
+
+    def _turns(self) -> Elements | None:
+        """An element for every row of the data in this epoch; None where it is taken as it is."""
+        if self.group is None:
+            return None
+        return self.group.sample(len(self.data), np.random.default_rng([_TURNS, self.seed, self.epoch]))
+
+    def _batch(self, rows: Tensor, turns: Elements | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Rows of the data in the dtype of the model, on its device, turned where they are to be."""
+        first, actions, following = (column[rows].to(self._like) for column in self._columns)
+        if turns is None:
+            return first, actions, following
+        g = turns[rows.cpu()]
+        along = g[:, None] if isinstance(self.data, Sequences) else g
+        of_state, of_action = self.model.observation_rep, self.model.action_rep
+        return (
+            of_state.transform_samples(first, g),
+            of_action.transform(actions, along),
+            of_state.transform_samples(following, along),
+        )
 
     def _schedule(self, progress: float) -> float:
         return 0.5 * (1.0 + math.cos(math.pi * progress)) if self.config.schedule == "cosine" else 1.0
@@ -96,10 +145,10 @@ class Fit:
             TrainingError: the loss is not finite, or the latent has collapsed.
         """
         total = torch.zeros(3, dtype=torch.float64)
-        batches = list(self._batches())
+        batches, turns = list(self._batches()), self._turns()
         for index, rows in enumerate(batches):
             self.optimizers.set_lr_scale(self._schedule((self.epoch + index / len(batches)) / self.config.epochs))
-            loss = self.objective(self.model, *(column[rows].to(self._like) for column in self._columns))
+            loss = self.objective(self.model, *self._batch(rows, turns))
             self.optimizers.zero_grad()
             loss.total.backward()
             self.optimizers.step()

@@ -34,7 +34,7 @@ from equiwm.results.measured import Measured, to_builtins
 from equiwm.results.train import TrainResult
 from equiwm.runs import Run, check_name
 from equiwm.tensors import read_tensors, require_same_precision, require_tensors, size_limit
-from equiwm.training.data import parts_of, training_data
+from equiwm.training.data import check_augmentation, parts_of, training_data
 from equiwm.training.fit import Fit
 from equiwm.training.objective import columns
 from equiwm.training.optimizers import build_optimizer
@@ -87,6 +87,7 @@ def check_run(config: Config, folder: Path, name: str, *, seed: int, resume: boo
     try:
         model = build_model(config.model, world.observation_rep, world.action_rep, seed=seed, group=world.group)
         check_objective(config.training, model)
+        check_augmentation(config.training, world)
         if foreign_names(config.as_dict()):
             _rehearse(config, model, world)
     except (MemoryError, RuntimeError) as error:  # torch's allocator raises RuntimeError
@@ -201,7 +202,8 @@ def train_run(
         model = build_model(config.model, *reps, seed=seed, group=world.group).to(device)
         initial = copy.deepcopy(model)
         # On the CPU each batch is cast as it is taken, so that data which lies on disk is not copied into memory.
-        fit = Fit(config.training, model, data if device.type == "cpu" else data.to(torch.float32, device), seed=seed)
+        given = data if device.type == "cpu" else data.to(torch.float32, device)
+        fit = Fit(config.training, model, given, seed=seed, group=world.group if config.training.augment else None)
         before = _taken_up(run, fit) if os.path.lexists(run.resume_point) else 0.0
         history = history_sha256(run.history_path, fit.epoch) if fit.epoch else None
         tracker.start({"name": run.name, "seed": seed, **config.as_dict()})

@@ -7,7 +7,7 @@ from torch import Tensor
 from equiwm.models.soft import SoftPredictor
 from equiwm.models.world_model import WorldModel
 from equiwm.nn.layer import Layer
-from equiwm.training.objective import Forward, Loss
+from equiwm.training.objective import JEPA, Forward, Loss
 from equiwm.worlds.world import Transitions
 
 
@@ -37,3 +37,29 @@ class SoftForward(Forward):
         error = self.rep.difference(latent + (hard + free), model.encode(next_observation))
         of_error, of_free = self.weighted(error), self.weighted(free)
         return Loss(of_error + self.penalty * of_free, of_error, of_free)
+
+
+class SoftJEPA(JEPA):
+    """The JEPA objective of one step and beta E|v_free|^2, in units of the latent, which the variance hinge sets.
+
+    Args:
+        target: the EMA copy of the encoder; no gradient reaches it.
+        variance_weight: c.
+        penalty: beta.
+    """
+
+    def __init__(self, target: Layer, variance_weight: float, penalty: float) -> None:
+        super().__init__(target, variance_weight)
+        self.penalty = penalty
+
+    def __call__(self, model: WorldModel, observation: Tensor, action: Tensor, next_observation: Tensor) -> Loss:
+        """The loss on a batch of `columns`.
+
+        Raises:
+            TypeError: a model whose predictor has no two paths.
+        """
+        if not isinstance(model.predictor, SoftPredictor):
+            raise TypeError(f"SoftJEPA trains a SoftPredictor; got {type(model.predictor).__name__}.")
+        loss = super().__call__(model, observation, action, next_observation)
+        free = model.predictor.paths(model.encode(observation), action)[1].square().mean()
+        return Loss(loss.total + self.penalty * free, loss.prediction, loss.variance)

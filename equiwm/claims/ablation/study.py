@@ -11,6 +11,7 @@ from equiwm.claims.ablation.kind import AblationKind, Scope
 from equiwm.claims.ablation.rows import write_rows
 from equiwm.claims.statement import answer
 from equiwm.claims.study import StudyProgress, compute_cells, errors_of, open_study
+from equiwm.config import is_path, preset_names
 from equiwm.errors import ConfigError, nearest
 from equiwm.grid import CellResult
 from equiwm.layout.header import MOST_SEEDS
@@ -35,7 +36,7 @@ def resolve_scope(
 
     Args:
         kind: the stress test.
-        world: name of the world; None is the kind's default.
+        world: name of the world; None is the kind's default. Where the kind takes any preset, one by name or path.
         dim: 2 or 3; None is every one that the world has.
         seeds: how many; None is 5, or 2 of the quick version.
         quick: the small version.
@@ -47,6 +48,8 @@ def resolve_scope(
     count = (QUICK_SEEDS if quick else SEEDS) if seeds is None else seeds
     if not 1 <= count <= MOST_SEEDS:
         raise ConfigError(f"--seeds: got {count}, expected how many seeds, 1 to {MOST_SEEDS:,}.")
+    if preset is None and world is not None and kind.any_preset and world not in kind.runs_on():
+        preset, world = (world, None) if is_path(world) or world in preset_names() else (None, world)
     if preset is not None:
         return _scope_of_preset(kind, preset, world, dim, tuple(range(count)), quick)
     known = kind.runs_on()

@@ -18,6 +18,7 @@ from equiwm.models.step import ResidualPredictor
 from equiwm.models.world_model import WorldModel
 from equiwm.results.ablation import ReadoutErrors
 from equiwm.stats import ratio
+from equiwm.training.data import check_augmentation
 from equiwm.training.fit import Fit
 from equiwm.training.objective import Forward
 from equiwm.worlds.factory import build_world
@@ -62,11 +63,14 @@ def train_model(
 
     Raises:
         TrainingError: the training diverged or collapsed.
+        ConfigError: augmentation in a world that does not carry its group.
     """
+    world = build_world(config.world)
+    check_augmentation(config.training, world)
     if model is None:
-        world = build_world(config.world)
         model = build_model(config.model, world.observation_rep, world.action_rep, seed=seed, group=world.group)
-    fit = Fit(config.training, model, data.to(torch.float32, "cpu"), seed=seed, objective=objective)
+    group = world.group if config.training.augment else None
+    fit = Fit(config.training, model, data.to(torch.float32, "cpu"), seed=seed, objective=objective, group=group)
     while not fit.done:
         fit.run_epoch()
     return model.eval()

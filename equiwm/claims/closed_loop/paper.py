@@ -10,7 +10,7 @@ import numpy as np
 from equiwm.claims.closed_loop.result import ClosedLoopResult
 from equiwm.claims.reproduce.sources import Measurement, PaperClaim, Size, SourcedStatement, stated
 from equiwm.claims.statement import Bound, Estimate, above, at_least, at_most, below, each_seed, near
-from equiwm.stats import bootstrap_interval
+from equiwm.stats import bootstrap_interval, crossed_interval
 
 EXACT_DEG = 1e-6
 PAPER_2D, PAPER_3D = "90,150,210,270", "se3:4"
@@ -24,10 +24,10 @@ def _largest_of(result: ClosedLoopResult) -> float:
 _largest = each_seed(_largest_of)
 
 
-def _errors(results: Sequence[ClosedLoopResult]) -> np.ndarray:
-    """Degrees (K, 1 + orbit): each task's error at each orientation, its mean over seeds."""
-    errors: np.ndarray = np.mean([result.error_deg for result in results], axis=0, dtype=float)
-    return errors
+def _errors(results: Sequence[ClosedLoopResult]) -> tuple[np.ndarray, np.ndarray]:
+    """Degrees (S, K): the mean over unseen orientations, and the seen one, of each seed and task."""
+    errors = np.array([result.error_deg for result in results], dtype=float)
+    return errors[..., 1:].mean(-1), errors[..., 0]
 
 
 def _solved(result: ClosedLoopResult) -> float:
@@ -49,15 +49,19 @@ def _closed_less(result: ClosedLoopResult) -> float:
 
 
 def difference(results: Sequence[ClosedLoopResult]) -> Estimate:
-    """Unseen minus seen: mean over tasks of seed-averaged errors, with the 95% bootstrap interval over tasks."""
-    errors = _errors(results)
-    return Estimate.of_tasks(bootstrap_interval(errors[:, 1:].mean(1) - errors[:, 0]))
+    """Unseen minus seen: mean over seeds and tasks, with the 95% bootstrap interval that resamples both."""
+    unseen, seen = _errors(results)
+    if len(results) == 1:
+        return Estimate.of_tasks(bootstrap_interval((unseen - seen)[0]))
+    return Estimate.of_tasks(crossed_interval(unseen - seen), seeds=len(results))
 
 
 def ratio(results: Sequence[ClosedLoopResult]) -> Estimate:
-    """Unseen over seen: ratio of means over tasks of seed-averaged errors, with the interval over tasks."""
-    errors = _errors(results)
-    return Estimate.of_tasks(bootstrap_interval(errors[:, 1:].mean(1), errors[:, 0], statistic="ratio"))
+    """Unseen over seen: ratio of the means over seeds and tasks, with the interval that resamples both."""
+    unseen, seen = _errors(results)
+    if len(results) == 1:
+        return Estimate.of_tasks(bootstrap_interval(unseen[0], seen[0], statistic="ratio"))
+    return Estimate.of_tasks(crossed_interval(unseen, seen, statistic="ratio"), seeds=len(results))
 
 
 def statements(size: Size) -> list[SourcedStatement[Any]]:

@@ -55,6 +55,12 @@ class Measurement:
     options: tuple[tuple[str, Any], ...]
 
     @property
+    def dtype(self) -> str:
+        """What models are evaluated in."""
+        named = dict(self.options).get("dtype")
+        return str(named) if named is not None else "float32"
+
+    @property
     def key(self) -> str:
         """Command and options as text."""
         return shlex.join([self.command, *self._flags])
@@ -89,6 +95,8 @@ class Ablation:
 
     kind: str
     quick: bool
+    dtype = "float32"
+    """What its networks are evaluated in."""
 
     def by_hand(self, seeds: int) -> str:
         """The shell line that computes the same."""
@@ -144,9 +152,11 @@ class SourcedStatement(Statement[R]):
 
     Attributes:
         source: what it is read from.
+        dtype: that the quantity was evaluated in, where the source has it in several; empty is the source's own.
     """
 
     source: Source = field(kw_only=True)
+    dtype: str = field(default="", kw_only=True)
 
 
 def stated(
@@ -158,9 +168,10 @@ def stated(
     bound: Bound,
     *,
     ours: bool = False,
+    dtype: str = "",
 ) -> SourcedStatement[R]:
     """A statement about a source."""
-    return SourcedStatement(setting, quantity, paper, read, bound, ours, source=source)
+    return SourcedStatement(setting, quantity, paper, read, bound, ours, source=source, dtype=dtype)
 
 
 @dataclass(frozen=True)

@@ -296,4 +296,5 @@ def _row(part: ClaimWork, statement: SourcedStatement[Any], computed: Computed) 
         command=statement.source.by_hand(computed.seeds),
         runs=found.runs,
         seconds=found.seconds,
+        dtype=statement.dtype or statement.source.dtype,
     )

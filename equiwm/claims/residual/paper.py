@@ -99,6 +99,7 @@ def statements(size: Size) -> list[SourcedStatement[Any]]:
             _worst("float64"),
             at_most(TOLERANCE["float64"]),
             ours=True,
+            dtype="float64",
         )
     )
     return [*lines, *exact]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from equiwm.claims.reproduce.sources import PaperClaim, Size, SourcedStatement, stated
@@ -37,6 +38,15 @@ def _factor(result: SweepResult) -> float:
     return result.ood_factor
 
 
+PARAMETERS = {"vn-2d-paper": 37_184, "vn-3d-paper": 16_704}
+"""Of the equivariant presets of the paper's sizes."""
+
+
+def _times_larger(preset: str, result: SweepResult) -> float:
+    """How many times the parameters of a preset a model has."""
+    return result.parameters / PARAMETERS[preset]
+
+
 def _flatness(result: SweepResult) -> float:
     return result.flatness
 
@@ -59,6 +69,12 @@ def statements(size: Size) -> list[SourcedStatement[Any]]:
         source, name = size.measure(mlp, "sweep-group", group=group, dtype="float32"), f"MLP ({mlp}), {setting}"
         lines.append(stated(name, "OOD factor, the paper's bins", f"{factor:g} ({span})", source, on_theirs, breaks))
         beyond.append(stated(name, every, "–", source, everywhere, breaks, ours=True))
+    sizes = [("mlp-2d", "vn-2d-paper", "2D", "so2", "4.5"), ("mlp-3d", "vn-3d-paper", "3D", "so3", "7.4")]
+    for preset, vn, dim, group, paper in sizes:
+        source = size.measure(preset, "sweep-group", group=group, dtype="float32")
+        times, what = each_seed(partial(_times_larger, vn)), f"MLP ({preset}), {dim}, latent"
+        within = Bound(0.95 * float(paper), 1.05 * float(paper), f"within 5% of {paper}")
+        lines.append(stated(what, f"parameters over those of {vn}", paper, source, times, within))
     lines += beyond
     for setting, preset, group in (("2D", "vn-2d", "so2"), ("3D", "vn-3d", "so3")):
         source = size.measure(preset, "sweep-group", group=group, dtype="float64")

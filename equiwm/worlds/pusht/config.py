@@ -16,6 +16,8 @@ class PushTConfig(WorldConfig):
     world: ClassVar[str] = "equiwm.worlds.pusht.world:PushT"
     title: ClassVar[str] = "PushT"
     dimensions: ClassVar[tuple[int, ...]] = (2,)
+    frame: ClassVar[tuple[int, ...]] = (3,)  # the block's direction
+    positions: ClassVar[tuple[int, ...]] = (2, 0)  # of block and agent
 
     name: Literal["pusht"] = setting("pusht", "which world")
     direction: Literal["stem", "body_x"] = setting(

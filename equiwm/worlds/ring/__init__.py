@@ -1,0 +1,1 @@
+"""A ring of points, whose frame can be taken away."""
