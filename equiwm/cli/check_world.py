@@ -191,6 +191,7 @@ def _survey(document: Path, seed: int, *, resume: bool) -> None:
     Raises:
         RunError: the folder of the document does not exist.
     """
+    from equiwm.audit.verdict import Verdict
     from equiwm.cli.output import print_text, say
     from equiwm.evidence.world.survey import survey
 
@@ -199,5 +200,5 @@ def _survey(document: Path, seed: int, *, resume: bool) -> None:
     if document.suffix != ".md":
         raise ConfigError(f"--survey {document}: expected a file that ends in .md.")
     rows = survey(document, seed=seed, resume=resume, say=say)
-    broken = sum(row["verdict"] not in ("exact", "precision-limited") for row in rows)
+    broken = sum(not Verdict(row["verdict"]).holds for row in rows)
     print_text(f"{document}: {len(rows)} checks, {broken} of them broken or approximate.\n")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from equiwm.audit.verdict import Verdict
 from equiwm.errors import DataError, GroupError
 from equiwm.evidence.world.acting import MIRROR, group_of
 from equiwm.evidence.world.cause import causes, is_near
@@ -144,7 +145,7 @@ def mended(name: str, group: str | Group, found: Sequence[CauseResult], settings
     return body_probe(name, group, [*settings, *repairs]) if repairs else None
 
 
-def with_verdict(found: Sequence[CauseResult], verdict: str) -> list[CauseResult]:
+def with_verdict(found: Sequence[CauseResult], verdict: Verdict) -> list[CauseResult]:
     """The causes, with the verdict that all repairs together have."""
     return [replace(each, repaired=verdict) if each.repair else each for each in found]
 

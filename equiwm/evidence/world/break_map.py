@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from equiwm.audit.verdict import Verdict
 from equiwm.errors import DataError, nearest
 from equiwm.evidence.world.acting import motions
 from equiwm.evidence.world.centre import fixed_point
@@ -148,11 +149,11 @@ def break_map(probe: WorldProbe, channel: str, *, seed: int = 1000, knots: int =
 
 def with_map(result: WorldResult, found: BreakMap) -> WorldResult:
     """The result of a check, broken where its states did not reach the bound that the map has found."""
-    if result.verdict not in ("exact", "precision-limited", "approximate") or not np.isfinite(found.radius).any():
+    if not (result.verdict.holds or result.verdict is Verdict.APPROXIMATE) or not np.isfinite(found.radius).any():
         return result
     where = f"where '{found.channel}' is further than {float(found.radius.min()):.4g} from its centre, by direction"
     said = f"{result.world} is NOT symmetric under {result.group}, {where}: the map of the break found it."
-    return replace(result, verdict="broken", sentence=said, region=replace(result.region, where=where))
+    return replace(result, verdict=Verdict.BROKEN, sentence=said, region=replace(result.region, where=where))
 
 
 def _elements(probe: WorldProbe, seed: int) -> Elements:

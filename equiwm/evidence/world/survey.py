@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from equiwm.audit.verdict import Verdict
 from equiwm.config import load, preset_names
 from equiwm.disk.files import write_atomic
 from equiwm.disk.strict_json import plain
@@ -195,14 +196,14 @@ def text_of(data: dict[str, Any]) -> str:
         "## What breaks it, and what mends it\n",
     ]
     for each in found:
-        if each["verdict"] in ("exact", "precision-limited"):
+        if Verdict(each["verdict"]).holds:
             continue
         lines = [f"**`{each['world']}`, {each['group']}**: {each['verdict']}, {each['region']['where']}.\n"]
         lines += [f"- {cause['text']}" + _mending(cause) for cause in each["causes"]]
-        notes = [each[part]["note"] for part in ("reward", "observation") if each[part]["verdict"] == "broken"]
+        notes = [each[part]["note"] for part in ("reward", "observation") if each[part]["verdict"] == Verdict.BROKEN]
         lines += [f"- {note}" for note in notes]
         parts.append("\n".join([*lines, "", f"```\n{each['command']}\n```\n"]))
-    lasting = [each for each in found if each["verdict"] in ("exact", "precision-limited")]
+    lasting = [each for each in found if Verdict(each["verdict"]).holds]
     parts.append("## The commands of the others\n")
     parts.append("```\n" + "\n".join(each["command"] for each in lasting) + "\n```\n")
     if data["left_out"]:
