@@ -11,14 +11,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from equiwm.cli.options import JsonOption, SeedOption, SetOption
+from equiwm.cli.options import JsonOption, SeedOption, SetOption, parse_reps
 from equiwm.errors import ConfigError, RunError
 
 if TYPE_CHECKING:
     from equiwm.evidence.world.probe import WorldProbe
     from equiwm.evidence.world.result import WorldResult
 
-HELP = "gym:ENV_ID of a MuJoCo body; FILE.py:probe or module:probe, a WorldProbe; or a preset, for its world"
+HELP = (
+    "gym:ENV_ID (a MuJoCo body, gym-pusht, or what has set_state and get_state); FILE.py:probe or module:probe, a "
+    "WorldProbe; or a preset, for its world"
+)
+REPS = "how the group acts, of an environment with set_state: state=2x1o, action=1o; repeatable"
 GROUP = r"so2z, mirror, se2z, shiftx, ... \[the probe's or the world's own]"
 MAP = "mirror doctor: YAML of names and signs, or module:function"
 
@@ -58,6 +62,7 @@ def check_world(
     resume: Annotated[bool, typer.Option("--resume", help="of --survey: keep the rows that are there")] = False,
     seed: SeedOption = 1000,
     json: JsonOption = False,
+    reps: Annotated[list[str] | None, typer.Option("--reps", metavar="LEAF=REP", help=REPS)] = None,
 ) -> None:
     """Does a simulator have a symmetry, where does it break, and what breaks it?
 
@@ -81,7 +86,7 @@ def check_world(
     assert target is not None
     steps = _steps(horizons)
     states = states or (_OF_A_BODY if target.startswith("gym:") else _OF_OTHERS)
-    probe = _probe(target, group, settings or [])
+    probe = _probe(target, group, settings or [], parse_reps(reps))
     result = checked(probe, horizons=steps, states=states, copies=copies, seed=seed)
     if target.startswith("gym:"):
         result = _repaired(result, target, group, settings or [], steps, seed)
@@ -126,13 +131,13 @@ def _passes(result: WorldResult, expect: str, strict: bool) -> bool:
     return good
 
 
-def _probe(target: str, group: str | None, settings: list[str]) -> WorldProbe:
+def _probe(target: str, group: str | None, settings: list[str], reps: dict[str, str] | None) -> WorldProbe:
     """The probe of a body, a file, a module or a preset's world.
 
     Raises:
         ConfigError: what is none of these.
     """
-    from equiwm.evidence.world.bodies import body_probe
+    from equiwm.evidence.world.environments import environment_probe
     from equiwm.evidence.world.probe import WorldProbe
     from equiwm.evidence.world.worlds import preset_probe
     from equiwm.foreign import called
@@ -141,7 +146,11 @@ def _probe(target: str, group: str | None, settings: list[str]) -> WorldProbe:
     if target.startswith("gym:"):
         if group is None:
             raise ConfigError(f"{target}: say which symmetry, as --group mirror or --group so2z.")
-        return body_probe(target.removeprefix("gym:"), group, settings)
+        return environment_probe(target.removeprefix("gym:"), group, settings, reps)
+    if reps:
+        raise ConfigError(
+            "--reps says how a group acts on an environment with set_state, gym:...; this says so itself."
+        )
     if not is_foreign(target):
         return preset_probe(target, group, settings)
     if settings:

@@ -276,6 +276,8 @@ class StateAccess:
         guard: (n, S) -> (n,) where the world's own guard says that its symmetry holds; None where it has no guard.
         touching: names of what is in contact, or has been since the state was placed; None where nothing says.
         fixed: what stands in the world and is not moved by its group, in words, for the cause of a break.
+        unmoved: elements -> which of them leave it as it stands (a mirror the walls of a square room), so that it is no
+            cause; None where none does.
     """
 
     place: Callable[[np.ndarray], None]
@@ -292,6 +294,11 @@ class StateAccess:
     guard: Callable[[np.ndarray], np.ndarray] | None = None
     touching: Callable[[], Sequence[str]] | None = None
     fixed: str = ""
+    unmoved: Callable[[Elements], Tensor] | None = None
+
+    def fixed_under(self, elements: Elements) -> str:
+        """What stands in the way of some of the elements, in words; empty where nothing does."""
+        return "" if self.unmoved is not None and bool(self.unmoved(elements).all()) else self.fixed
 
 
 @runtime_checkable

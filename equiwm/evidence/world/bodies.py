@@ -46,14 +46,17 @@ def body_probe(name: str, group: str | Group, settings: Sequence[str] = ()) -> W
     """
     environment = make_environment(name)
     if not is_body(environment):
-        raise DataError(
-            f"gym:{name} is no MuJoCo body whose state can be set: give module:probe, a WorldProbe that sets it."
-        )
+        raise DataError(f"gym:{name} is no MuJoCo body whose state can be set.")
+    return probe_of_body(environment, f"gym:{name}", group, settings)
+
+
+def probe_of_body(environment: Any, name: str, group: str | Group, settings: Sequence[str] = ()) -> WorldProbe:
+    """The same of an environment that is one (`is_body`), called `name`."""
     model = with_settings(environment.unwrapped.fullpath, settings) if settings else None
     body = GymBody(environment, model)
     wanted = str(group).lower() if isinstance(group, str) else group
     action, symmetry = _action(body, wanted)
-    label = f"gym:{name}" + (f" with {', '.join(settings)}" if settings else "")
+    label = name + (f" with {', '.join(settings)}" if settings else "")
 
     def why(elements: Elements) -> list[CauseResult]:
         return causes(action, elements)

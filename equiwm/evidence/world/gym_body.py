@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from equiwm.errors import DataError, MissingExtraError, nearest
+from equiwm.evidence.world.resets import random_starts
 from equiwm.evidence.world.simulator import Step
-from equiwm.locate import RAISED, reason_of
-
-_WARM = 30
-"""Random steps before a state is taken, at most: bodies stand at first, and fall."""
+from equiwm.locate import RAISED, reason_of, search
 
 
 class GymBody:
@@ -78,14 +78,7 @@ class GymBody:
 
     def starts(self, n: int, seed: int) -> np.ndarray:
         """`n` states that random actions lead to from the environment's own resets, standing and fallen."""
-        rng, space = np.random.default_rng((seed, 3)), self.environment.action_space
-        found = []
-        for k in range(n):
-            self.environment.reset(seed=int(rng.integers(2**31)))
-            for _ in range(round(_WARM * (k % 6) / 5)):
-                self.environment.step(rng.uniform(space.low, space.high))
-            found.append(self.state())
-        return np.array(found)
+        return random_starts(self.environment, self.state, self.bounds, n, seed)
 
     @property
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
@@ -109,20 +102,49 @@ def make_environment(name: str) -> Any:
     import gymnasium
 
     _quiet()
-    known = list(gymnasium.registry)
-    module, _, plain = name.rpartition(":")
-    if not module and plain not in known:
-        raise DataError(f"gym:{name}: no such environment is registered; {nearest(plain, known[:400])}")
+    _registered(name)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return gymnasium.make(name)
     except ModuleNotFoundError as error:
         raise MissingExtraError(
-            f"gym:{name} needs the module '{error.name}': pip install 'gymnasium[mujoco]' for the MuJoCo bodies."
+            f"gym:{name} needs the module '{error.name}', which is not installed; of the MuJoCo bodies: pip install "
+            "'gymnasium[mujoco]'."
         ) from None
     except RAISED as error:  # an environment of somebody else's
         raise DataError(f"gym:{name} cannot be made: {reason_of(error)}") from None
+
+
+def _registered(name: str) -> None:
+    """Import what registers an id: the module of `module:ID`, and of `NAMESPACE/ID` that of the namespace.
+
+    Raises:
+        DataError: an id that nothing registers.
+        MissingExtraError: its module is not installed.
+    """
+    import gymnasium
+
+    module, _, plain = name.rpartition(":")
+    namespace = plain.rpartition("/")[0]
+    search(Path.cwd())
+    if plain in gymnasium.registry or module:
+        return
+    if namespace.isidentifier():
+        try:
+            import_module(namespace)
+        except ModuleNotFoundError as error:
+            if error.name == namespace:
+                raise MissingExtraError(
+                    f"gym:{name} is not registered, and there is no module '{namespace}' that would: install it, or "
+                    "say which one does, as gym:MODULE:ID."
+                ) from None
+            raise MissingExtraError(f"gym:{name} needs the module '{error.name}', which is not installed.") from None
+        except RAISED as error:  # somebody's module, which may do anything while it is imported
+            raise DataError(f"gym:{name}: importing {namespace} raised {reason_of(error)}") from None
+    if plain not in gymnasium.registry:
+        known = list(gymnasium.registry)[:400]
+        raise DataError(f"gym:{name}: no such environment is registered; {nearest(plain, known)}")
 
 
 def _quiet() -> None:

@@ -16,9 +16,10 @@ from equiwm.audit.verdict import Verdict
 from equiwm.config import load, preset_names
 from equiwm.disk.files import write_atomic
 from equiwm.disk.strict_json import plain
-from equiwm.errors import DataError, EquiwmError, ResultError
-from equiwm.evidence.world.bodies import body_probe, mended, offered, with_verdict
+from equiwm.errors import DataError, EquiwmError, MissingExtraError, ResultError
+from equiwm.evidence.world.bodies import mended, offered, with_verdict
 from equiwm.evidence.world.check import check_world, compared
+from equiwm.evidence.world.environments import environment_probe
 from equiwm.evidence.world.gym_body import make_environment
 from equiwm.evidence.world.worlds import preset_probe
 from equiwm.tables.table import Table, number
@@ -27,6 +28,8 @@ from equiwm.worlds.factory import build_world
 STATES_OF_A_BODY, STATES_OF_OTHERS = 12, 48
 _MORE = (("vn-2d", "o2", ""), ("vn-2d", "se2", ""), ("vn-body", None, "world.cone=pyramidal"))
 """Presets whose worlds are used under other groups than their own, or with MuJoCo's default cone."""
+_PUSHT, _OF_PUSHT = "gym_pusht/PushT-v0", ("so2", "mirror", "se2")
+"""gym-pusht's own environment, and the symmetries that it is used with."""
 _VERSIONS = ("-v4", "-v5")
 _OURS = "vn"
 """Presets of one world are many: a row is called by one of these."""
@@ -73,6 +76,11 @@ def rows() -> Iterator[Row | tuple[str, str]]:
             yield name, str(error)
             continue
         yield from (Row(f"gym:{name}", group) for group in groups)
+    try:
+        make_environment(_PUSHT)
+        yield from (Row(f"gym:{_PUSHT}", group) for group in _OF_PUSHT)
+    except (DataError, MissingExtraError) as error:
+        yield _PUSHT, str(error)
     seen = set()
     for preset in sorted(preset_names(), key=lambda name: (not name.startswith(_OURS), name)):
         world = build_world(load(preset).world)
@@ -88,7 +96,7 @@ def check_row(row: Row, seed: int) -> dict[str, Any]:
     if not row.world.startswith("gym:"):
         return check_world(preset_probe(row.world, row.group, settings), states=STATES_OF_OTHERS, seed=seed).as_dict()
     name, group = row.world.removeprefix("gym:"), row.group or ""
-    result = check_world(body_probe(name, group, settings), states=STATES_OF_A_BODY, seed=seed)
+    result = check_world(environment_probe(name, group, settings), states=STATES_OF_A_BODY, seed=seed)
     probe = mended(name, group, result.causes, settings)
     found = result.as_dict()
     if probe is not None:

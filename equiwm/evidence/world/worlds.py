@@ -81,7 +81,8 @@ def world_probe(world: World, group: Group | str | None = None, name: str | None
     access = world.state_access()
 
     def why(elements: Elements) -> list[CauseResult]:
-        return [CauseResult("fixed in the world", f"{access.fixed}.", "", "")] if access.fixed else []
+        found = access.fixed_under(elements)
+        return [CauseResult("fixed in the world", f"{found}.", "", "")] if found else []
 
     return WorldProbe(
         Accessed(access),

@@ -397,6 +397,7 @@ class Body(World):
             channels={name: tuple(range(part.start, part.stop)) for name, part in parts.items()},
             quaternions=("orientation",),
             fixed=pyramidal if self.config.cone == "pyramidal" else "",
+            unmoved=lambda g: ~g.turns,
         )
 
     def _orientations(self, draws: list[np.random.Generator], *orientations: Orientations) -> list[Elements]:

@@ -418,12 +418,19 @@ class PushT(World):
             guard=lambda states: block_inside(states) & agent_inside(states),
             touching=lambda: ["the block and a wall"] if physics.touched_wall else [],
             fixed="the four walls of the arena stand where they are; g does not move them",
+            unmoved=_keeps_the_square,
         )
 
     def _orientations(self, draws: list[np.random.Generator], orientations: Orientations) -> np.ndarray:
         """(n,) scene angles in radians, one from each generator."""
         law = orientations_of(self.coverage, orientations, self.group)
         return np.deg2rad(planar_angles(law, np.array([rng.random() for rng in draws])))
+
+
+def _keeps_the_square(g: Elements) -> Tensor:
+    """Which elements are symmetries of a square about its centre."""
+    whole = (g.linear - g.linear.round()).abs().amax((-2, -1)) <= 1e-9
+    return whole & ~g.moves
 
 
 def _rotation(radians: np.ndarray) -> Elements:
