@@ -519,6 +519,7 @@ def test_the_command(mine, capsys):
         (["my_sim.py:probe", "--horizons", "1,x"], "expected steps"),
         (["my_sim.py:probe", "--map", "mirror"], "expected a YAML file"),
         (["my_sim.py:probe", "--map", "none.yaml"], "none.yaml"),
+        (["my_sim.py:probe", "--map", "short.yaml"], "has 3 entries; expected 4"),
         (["my_sim.py:probe", "--where", "state 0"], "--where"),
         ([], "takes a WORLD"),
         (["my_sim.py:probe", "--survey", "x.md"], "takes a WORLD"),
@@ -527,6 +528,7 @@ def test_the_command(mine, capsys):
     ],
 )
 def test_wrong_input(mine, capsys, arguments, words):
+    (mine / "short.yaml").write_text("state: [1, 0, 2]\naction: [1, 0]\n")
     assert run(["check-world", *arguments]) == 2
     shown = capsys.readouterr()
     assert words in shown.err
