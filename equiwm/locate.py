@@ -10,6 +10,7 @@
 | `claim` | `equiwm.claims` | a `Claim` of `equiwm.claims.claim` |
 | `ablation` | `equiwm.ablations` | a stress test of `equiwm ablate` |
 | `group` | `equiwm.groups` | a `Group` |
+| `guard` | `equiwm.guards` | a function from states (n, S) to (n,) where a symmetry holds (`equiwm.worlds.guard`) |
 | `probe` | `equiwm.probes` | a `Probe` of `equiwm.audit.probe`, or a function that makes one |
 
 A short name of this package is always this package's: an entry point cannot take its place. Nothing is imported but
@@ -28,7 +29,9 @@ from typing import Any, Literal
 from equiwm.errors import ConfigError, MissingExtraError, nearest
 from equiwm.printable import quoted
 
-Extension = Literal["world", "model", "encoder", "predictor", "optimizer", "claim", "ablation", "group", "probe"]
+Extension = Literal[
+    "world", "model", "encoder", "predictor", "optimizer", "claim", "ablation", "group", "guard", "probe"
+]
 
 BUILT_IN: dict[Extension, dict[str, str]] = {
     "world": {
@@ -80,6 +83,7 @@ BUILT_IN: dict[Extension, dict[str, str]] = {
         "breaking": "equiwm.claims.ablation.breaking:KIND",
     },
     "group": {},
+    "guard": {},
     "probe": {},
 }
 """What is extended -> short name -> `module:name` of what this package has itself."""
@@ -99,6 +103,7 @@ _FIELD = {
     "claim": "claim",
     "ablation": "kind of ablation",
     "group": "group",
+    "guard": "world.guard",
     "probe": "probe",
 }
 

@@ -73,6 +73,35 @@ class Choosing(Spring):
     action_space = spaces.Discrete(2)
 
 
+class Accessible(Spring):
+    def state_access(self):
+        import torch
+        from equiwm.symmetry.reps import Rep
+        from equiwm.worlds.world import StateAccess
+
+        def turn(text):
+            rep = Rep.parse(text, 2)
+            return lambda x, g: rep.transform(torch.from_numpy(x), g).numpy()
+
+        return StateAccess(
+            place=self.set_state,
+            state=self.get_state,
+            act=lambda action: self.step(action)[1:3],
+            turn=turn("2x1o"),
+            turn_action=turn("1o"),
+            starts=lambda n, seed: np.random.default_rng(seed).normal(size=(n, 4)),
+            plans=lambda n, horizon, seed: np.random.default_rng(seed).normal(size=(n, horizon, 2)),
+            channels={"place": (0, 1), "speed": (2, 3)},
+            observe=self._get_obs,
+            dimension=2,
+        )
+
+
+class Wrong(Spring):
+    def state_access(self):
+        return 3
+
+
 class LegacyPushT:
     """gym-pusht, placed by its own reset: it moves what it sets."""
 
@@ -102,6 +131,8 @@ gym.register("own/Spring-v0", "own:Spring")
 gym.register("own/Windy-v0", "own:Spring", kwargs={"drift": 0.05})
 for name in ("unseeded", "rounded", "noisy", "short", "blows"):
     gym.register(f"own/{name.title()}-v0", "own:Spring", kwargs={name: True})
+gym.register("own/Accessible-v0", "own:Accessible")
+gym.register("own/Wrong-v0", "own:Wrong")
 gym.register("own/Pixels-v0", "own:Pixels")
 gym.register("own/Choosing-v0", "own:Choosing")
 '''
@@ -128,6 +159,7 @@ def test_an_environment_that_can_be_set_is_checked_by_reps(own, capsys):
     found = json.loads(capsys.readouterr().out)
     assert (found["verdict"], found["reward"]["verdict"], found["observation"]["verdict"]) == ("exact",) * 3
     assert run(["check-world", "gym:own/Spring-v0", "--group", "mirror", *REPS, "--states", "4"]) == 0
+    assert run(["check-world", "gym:own/Accessible-v0", "--group", "so2", "--json", "--strict"]) == 0
     assert run(["check-world", "gym:own:own/Windy-v0", "--group", "so2", *REPS, "--states", "4"]) == 1
     assert "everywhere" in capsys.readouterr().out
 
@@ -156,6 +188,9 @@ def test_an_environment_that_can_be_set_is_checked_by_reps(own, capsys):
         (["gym:failing/Thing-v0", "--group", "so2"], "no licence"),
         (["gym:no_such_module:Thing-v0", "--group", "so2"], "no_such_module"),
         (["vn-2d", *REPS], "--reps"),
+        (["gym:own/Wrong-v0", "--group", "so2"], "expected a StateAccess"),
+        (["gym:own/Accessible-v0", "--group", "so3"], "lives in d = 2"),
+        (["gym:own/Accessible-v0", "--group", "so2", *REPS], "says so itself"),
     ],
 )
 def test_wrong_input(own, capsys, arguments, words):
@@ -205,7 +240,7 @@ def test_walls_are_no_cause_where_the_group_leaves_them_as_they_stand():
 
 def test_gym_pusht_of_another_space_or_with_what_it_does_not_take(own, capsys):
     pytest.importorskip("gym_pusht")
-    with pytest.raises(GroupError, match="lives in the plane"):
+    with pytest.raises(GroupError, match="lives in d = 2"):
         environment_probe(PUSHT, "so3")
     for more, words in ((REPS, "says so itself"), (["--set", "option.cone=elliptic"], "of a MuJoCo body")):
         assert run(["check-world", f"gym:{PUSHT}", "--group", "so2", *more]) == 2

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from equiwm.cli.options import JsonOption, SeedOption, SetOption, parse_reps
-from equiwm.errors import ConfigError, RunError
+from equiwm.errors import ConfigError, DataError, RunError
 
 if TYPE_CHECKING:
+    from equiwm.evidence.world.break_map import BreakMap
     from equiwm.evidence.world.probe import WorldProbe
     from equiwm.evidence.world.result import WorldResult
 
@@ -63,6 +64,9 @@ def check_world(
     seed: SeedOption = 1000,
     json: JsonOption = False,
     reps: Annotated[list[str] | None, typer.Option("--reps", metavar="LEAF=REP", help=REPS)] = None,
+    save_guard: Annotated[
+        Path | None, typer.Option("--save-guard", metavar="FILE.json", help="save the map of --where, for world.guard")
+    ] = None,
 ) -> None:
     """Does a simulator have a symmetry, where does it break, and what breaks it?
 
@@ -84,6 +88,8 @@ def check_world(
         _survey(survey, seed, resume=resume)
         return
     assert target is not None
+    if save_guard is not None:
+        _savable(save_guard, where)
     steps = _steps(horizons)
     states = states or (_OF_A_BODY if target.startswith("gym:") else _OF_OTHERS)
     probe = _probe(target, group, settings or [], parse_reps(reps))
@@ -100,6 +106,9 @@ def check_world(
 
         drawn = break_map(probe, where, seed=seed)
         result = with_map(result, drawn)
+    if save_guard is not None:
+        assert drawn is not None
+        _save(save_guard, drawn)
     if out is not None:
         _write(out, result, drawn)
     if json:
@@ -178,7 +187,7 @@ def _repaired(
     return replace(result, causes=with_verdict(result.causes, verdict))
 
 
-def _write(out: Path, result: WorldResult, drawn: Any) -> None:
+def _write(out: Path, result: WorldResult, drawn: BreakMap | None) -> None:
     """The result as JSON, and the map as a figure with its CSV."""
     import json
     import re
@@ -192,6 +201,34 @@ def _write(out: Path, result: WorldResult, drawn: Any) -> None:
     write_atomic(out / f"check-world-{name}.json", json.dumps(plain(result.as_dict()), indent=2) + "\n")
     if drawn is not None:
         drawn.draw(out, f"break-map-{name}")
+
+
+def _savable(path: Path, where: str | None) -> None:
+    """Refuse a place for a map before it is measured.
+
+    Raises:
+        ConfigError: no map is asked for, or a file of another ending.
+        RunError: its folder does not exist.
+    """
+    if where is None:
+        raise ConfigError("--save-guard saves the map of --where CHANNEL: give both.")
+    if path.suffix != ".json":
+        raise ConfigError(f"--save-guard {path}: expected a file that ends in .json.")
+    if not path.absolute().parent.is_dir():
+        raise RunError(f"{path}: there is no folder {path.absolute().parent}.")
+
+
+def _save(path: Path, drawn: BreakMap) -> None:
+    """Write the map that a world takes as its guard.
+
+    Raises:
+        DataError: nothing breaks anywhere: there is nothing to guard.
+    """
+    from equiwm.disk.files import write_atomic
+
+    if drawn.saved.misfit is not None:
+        raise DataError(f"--save-guard: no bound on '{drawn.channel}' was found, so there is nothing to save.")
+    write_atomic(path, drawn.saved.as_text() + "\n")
 
 
 def _survey(document: Path, seed: int, *, resume: bool) -> None:

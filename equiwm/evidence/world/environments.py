@@ -1,15 +1,16 @@
-"""Gymnasium environments as probes, whatever they simulate with: MuJoCo bodies, gym-pusht, and what can be set."""
+"""Gymnasium environments as probes: MuJoCo bodies, what gives access to its state (gym-pusht), and what can be set."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from equiwm.errors import ConfigError
+from equiwm.errors import ConfigError, GroupError
+from equiwm.evidence.world.acting import MIRROR, group_of
 from equiwm.evidence.world.bodies import is_body, probe_of_body
 from equiwm.evidence.world.gym_body import make_environment
 from equiwm.evidence.world.probe import WorldProbe
+from equiwm.evidence.world.worlds import access_probe
+from equiwm.worlds.environments import access_of
 
 
 def environment_probe(
@@ -32,23 +33,18 @@ def environment_probe(
     from equiwm.evidence.world.settable import is_settable, refusal, settable_probe
 
     environment, label = make_environment(name), f"gym:{name}"
-    body, pusht = is_body(environment), _is_pusht(environment)
-    if not (body or pusht or is_settable(environment)):
+    body, access = is_body(environment), access_of(environment)
+    if not (body or access or is_settable(environment)):
         raise refusal(environment, label)
     if settings and not body:
         raise ConfigError(f"--set changes the model of a MuJoCo body; {label} has none.")
-    if reps and (body or pusht):
+    if reps and (body or access):
         raise ConfigError(f"--reps says how a group acts; {label} says so itself. Leave it out.")
     if body:
         return probe_of_body(environment, label, group, settings)
-    if pusht:
-        from equiwm.evidence.world.gym_pusht import pusht_probe
-
-        return pusht_probe(environment, label, group)
-    return settable_probe(environment, label, group, reps)
-
-
-def _is_pusht(environment: Any) -> bool:
-    """Whether it is gym-pusht's; nothing is imported to know it."""
-    module = sys.modules.get("gym_pusht.envs.pusht")
-    return module is not None and isinstance(environment.unwrapped, module.PushTEnv)
+    if access is None:
+        return settable_probe(environment, label, group, reps)
+    symmetry = group_of("mirrory2" if group == MIRROR and access.dimension == 2 else group)
+    if symmetry.d != access.dimension:
+        raise GroupError(f"{symmetry} acts on d = {symmetry.d}; {label} lives in d = {access.dimension}.")
+    return access_probe(access, symmetry, label)

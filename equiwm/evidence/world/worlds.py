@@ -35,8 +35,13 @@ class Accessed:
 
     def act(self, action: np.ndarray) -> Step:
         """One control step."""
-        self._access.act(action)
-        return Step()
+        told = self._access.act(action)
+        return Step(*told) if isinstance(told, tuple) else Step()
+
+    @property
+    def observation(self) -> np.ndarray | None:
+        """What is shown at the present state, where something is beside it."""
+        return None if self._access.observe is None else self._access.observe()
 
     @property
     def touching(self) -> Sequence[str]:
@@ -78,7 +83,17 @@ def world_probe(world: World, group: Group | str | None = None, name: str | None
     name = name or world.name
     if not isinstance(world, AccessibleWorld):
         return _by_observation(world, symmetry, name)
-    access = world.state_access()
+    return access_probe(world.state_access(), symmetry, name)
+
+
+def access_probe(access: StateAccess, symmetry: Group, name: str) -> WorldProbe:
+    """The probe of what gives access to its whole state.
+
+    Args:
+        access: to a world or an environment.
+        symmetry: the group, of its space.
+        name: for reports.
+    """
 
     def why(elements: Elements) -> list[CauseResult]:
         found = access.fixed_under(elements)
@@ -94,6 +109,7 @@ def world_probe(world: World, group: Group | str | None = None, name: str | None
         channels=access.channels,
         angles=access.angles,
         quaternions=access.quaternions,
+        observation_channels=access.observed,
         sigma=access.sigma,
         name=name,
         causes=why,

@@ -415,6 +415,7 @@ class PushT(World):
             channels={**channels, "block angle": (ANGLE,), "spin": (SPIN,)},
             angles=("block angle",),
             sigma=40.0,
+            seen_as=self.state_of,
             guard=lambda states: block_inside(states) & agent_inside(states),
             touching=lambda: ["the block and a wall"] if physics.touched_wall else [],
             fixed="the four walls of the arena stand where they are; g does not move them",
