@@ -294,6 +294,7 @@ def test_the_shown_logs(command):
     status, out, _ = command(str(DATA / "pusht-drift.parquet"), "--group", "so2")
     assert status == 1
     assert out.startswith("BROKEN: The log REFUTES SO(2): in the lab's +x block moves")
+    assert "\nsize: the mean over the log of what the fit of block, which explains 5" in out
     status, out, _ = command(str(DATA / "pusht-still.parquet"), "--group", "so2", "--json")
     assert status == 0
     found = json.loads(out)
