@@ -1,4 +1,4 @@
-"""Every body of Gymnasium and every world of this package, under every symmetry that it offers: `docs/worlds.md`.
+"""Gymnasium's bodies, gym-pusht and the worlds of this package under every symmetry they offer: `docs/worlds.md`.
 
 A row is one check. Each is written beside the document as soon as it is done, and taken from there by `--resume`.
 """
@@ -231,9 +231,9 @@ def _mending(cause: dict[str, Any]) -> str:
 
 _INTRODUCTION = """# Which symmetries simulators really have
 
-Every MuJoCo body of Gymnasium and every world of this package, under each symmetry that its model offers: the mirror
-that exchanges left and right, turns about the vertical, translations along the floor. States are set, random actions
-carried out, and the whole is done again from the transformed start; how, and what the verdicts mean, stands in
+Every MuJoCo body of Gymnasium, gym-pusht and every world of this package, under each symmetry that its model offers:
+the mirror that exchanges left and right, turns about the vertical, translations along the floor. States are set, random
+actions carried out, and the whole is done again from the transformed start; how, and what the verdicts mean, stands in
 [check-world.md](check-world.md). The table, and the results beside it in `worlds.json`, are made by
 
 ```
