@@ -17,6 +17,7 @@ from equiwm.disk.safe_yaml import read_yaml
 from equiwm.errors import ConfigError, nearest
 from equiwm.locate import BUILT_IN, DEFAULT_WORLD, check_name, is_foreign, locate, search
 from equiwm.printable import quoted
+from equiwm.results.guard import read_guard
 from equiwm.schema import build, coerce, plain, read_assignment, section_of, setting, settings_of
 
 
@@ -40,6 +41,7 @@ class WorldConfig:
             where principal axes are taken.
         positions: channels of an observation that are positions, for networks that see them less the first of these.
         name: as `world.name` names it: a short name, or `module:name`.
+        guard: where its symmetry holds (`worlds.guard`): the text of a saved map, or `module:holds`.
     """
 
     world: ClassVar[str] = ""
@@ -52,6 +54,11 @@ class WorldConfig:
     positions: ClassVar[tuple[int, ...]] = ()
 
     name: str = setting("", "which world")
+    guard: str | None = setting(
+        None,
+        "where its symmetry holds: a map that check-world --save-guard wrote (a .json file, kept in the run), or "
+        "module:holds, a function of states (n, S); what leaves it is left out of data, test sets and loops",
+    )
 
     @property
     def space_dimension(self) -> int | None:
@@ -368,6 +375,7 @@ def foreign_names(data: Mapping[str, Any]) -> list[str]:
         ("world", "name"),
         ("world", "env"),
         ("world", "policy"),
+        ("world", "guard"),
         ("model", "module"),
         ("model", "encoder"),
         ("model", "predictor"),
@@ -377,7 +385,7 @@ def foreign_names(data: Mapping[str, Any]) -> list[str]:
     for section, key in keys:
         values = data.get(section)
         name = values.get(key) if isinstance(values, Mapping) else None
-        if isinstance(name, str) and is_foreign(name):
+        if isinstance(name, str) and is_foreign(name) and not name.startswith("{"):  # the text of a saved map
             found.append(name)
     return list(dict.fromkeys(found))
 
@@ -513,4 +521,24 @@ def assembled(
         data[key] = _merged(key, data.get(key), value) if key == "world" or key in SECTIONS else value
     for assignment in assignments:
         _assign(data, assignment)
-    return data, [source, *([file] if file else [])]
+    sources = [source, *([file] if file else [])]
+    return _with_guard(data, [each.parent for each in sources]), sources
+
+
+def _with_guard(data: dict[str, Any], folders: Sequence[Path]) -> dict[str, Any]:
+    """The data with the content of a saved map in the place of its path: a run holds all that it depends on.
+
+    Args:
+        data: sections.
+        folders: where the path may begin, after the current folder.
+
+    Raises:
+        ConfigError: no such file, or one that holds no map.
+    """
+    world = data.get("world")
+    path = world.get("guard") if isinstance(world, Mapping) else None
+    if not isinstance(world, Mapping) or not isinstance(path, str) or path.startswith("{") or path[-5:] != ".json":
+        return data
+    places = [Path(path), *(folder / path for folder in folders)]
+    found = next((place for place in places if place.is_file()), places[0])
+    return {**data, "world": {**world, "guard": read_guard(found).as_text()}}

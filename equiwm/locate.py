@@ -11,6 +11,7 @@
 | `ablation` | `equiwm.ablations` | a stress test of `equiwm ablate` |
 | `group` | `equiwm.groups` | a `Group` |
 | `explorer` | `equiwm.explorers` | (observation, generator) -> action, who acts while episodes are collected |
+| `guard` | `equiwm.guards` | a function from states (n, S) to (n,) where a symmetry holds (`equiwm.worlds.guard`) |
 | `probe` | `equiwm.probes` | a `Probe` of `equiwm.audit.probe`, or a function that makes one |
 | `policy` | `equiwm.policies` | a `Policy` of `equiwm.planning.control`: (observation, goal, steps left) to actions |
 | `tracker` | `equiwm.trackers` | called with a run's directory, gives a `Tracker` of `equiwm.training.trackers` |
@@ -42,6 +43,7 @@ Extension = Literal[
     "claim",
     "ablation",
     "group",
+    "guard",
     "explorer",
     "probe",
     "tracker",
@@ -108,6 +110,7 @@ BUILT_IN: dict[Extension, dict[str, str]] = {
     },
     "group": {},
     "explorer": {},
+    "guard": {},
     "probe": {},
     "tracker": {
         "tensorboard": "equiwm.training.trackers:TensorBoard",
@@ -133,6 +136,7 @@ _FIELD = {
     "ablation": "kind of ablation",
     "group": "group",
     "explorer": "policy",
+    "guard": "world.guard",
     "probe": "probe",
     "tracker": "tracker",
     "policy": "policy",

@@ -294,6 +294,7 @@ def test_the_shown_logs(command):
     status, out, _ = command(str(DATA / "pusht-drift.parquet"), "--group", "so2")
     assert status == 1
     assert out.startswith("BROKEN: The log REFUTES SO(2): in the lab's +x block moves")
+    assert "\nsize: the mean over the log of what the fit of block, which explains 5" in out
     status, out, _ = command(str(DATA / "pusht-still.parquet"), "--group", "so2", "--json")
     assert status == 0
     found = json.loads(out)
@@ -321,6 +322,65 @@ def test_the_command_says_what_is_missing(command, tmp_path):
         status, out, _ = command(str(log), "--group", "so2", "--expect", expected)
         assert status == 1
         assert out.startswith("CANNOT TELL")
+
+
+FAULTS = {
+    "nan": ("row 6", "nan"),
+    "one": ("one episode",),
+    "no actions": ("no actions",),
+    "missing": ("'acton'", "action"),
+    "unequal": ("unequal lengths", "240", "239"),
+    "units": ("'place'", "unit jumps"),
+    "twice": ("row 9", "duplicated"),
+    "cut": ("cut off",),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_log_that_is_wrong_is_refused_in_a_line(fault, command, tmp_path):
+    """File, column and row are named, the status is 2, and nothing is printed or written."""
+    rng = np.random.default_rng(3)
+    columns = {
+        "state": rng.normal(size=(240, 2)).cumsum(0) * 0.02 + 1.0,
+        "action": rng.normal(size=(240, 2)),
+        "episode": np.arange(240) // 20,
+    }
+    reps: dict[str, object] = {
+        "dimension": 2,
+        "episodes": {"index": "episode"},
+        "state": {"place": {"from": "state", "rep": "1o"}},
+        "action": {"push": {"from": "acton" if fault == "missing" else "action", "rep": "1o"}},
+    }
+    if fault == "nan":
+        columns["state"][6, 1] = np.nan
+    elif fault == "one":
+        columns["episode"][:] = 0
+    elif fault == "no actions":
+        reps["action"] = {}
+    elif fault == "unequal":
+        columns["action"] = columns["action"][:-1]
+    elif fault == "units":
+        columns["state"][120:] *= 1000.0
+    elif fault == "twice":
+        for values in columns.values():
+            values[9] = values[8]
+    if fault == "cut":
+        pytest.importorskip("pyarrow")
+        whole = (DATA / "pusht-still.parquet").read_bytes()
+        log = tmp_path / "log.parquet"
+        log.write_bytes(whole[: len(whole) // 2])
+    else:
+        log = tmp_path / "log.npz"
+        np.savez(log, **columns)
+    (tmp_path / "reps.yaml").write_text(json.dumps(reps))
+    before = sorted(tmp_path.iterdir())
+    status, out, said = command(str(log), "--group", "so2")
+    assert (status, out) == (2, "")
+    assert log.name in said
+    assert all(word in said for word in FAULTS[fault]), said
+    assert said.count("\n") <= 2
+    assert "Traceback" not in said
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_python_takes_paths_logs_and_transitions(tmp_path):

@@ -67,6 +67,19 @@ def test_a_symmetric_world_is_exact():
     assert result.region.where == ""
 
 
+def test_verdicts_are_those_of_the_audit_and_words_in_json():
+    """One `Verdict` for networks, runs and worlds: it compares, ranks and is expected alike; JSON has the words."""
+    good = check_world(planar(spring), states=4, horizons=(1, 5))
+    bad = check_world(planar(lambda s, a: (spring(s, a, 0.1), s[0])), states=4, horizons=(1, 5))
+    assert (good.verdict, bad.verdict) == (equiwm.Verdict.EXACT, equiwm.Verdict.BROKEN)
+    assert all(isinstance(each, equiwm.Verdict) for each in (good.verdict, bad.verdict, bad.reward.verdict))
+    assert (good.verdict.holds, good.verdict.breaks) == (True, False)
+    assert (bad.verdict.holds, bad.verdict.breaks) == (False, True)
+    assert equiwm.Verdict.worst([good.verdict, bad.verdict]) is equiwm.Verdict.BROKEN
+    words = json.loads(json.dumps(bad.as_dict(), default=float))
+    assert (words["verdict"], words["terminated"]["verdict"]) == ("broken", "none")
+
+
 @pytest.mark.parametrize("drift", DRIFTS)
 def test_a_drift_of_any_size_is_never_exact(drift):
     result = check_world(planar(lambda s, a: spring(s, a, drift)), states=12)
@@ -506,6 +519,7 @@ def test_the_command(mine, capsys):
         (["my_sim.py:probe", "--horizons", "1,x"], "expected steps"),
         (["my_sim.py:probe", "--map", "mirror"], "expected a YAML file"),
         (["my_sim.py:probe", "--map", "none.yaml"], "none.yaml"),
+        (["my_sim.py:probe", "--map", "short.yaml"], "has 3 entries; expected 4"),
         (["my_sim.py:probe", "--where", "state 0"], "--where"),
         ([], "takes a WORLD"),
         (["my_sim.py:probe", "--survey", "x.md"], "takes a WORLD"),
@@ -514,6 +528,7 @@ def test_the_command(mine, capsys):
     ],
 )
 def test_wrong_input(mine, capsys, arguments, words):
+    (mine / "short.yaml").write_text("state: [1, 0, 2]\naction: [1, 0]\n")
     assert run(["check-world", *arguments]) == 2
     shown = capsys.readouterr()
     assert words in shown.err

@@ -14,7 +14,7 @@ from equiwm.cli.main import run
 from equiwm.config import PlanningConfig
 from equiwm.errors import ConfigError, DataError
 from equiwm.evidence.world.check import check_world
-from equiwm.evidence.world.worlds import environment_probe, world_probe
+from equiwm.evidence.world.worlds import observed_probe, world_probe
 from equiwm.planning.channel_goal import ChannelGoal, GoalChannel
 from equiwm.symmetry.groups import SO2
 from equiwm.worlds.gym.config import GymConfig
@@ -199,10 +199,10 @@ def test_the_cost_of_channels_is_their_errors_in_tolerances():
 @pytest.mark.usefixtures("_carts")
 def test_check_world_takes_an_environment_that_can_be_placed(tmp_path):
     (tmp_path / "reps.yaml").write_text(json.dumps(CART))
-    result = check_world(environment_probe("gym:carts:Settable-v0", tmp_path / "reps.yaml", "so2"), horizons=[1, 5])
+    result = check_world(observed_probe("gym:carts:Settable-v0", tmp_path / "reps.yaml", "so2"), horizons=[1, 5])
     assert result.verdict == "exact"
     assert [channel.name for channel in result.channels] == ["place", "speed"]
     windy = GymWorld(GymConfig(env="carts:Settable-v0", reps=CART, options={"wind": 0.02}))
     assert check_world(world_probe(windy), horizons=[1, 5]).verdict == "broken"
     with pytest.raises(DataError, match="gives no access to its state: it offers neither"):
-        environment_probe("gym:carts:Cart-v0", tmp_path / "reps.yaml", "so2")
+        observed_probe("gym:carts:Cart-v0", tmp_path / "reps.yaml", "so2")

@@ -134,7 +134,7 @@ def _audit(probe: Probe, elements: int, seed: int, asked: Asked) -> tuple[AuditR
     random = state.stop is not None and state.stop.stops == "not deterministic"
     switched = {} if random or not asked.explain else switched_off(Experiments(as_it_stands(state), judged, seed))
     judged = [each.limited if each.best.quantity.name in switched else each for each in judged]
-    failing = asked.explain and overall(judged) in (Verdict.APPROXIMATE, Verdict.BROKEN)
+    failing = asked.explain and overall(judged).breaks
     broken = broken_motions(judged, drawn, names) if failing else []
     fits = []
     if asked.layers or failing:

@@ -1,7 +1,8 @@
-"""The one set of verdicts: of foreign networks, of trained runs, and of assertions in test suites.
+"""The one set of verdicts: of foreign networks, of trained runs, of worlds, and of assertions in test suites.
 
-What each means is measured by `measure` and decided by `judgement`; a trained run has conditions besides, which are
-here, since a network that does nothing and one that was never trained are perfectly equivariant.
+What each means is measured by `measure` and decided by `judgement`, of a world by `evidence.world.judge`. A trained run
+has conditions besides, which are here, since a network that does nothing and one that was never trained are perfectly
+equivariant.
 """
 
 from __future__ import annotations
@@ -46,6 +47,16 @@ class Verdict(StrEnum):
     """Not explained by rounding, at most 0.05."""
     BROKEN = "broken"
     """More; or a share of the pairs of sample and element breaks."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing but rounding was found: `exact` or `precision-limited`."""
+        return self in (Verdict.EXACT, Verdict.LIMITED)
+
+    @property
+    def breaks(self) -> bool:
+        """Whether something was found that rounding does not explain: `approximate` or `broken`."""
+        return self in (Verdict.APPROXIMATE, Verdict.BROKEN)
 
     @classmethod
     def worst(cls, verdicts: Iterable[Verdict]) -> Verdict:

@@ -11,14 +11,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from equiwm.cli.options import JsonOption, SeedOption, SetOption
-from equiwm.errors import ConfigError, RunError
+from equiwm.cli.options import JsonOption, SeedOption, SetOption, parse_reps
+from equiwm.errors import ConfigError, DataError, RunError
 
 if TYPE_CHECKING:
+    from equiwm.evidence.world.break_map import BreakMap
     from equiwm.evidence.world.probe import WorldProbe
     from equiwm.evidence.world.result import WorldResult
 
-HELP = "gym:ENV_ID of a MuJoCo body; FILE.py:probe or module:probe, a WorldProbe; or a preset or a world"
+HELP = (
+    "gym:ENV_ID (a MuJoCo body, gym-pusht, what has set_state and get_state, or with --reps FILE.yaml what its "
+    "observations show); FILE.py:probe or module:probe, a WorldProbe; or a preset or a world"
+)
+REPS = (
+    "how the group acts on an environment: state=2x1o, action=1o (repeatable) of what has set_state, or a FILE.yaml of "
+    "what it observes"
+)
 GROUP = r"so2z, mirror, se2z, shiftx, ... \[the probe's or the world's own]"
 MAP = "mirror doctor: YAML of names and signs, or module:function"
 
@@ -58,8 +66,9 @@ def check_world(
     resume: Annotated[bool, typer.Option("--resume", help="of --survey: keep the rows that are there")] = False,
     seed: SeedOption = 1000,
     json: JsonOption = False,
-    reps: Annotated[
-        Path | None, typer.Option("--reps", metavar="FILE.yaml", help="of gym:ENV without MuJoCo: what its numbers are")
+    reps: Annotated[list[str] | None, typer.Option("--reps", metavar="LEAF=REP|FILE.yaml", help=REPS)] = None,
+    save_guard: Annotated[
+        Path | None, typer.Option("--save-guard", metavar="FILE.json", help="save the map of --where, for world.guard")
     ] = None,
 ) -> None:
     """Does a simulator have a symmetry, where does it break, and what breaks it?
@@ -82,10 +91,13 @@ def check_world(
         _survey(survey, seed, resume=resume)
         return
     assert target is not None
+    if save_guard is not None:
+        _savable(save_guard, where)
     steps = _steps(horizons)
-    body = target.startswith("gym:") and reps is None
+    observed = _file_of(reps)
+    body = target.startswith("gym:") and observed is None
     states = states or (_OF_A_BODY if body else _OF_OTHERS)
-    probe = _probe(target, group, settings or [], reps)
+    probe = _probe(target, group, settings or [], reps, observed)
     result = checked(probe, horizons=steps, states=states, copies=copies, seed=seed)
     if body:
         result = _repaired(result, target, group, settings or [], steps, seed)
@@ -99,6 +111,9 @@ def check_world(
 
         drawn = break_map(probe, where, seed=seed)
         result = with_map(result, drawn)
+    if save_guard is not None:
+        assert drawn is not None
+        _save(save_guard, drawn)
     if out is not None:
         _write(out, result, drawn)
     if json:
@@ -130,28 +145,44 @@ def _passes(result: WorldResult, expect: str, strict: bool) -> bool:
     return good
 
 
-def _probe(target: str, group: str | None, settings: list[str], reps: Path | None) -> WorldProbe:
+def _file_of(reps: list[str] | None) -> Path | None:
+    """The reps.yaml that --reps names; None where it gives reps one by one, or none.
+
+    Raises:
+        ConfigError: a file and something besides.
+    """
+    files = [each for each in reps or [] if "=" not in each]
+    if not files:
+        return None
+    if reps != files or len(files) > 1:
+        raise ConfigError("--reps: expected one FILE.yaml, or LEAF=REP for each leaf.")
+    return Path(files[0])
+
+
+def _probe(
+    target: str, group: str | None, settings: list[str], reps: list[str] | None, observed: Path | None
+) -> WorldProbe:
     """The probe of a body, another environment, a file, a module or a preset's world.
 
     Raises:
         ConfigError: what is none of these.
     """
-    from equiwm.evidence.world.bodies import body_probe
+    from equiwm.evidence.world.environments import environment_probe
     from equiwm.evidence.world.probe import WorldProbe
-    from equiwm.evidence.world.worlds import environment_probe, preset_probe
+    from equiwm.evidence.world.worlds import observed_probe, preset_probe
     from equiwm.foreign import called
     from equiwm.locate import is_foreign, locate, locate_in_file
 
     if target.startswith("gym:"):
         if group is None:
             raise ConfigError(f"{target}: say which symmetry, as --group mirror or --group so2z.")
-        if reps is not None:
+        if observed is not None:
             if settings:
                 raise ConfigError("--set changes the model of a MuJoCo body; with --reps it changes nothing.")
-            return environment_probe(target, reps, group)
-        return body_probe(target.removeprefix("gym:"), group, settings)
-    if reps is not None:
-        raise ConfigError(f"--reps says what the numbers of gym:ENV are; {target} says it itself.")
+            return observed_probe(target, observed, group)
+        return environment_probe(target.removeprefix("gym:"), group, settings, parse_reps(reps))
+    if reps:
+        raise ConfigError("--reps says how a group acts on an environment, gym:...; this says so itself.")
     if not is_foreign(target):
         return preset_probe(target, group, settings)
     if settings:
@@ -179,7 +210,7 @@ def _repaired(
     return replace(result, causes=with_verdict(result.causes, verdict))
 
 
-def _write(out: Path, result: WorldResult, drawn: Any) -> None:
+def _write(out: Path, result: WorldResult, drawn: BreakMap | None) -> None:
     """The result as JSON, and the map as a figure with its CSV."""
     import json
     import re
@@ -195,12 +226,41 @@ def _write(out: Path, result: WorldResult, drawn: Any) -> None:
         drawn.draw(out, f"break-map-{name}")
 
 
+def _savable(path: Path, where: str | None) -> None:
+    """Refuse a place for a map before it is measured.
+
+    Raises:
+        ConfigError: no map is asked for, or a file of another ending.
+        RunError: its folder does not exist.
+    """
+    if where is None:
+        raise ConfigError("--save-guard saves the map of --where CHANNEL: give both.")
+    if path.suffix != ".json":
+        raise ConfigError(f"--save-guard {path}: expected a file that ends in .json.")
+    if not path.absolute().parent.is_dir():
+        raise RunError(f"{path}: there is no folder {path.absolute().parent}.")
+
+
+def _save(path: Path, drawn: BreakMap) -> None:
+    """Write the map that a world takes as its guard.
+
+    Raises:
+        DataError: nothing breaks anywhere: there is nothing to guard.
+    """
+    from equiwm.disk.files import write_atomic
+
+    if drawn.saved.misfit is not None:
+        raise DataError(f"--save-guard: no bound on '{drawn.channel}' was found, so there is nothing to save.")
+    write_atomic(path, drawn.saved.as_text() + "\n")
+
+
 def _survey(document: Path, seed: int, *, resume: bool) -> None:
     """Every world there is, into a document.
 
     Raises:
         RunError: the folder of the document does not exist.
     """
+    from equiwm.audit.verdict import Verdict
     from equiwm.cli.output import print_text, say
     from equiwm.evidence.world.survey import survey
 
@@ -209,5 +269,5 @@ def _survey(document: Path, seed: int, *, resume: bool) -> None:
     if document.suffix != ".md":
         raise ConfigError(f"--survey {document}: expected a file that ends in .md.")
     rows = survey(document, seed=seed, resume=resume, say=say)
-    broken = sum(row["verdict"] not in ("exact", "precision-limited") for row in rows)
+    broken = sum(not Verdict(row["verdict"]).holds for row in rows)
     print_text(f"{document}: {len(rows)} checks, {broken} of them broken or approximate.\n")

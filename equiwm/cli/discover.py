@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from equiwm.cli.options import JsonOption, SeedOption, SetOption, TrustOption
+from equiwm.cli.options import JsonOption, SeedOption, SetOption, TrustOption, parse_reps
 from equiwm.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def discover(
     from equiwm.evidence.algebra.discover import discover as discovered
     from equiwm.evidence.algebra.words import tables, text
 
-    found, given = _target(target, trust or [], set_ or [], space), _reps(reps)
+    found, given = _target(target, trust or [], set_ or [], space), "none" if reps == ["none"] else parse_reps(reps)
     result = discovered(found, reps=given, seed=seed, finite=finite, space=space or 2)
     if json:
         print_json(plain(result.as_dict()))
@@ -53,23 +53,6 @@ def discover(
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     print_text(text(result, width) + "\n\n")
     print_tables(tables(result, target))
-
-
-def _reps(given: list[str] | None) -> str | dict[str, str] | None:
-    """`--reps` as the function takes it.
-
-    Raises:
-        ConfigError: neither none nor LEAF=REP.
-    """
-    if not given or given == ["none"]:
-        return "none" if given else None
-    found = {}
-    for text in given:
-        leaf, sign, rep = text.partition("=")
-        if not sign or not leaf or not rep:
-            raise ConfigError(f"--reps: got {text!r}, expected LEAF=REP, as in state=4x1o, or none alone.")
-        found[leaf] = rep
-    return found
 
 
 def _target(target: str, trust: list[str], settings: list[str], space: int | None) -> Target:

@@ -93,3 +93,20 @@ def parse_seeds(text: str) -> list[int]:
             raise ConfigError(f"--seeds: got {quoted(text)}, expected at most {MOST_SEEDS} seeds in one command.")
         seeds += range(low, high + 1)
     return list(dict.fromkeys(seeds))
+
+
+def parse_reps(given: list[str] | None) -> dict[str, str] | None:
+    """`--reps LEAF=REP`, repeated, as leaf -> text of a rep; None where there is none.
+
+    Raises:
+        ConfigError: another form.
+    """
+    if not given:
+        return None
+    found = {}
+    for text in given:
+        leaf, sign, rep = text.partition("=")
+        if not sign or not leaf or not rep:
+            raise ConfigError(f"--reps: got {quoted(text)}, expected LEAF=REP, as in state=4x1o.")
+        found[leaf] = rep
+    return found

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from equiwm.disk.text import read_text
+from equiwm.disk.text import MOST_TEXT, read_text
 from equiwm.errors import RunError
 from equiwm.printable import cut, quoted
 
@@ -45,16 +45,31 @@ def canonical_json(value: Any, indent: int | None = None) -> str:
     return json.dumps(plain(value), sort_keys=True, indent=indent, allow_nan=False, ensure_ascii=False)
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path, *, most: int = MOST_TEXT) -> dict[str, Any]:
     """The object in a strict JSON file that one of our commands wrote, or somebody else.
 
-    Keys stand once in an object, integers have at most 64 bits, numbers are finite, and text is Unicode. A symbolic
-    link must not lead out of the file's folder.
+    A symbolic link must not lead out of the file's folder.
+
+    Args:
+        path: the file.
+        most: bytes that it may have.
 
     Raises:
         RunError: the file cannot be read, is no regular file, too large, not strict JSON, or holds no object.
     """
-    text = read_text(path, inside=path.parent)
+    return parse_json(read_text(path, most=most, inside=path.parent), path)
+
+
+def parse_json(text: str, path: Path | str) -> dict[str, Any]:
+    """The object in strict JSON: keys stand once in it, integers have at most 64 bits, numbers are finite.
+
+    Args:
+        text: the JSON.
+        path: where it stands, for the message.
+
+    Raises:
+        RunError: it is not strict JSON, or holds no object.
+    """
     try:
         data = json.loads(
             text,
@@ -75,7 +90,7 @@ def read_json(path: Path) -> dict[str, Any]:
     return data
 
 
-def _damaged(path: Path, why: str) -> RunError:
+def _damaged(path: Path | str, why: str) -> RunError:
     return RunError(f"{path} is damaged ({cut(why, 200)}); move it away and run the command again.")
 
 

@@ -9,17 +9,23 @@ from equiwm.errors import DataError, EquiwmError
 from equiwm.foreign import called, is_ours, label
 from equiwm.locate import locate
 from equiwm.worlds.foreign import checked_world
+from equiwm.worlds.guard import guarded
 from equiwm.worlds.world import World
 
 
 def build_world(config: WorldConfig) -> World:
-    """The world that a configuration names; one that is not ours is checked and guarded (`worlds.foreign`).
+    """The world that a configuration names; one that is not ours is checked (`worlds.foreign`).
 
     Raises:
-        ConfigError: a world that is not found.
+        ConfigError: a world that is not found, or a guard that is none.
         DataError: a world that lacks something, or cannot be made of the configuration.
         MissingExtraError: a world whose simulator is not installed.
     """
+    world = _built(config)
+    return world if config.guard is None else guarded(world, config.guard)
+
+
+def _built(config: WorldConfig) -> World:
     found = locate("world", config.name)
     if isinstance(found, type) and issubclass(found, WorldConfig):
         found = locate("world", found.world)

@@ -345,7 +345,7 @@ class StateAccess:
     Attributes:
         place: puts it in a state (S,), with nothing left of before.
         state: the present state, (S,).
-        act: one control step under an action (A,).
+        act: one control step under an action (A,); it may give (reward, whether it terminated).
         turn: (state, element) -> the state under it.
         turn_action: (action, element) -> the action under it.
         starts: (n, seed) -> (n, S) states where the world is used, at its walls too if it has walls.
@@ -355,8 +355,15 @@ class StateAccess:
         quaternions: names of those that are unit quaternions, w first.
         sigma: standard deviation of the translations that are tried.
         guard: (n, S) -> (n,) where the world's own guard says that its symmetry holds; None where it has no guard.
+        seen_as: (n, C, d) -> (n, S) states that are seen as these observations, at rest in what they do not show; None
+            where that is not known. A guard of the world asks for it.
         touching: names of what is in contact, or has been since the state was placed; None where nothing says.
         fixed: what stands in the world and is not moved by its group, in words, for the cause of a break.
+        observe: the observation (O,) at the present state; None where there is none beside the state.
+        observed: names of its entries.
+        dimension: d of the space that the group acts on, where no world says it.
+        unmoved: elements -> which of them leave it as it stands (a mirror the walls of a square room), so that it is no
+            cause; None where none does.
     """
 
     place: Callable[[np.ndarray], None]
@@ -371,8 +378,17 @@ class StateAccess:
     quaternions: tuple[str, ...] = ()
     sigma: float = 1.0
     guard: Callable[[np.ndarray], np.ndarray] | None = None
+    seen_as: Callable[[Tensor], np.ndarray] | None = None
     touching: Callable[[], Sequence[str]] | None = None
     fixed: str = ""
+    unmoved: Callable[[Elements], Tensor] | None = None
+    observe: Callable[[], np.ndarray] | None = None
+    observed: tuple[str, ...] | None = None
+    dimension: int | None = None
+
+    def fixed_under(self, elements: Elements) -> str:
+        """What stands in the way of some of the elements, in words; empty where nothing does."""
+        return "" if self.unmoved is not None and bool(self.unmoved(elements).all()) else self.fixed
 
 
 @runtime_checkable

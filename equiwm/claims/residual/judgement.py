@@ -33,7 +33,7 @@ def audited(probes: Mapping[str, Probe], *, elements: int, seed: int) -> dict[st
     explained = False
     for name, probe in probes.items():
         found[name] = audit(probe, elements=elements, seed=seed, explain=not explained)
-        explained |= found[name].verdict in (Verdict.APPROXIMATE, Verdict.BROKEN)
+        explained |= found[name].verdict.breaks
     return found
 
 
@@ -79,5 +79,5 @@ def _reason(verdict: Verdict, audits: Mapping[str, AuditResult]) -> str:
         return f"{part}: {worst.sentence.removesuffix('.')}"
     if verdict == Verdict.VACUOUS:
         return f"{part}: {leaf.vacuous} of {leaf.channels} channels do not depend on the input"
-    at = f", worst at a {leaf.worst_element}" if verdict in (Verdict.APPROXIMATE, Verdict.BROKEN) else ""
+    at = f", worst at a {leaf.worst_element}" if verdict.breaks else ""
     return f"{part}, channel {leaf.channel}: {figures(leaf, worst.dtype, float64=worst.float64)}{at}"

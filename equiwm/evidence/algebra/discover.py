@@ -63,7 +63,7 @@ def discover(
             )
     if isinstance(target, Steps):
         steps = _with_step_reps(target, reps, space)
-        return search_data(steps, free=free or steps.state_rep is None, seed=seed)
+        return search_data(steps, free=free or steps.state_rep is None, seed=seed, finite=finite)
     world = checked_world(target)
     return search(_with_reps(of_world(world, seed), reps), source="world", free=free, seed=seed, finite=finite)
 

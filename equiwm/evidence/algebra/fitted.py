@@ -20,6 +20,7 @@ from torch import Tensor
 from equiwm.errors import DataError
 from equiwm.evidence.algebra.ensemble import Ensemble, trained
 from equiwm.evidence.algebra.family import Family, family_of, fields
+from equiwm.evidence.algebra.finite_data import finite_of_data
 from equiwm.evidence.algebra.maps import Leaf, Map, Values
 from equiwm.evidence.algebra.problem import Scales, Spectrum, System, scales_of, spectrum_of, spreads, system_of
 from equiwm.evidence.algebra.recognise import Generator, recognised
@@ -118,13 +119,14 @@ class _Proposal:
         return self.low >= _HARMS or self.residual > _PROPOSED * self.base
 
 
-def search_data(steps: Steps, *, free: bool, seed: int) -> DiscoverResult:
+def search_data(steps: Steps, *, free: bool, seed: int, finite: bool = True) -> DiscoverResult:
     """The symmetries of p(s' | s, a), from transitions alone.
 
     Args:
         steps: the transitions.
         free: any matrix on states and on actions.
         seed: of halves, weights, copies and bootstrap.
+        finite: whether finite symmetries are asked for too.
 
     Raises:
         DataError: fewer than 200 transitions, nothing that moves, or too many unknowns.
@@ -154,12 +156,14 @@ def search_data(steps: Steps, *, free: bool, seed: int) -> DiscoverResult:
     reasons += _doubts(data, error, kept, doubtful, untried, decided, spectrum)
     if kept and gap < _GAP:
         reasons.append(f"the gap is {gap:.1f}: what is counted and what is not differ by less than {_GAP:g} times")
+    turning = any("rotation" in p.generator.name for p in kept)
+    every, notes = finite_of_data(steps, turning=turning, seed=seed) if finite and not free else ([], [])
     return DiscoverResult(
         dimension=len(kept),
         sure=not reasons,
         reasons=reasons,
         generators=[_entry(data, p) for p in kept],
-        finite=[],
+        finite=every,
         near=[NearResult(p.generator.name, p.residual, 1.0) for p in doubtful],
         singular_values=values,
         gap=gap,
@@ -167,7 +171,7 @@ def search_data(steps: Steps, *, free: bool, seed: int) -> DiscoverResult:
         resolution=max([error, *(p.error for p in kept)]),
         source="data",
         reps=reps_of(data.built, free=free),
-        notes=["Finite symmetries are not looked for in data alone."],
+        notes=notes or ["Finite symmetries were not looked for."],
         samples=len(steps),
         seconds=time.perf_counter() - started,
         seed=seed,

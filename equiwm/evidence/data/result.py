@@ -13,8 +13,10 @@ class EffectResult(Result):
 
     Attributes:
         column: in which it shows.
-        size: in the unit, a step.
-        low, high: ends of the 95% interval; null where there is none.
+        size: in the unit, a step. Of a drift the mean over the log of what the fit of the change leaves along its
+            direction: a reaction to the drift that the fit misses, as a contact that pushes back where the drift goes
+            on from step to step, is in it.
+        low, high: ends of the 95% interval, which does not know of such reactions; null where there is none.
         unit: of the column.
         direction: in the lab, where it is a constant drift; else empty.
         varies_with: function of the frame that it follows, where it is no constant drift; else empty.

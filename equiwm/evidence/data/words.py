@@ -93,6 +93,8 @@ def augmentation(verdict: str, group: str, arcs: Sequence[Sequence[float]], whol
 def text(result: DataResult, width: int | None = None) -> str:
     """The verdict and what belongs to it, as lines; wrapped between words where a width is given."""
     lines = [f"{result.verdict.upper()}: {result.sentence}"]
+    if result.verdict == "broken" and result.effect is not None and result.effect.direction:
+        lines.append(f"size: {_size_words(result)}.")
     lines += [f"strongest: {_region(each)}" for each in result.region[:2] if result.verdict == "broken"]
     shown = result.reasons[1:] if result.verdict == "cannot tell" else result.reasons
     lines += [f"note: {each}." for each in shown]
@@ -102,6 +104,19 @@ def text(result: DataResult, width: int | None = None) -> str:
     if width is not None:
         lines = [textwrap.fill(line, width, subsequent_indent="  ", break_long_words=False) for line in lines]
     return "\n".join(lines)
+
+
+def _size_words(result: DataResult) -> str:
+    """What the size of a drift is, and what the interval does not know of."""
+    assert result.effect is not None
+    name = result.effect.column.partition("[")[0]
+    explained = next((each.explained for each in result.channels if each.name == name), float("nan"))
+    share = f", which explains {explained:.0%} of it," if explained == explained else ""
+    return (
+        f"the mean over the log of what the fit of {name}{share} leaves along that direction; a reaction to the drift "
+        "that the fit misses (a contact that pushes back, where the drift goes on from step to step) is in it, and not "
+        "in the interval"
+    )
 
 
 def _region(region: RegionResult) -> str:

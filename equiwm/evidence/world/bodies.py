@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from equiwm.audit.verdict import Verdict
 from equiwm.environments.making import make_environment
 from equiwm.errors import DataError, GroupError
 from equiwm.evidence.world.acting import MIRROR, group_of
@@ -46,15 +47,17 @@ def body_probe(name: str, group: str | Group, settings: Sequence[str] = ()) -> W
     """
     environment = make_environment(name)
     if not is_body(environment):
-        raise DataError(
-            f"gym:{name} is no MuJoCo body whose state can be set: give --reps, where it can be put where its "
-            "observations show it, or module:probe, a WorldProbe that sets it."
-        )
+        raise DataError(f"gym:{name} is no MuJoCo body whose state can be set.")
+    return probe_of_body(environment, f"gym:{name}", group, settings)
+
+
+def probe_of_body(environment: Any, name: str, group: str | Group, settings: Sequence[str] = ()) -> WorldProbe:
+    """The same of an environment that is one (`is_body`), called `name`."""
     model = with_settings(environment.unwrapped.fullpath, settings) if settings else None
     body = GymBody(environment, model)
     wanted = str(group).lower() if isinstance(group, str) else group
     action, symmetry = _action(body, wanted)
-    label = f"gym:{name}" + (f" with {', '.join(settings)}" if settings else "")
+    label = name + (f" with {', '.join(settings)}" if settings else "")
 
     def why(elements: Elements) -> list[CauseResult]:
         return causes(action, elements)
@@ -146,7 +149,7 @@ def mended(name: str, group: str | Group, found: Sequence[CauseResult], settings
     return body_probe(name, group, [*settings, *repairs]) if repairs else None
 
 
-def with_verdict(found: Sequence[CauseResult], verdict: str) -> list[CauseResult]:
+def with_verdict(found: Sequence[CauseResult], verdict: Verdict) -> list[CauseResult]:
     """The causes, with the verdict that all repairs together have."""
     return [replace(each, repaired=verdict) if each.repair else each for each in found]
 

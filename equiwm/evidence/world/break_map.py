@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from equiwm.audit.verdict import Verdict
 from equiwm.errors import DataError, nearest
 from equiwm.evidence.world.acting import motions
 from equiwm.evidence.world.centre import fixed_point
@@ -22,9 +24,13 @@ from equiwm.evidence.world.judge import EXACT, EXPLAINED
 from equiwm.evidence.world.probe import WorldProbe
 from equiwm.evidence.world.result import WorldResult
 from equiwm.evidence.world.rollouts import one_ulp, rollout
+from equiwm.results.guard import GuardMap
 from equiwm.symmetry.elements import Elements
+from equiwm.worlds.guard import RadialGuard
 
 KNOTS, ELEMENTS, SCENES = 48, 16, 2
+_AGREE = 2000
+"""States in which a map is compared with the world's own guard."""
 _STEPS = 2
 _PRECISION = 0.002
 """Of a bound, relative to it."""
@@ -44,6 +50,9 @@ class BreakMap:
         position: the position's two entries of the state.
         angle: the entry of the state's angle; None where the direction alone counts.
         guard: (K,) the bound of the world's own guard; None where it has none.
+        agreement: share of the world's own states in which map and guard say the same; NaN where it has none.
+        size: S, how many numbers a state has.
+        world, group: names of both.
     """
 
     channel: str
@@ -53,18 +62,29 @@ class BreakMap:
     position: tuple[int, int]
     angle: int | None
     guard: np.ndarray | None
+    agreement: float
+    size: int
+    world: str
+    group: str
 
-    def bound(self, states: np.ndarray) -> np.ndarray:
-        """How far out the position of each state (..., S) may be, (...)."""
-        offset = states[..., list(self.position)] - self.centre
-        direction = np.arctan2(offset[..., 1], offset[..., 0])
-        at = direction if self.angle is None else states[..., self.angle] - direction
-        return np.asarray(np.interp(at, self.angles, self.radius, period=2 * np.pi))
+    @cached_property
+    def saved(self) -> GuardMap:
+        """The map as it is saved, to be a world's guard."""
+        bounds = [float(f"{each:.6g}") if np.isfinite(each) else float("nan") for each in self.radius]
+        return GuardMap(
+            self.world,
+            self.group,
+            self.channel,
+            self.size,
+            list(self.position),
+            self.centre.tolist(),
+            self.angle,
+            bounds,
+        )
 
     def holds(self, states: np.ndarray) -> np.ndarray:
         """Whether the symmetry holds in each of the states (..., S), (...) bool; at rest, as it was measured."""
-        out = np.linalg.norm(states[..., list(self.position)] - self.centre, axis=-1)
-        return np.asarray(out < self.bound(states))
+        return RadialGuard(self.saved).holds(states)
 
     @property
     def off_guard(self) -> float:
@@ -80,6 +100,7 @@ class BreakMap:
             "radius": self.radius.tolist(),
             "guard": None if self.guard is None else self.guard.tolist(),
             "off_guard": self.off_guard,
+            "agreement": self.agreement,
         }
 
     def text(self, width: int | None = None) -> str:
@@ -90,6 +111,7 @@ class BreakMap:
             said = f"no bound on '{self.channel}' was found"
         if self.guard is not None:
             said += f"; the world's own guard is at most {self.off_guard:.2g} away"
+            said += f", and says the same in {self.agreement:.1%} of {_AGREE:,} states"
         return f"map: {said}."
 
     def draw(self, folder: Path, name: str) -> Path:
@@ -143,16 +165,21 @@ def break_map(probe: WorldProbe, channel: str, *, seed: int = 1000, knots: int =
     angles = np.linspace(-np.pi, np.pi, knots, endpoint=False)
     radius = finder.bounds(angles, finder.breaks)
     guard = None if probe.guard is None else finder.bounds(angles, finder.left)
-    return BreakMap(channel, centre, angles, radius, position, angle, guard)
+    size, names = scenes.shape[1], (probe.name, str(probe.group))
+    found = BreakMap(channel, centre, angles, radius, position, angle, guard, float("nan"), size, *names)
+    if probe.guard is None or not np.isfinite(radius).any():
+        return found
+    states = probe.starts(_AGREE, seed + 1)
+    return replace(found, agreement=float((found.holds(states) == probe.guard(states)).mean()))
 
 
 def with_map(result: WorldResult, found: BreakMap) -> WorldResult:
     """The result of a check, broken where its states did not reach the bound that the map has found."""
-    if result.verdict not in ("exact", "precision-limited", "approximate") or not np.isfinite(found.radius).any():
+    if not (result.verdict.holds or result.verdict is Verdict.APPROXIMATE) or not np.isfinite(found.radius).any():
         return result
     where = f"where '{found.channel}' is further than {float(found.radius.min()):.4g} from its centre, by direction"
     said = f"{result.world} is NOT symmetric under {result.group}, {where}: the map of the break found it."
-    return replace(result, verdict="broken", sentence=said, region=replace(result.region, where=where))
+    return replace(result, verdict=Verdict.BROKEN, sentence=said, region=replace(result.region, where=where))
 
 
 def _elements(probe: WorldProbe, seed: int) -> Elements:

@@ -90,7 +90,7 @@ def _result(
     residual = [float(by_channel[h].max()) for h in steps]
     growth = [float(np.median(judged.rounding[:, h])) for h in steps]
     where = ""
-    if judged.verdict in ("broken", "approximate"):
+    if judged.verdict.breaks:
         start = measured.straight[0].states[0]
         wide = [column for column in measured.columns if len(column.index) > 1 and column.kind == "number"]
         centres = {column.name: fixed_point(probe, column, start, measured.elements) for column in wide}
@@ -108,7 +108,7 @@ def _result(
         channel=measured.columns[int(order[0])].name,
     )
     causes = probe.causes(measured.elements) if probe.causes else []
-    if judged.verdict not in ("broken", "approximate"):
+    if not judged.verdict.breaks:
         causes = [cause for cause in causes if cause.name not in GUESSES]
         if causes:
             said += f" Only where states that were tried reach: {causes[0].text}"

@@ -12,6 +12,7 @@ from itertools import combinations
 
 import numpy as np
 
+from equiwm.audit.verdict import Verdict
 from equiwm.errors import ConfigError
 from equiwm.evidence.world.columns import columns_of
 from equiwm.evidence.world.judge import judge
@@ -78,7 +79,7 @@ def examine(probe: WorldProbe, source: str, *, seed: int = 1000) -> MapResult:
         agrees=found.agrees and not seen.wrong,
         disagree=[*found.disagree, *(f"observation {name}" for name in seen.wrong)],
         repaired=found.repaired + seen.repaired,
-        verdict=found.verdict or ("exact" if seen.repaired else ""),
+        verdict=found.verdict or (Verdict.EXACT if seen.repaired else ""),
     )
 
 
@@ -94,12 +95,12 @@ def diagnosed(probe: WorldProbe, map_: MirrorMap, *, seed: int = 1000) -> MapRes
     involution, signed = map_.is_involution, map_.is_signed_permutation
     verdict = _verdict(probe, map_, seed)
     tried = _tried(probe, starts, plans)
-    if verdict in ("exact", "precision-limited") and involution and float(tried.off(map_).max()) <= _AGREES:
+    if verdict.holds and involution and float(tried.off(map_).max()) <= _AGREES:
         return MapResult(involution, signed, True, [], "", "")
     repaired = _repaired(tried, map_) if signed else None
     repaired = repaired or _own(probe, len(states), len(actions))
-    fresh = "" if repaired is None else _verdict(probe, repaired, seed + _FRESH)
-    if repaired is None or fresh not in ("exact", "precision-limited"):
+    fresh = None if repaired is None else _verdict(probe, repaired, seed + _FRESH)
+    if repaired is None or fresh is None or not fresh.holds:
         off = tried.off(map_)
         return MapResult(involution, signed, False, [states[k] for k in np.flatnonzero(off > _AGREES)], "", "")
     disagree = [states[k] for k in np.flatnonzero((repaired.state != map_.state).any(1))]
@@ -113,7 +114,7 @@ def _names(probe: WorldProbe, states: int, actions: int) -> tuple[list[str], lis
     )
 
 
-def _verdict(probe: WorldProbe, map_: MirrorMap, seed: int) -> str:
+def _verdict(probe: WorldProbe, map_: MirrorMap, seed: int) -> Verdict:
     """Of the simulator on a map, as a check gives it."""
     starts, plans = probe.starts(_STATES, seed), probe.plans(_STATES, 5, seed)
     probe = replace(

@@ -8,10 +8,8 @@ from typing import Any
 import numpy as np
 
 from equiwm.errors import DataError
+from equiwm.evidence.world.resets import random_starts
 from equiwm.evidence.world.simulator import Step
-
-_WARM = 30
-"""Random steps before a state is taken, at most: bodies stand at first, and fall."""
 
 
 class GymBody:
@@ -76,14 +74,7 @@ class GymBody:
 
     def starts(self, n: int, seed: int) -> np.ndarray:
         """`n` states that random actions lead to from the environment's own resets, standing and fallen."""
-        rng, space = np.random.default_rng((seed, 3)), self.environment.action_space
-        found = []
-        for k in range(n):
-            self.environment.reset(seed=int(rng.integers(2**31)))
-            for _ in range(round(_WARM * (k % 6) / 5)):
-                self.environment.step(rng.uniform(space.low, space.high))
-            found.append(self.state())
-        return np.array(found)
+        return random_starts(self.environment, self.state, self.bounds, n, seed)
 
     @property
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from equiwm.audit.judgement import APPROXIMATE
+from equiwm.audit.verdict import Verdict
 from equiwm.evidence.world.rollouts import Measured
 
 EXPLAINED = 1024.0
@@ -49,7 +50,7 @@ class Judged:
         agree: (n, m, H + 1) whether copy and rollout still agree (to 1e-6 and explained).
     """
 
-    verdict: str
+    verdict: Verdict
     relative: np.ndarray
     rounding: np.ndarray
     broken_at: np.ndarray
@@ -87,11 +88,11 @@ def judge(measured: Measured) -> Judged:
     agree = (difference <= EXACT) & ~np.logical_or.accumulate(unexplained, -1)
     if (broken_at > 0).any():
         after = np.logical_or.accumulate(unexplained, -1) & sees
-        verdict = "approximate" if float(difference[after].max()) <= APPROXIMATE else "broken"
+        verdict = Verdict.APPROXIMATE if float(difference[after].max()) <= APPROXIMATE else Verdict.BROKEN
     elif blind_from == 1:
-        verdict = "not judged"
+        verdict = Verdict.NOT_JUDGED
     else:
-        verdict = "exact" if blind_from is None and float(difference.max()) <= EXACT else "precision-limited"
+        verdict = Verdict.EXACT if blind_from is None and float(difference.max()) <= EXACT else Verdict.LIMITED
     return Judged(verdict, relative, rounding, broken_at, blind_from, agree)
 
 

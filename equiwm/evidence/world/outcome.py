@@ -7,10 +7,12 @@ compared only where a rollout and its copy still agree, so that a break of the d
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from equiwm.audit.judgement import APPROXIMATE
+from equiwm.audit.verdict import Verdict
 from equiwm.errors import DataError
 from equiwm.evidence.world.columns import Column, columns_of
 from equiwm.evidence.world.judge import Judged
@@ -40,13 +42,15 @@ class Part:
         note: one sentence.
     """
 
-    verdict: str
+    verdict: Verdict | Literal["none"]
     residual: float
     note: str
 
 
-def _by_size(residual: float, tolerance: float) -> str:
-    return "exact" if residual <= tolerance else "approximate" if residual <= APPROXIMATE else "broken"
+def _by_size(residual: float, tolerance: float) -> Verdict:
+    if residual <= tolerance:
+        return Verdict.EXACT
+    return Verdict.APPROXIMATE if residual <= APPROXIMATE else Verdict.BROKEN
 
 
 def judge_reward(measured: Measured, judged: Judged) -> Part:
@@ -58,11 +62,11 @@ def judge_reward(measured: Measured, judged: Judged) -> Part:
     agree = judged.agree[:, :, 1:] & judged.agree[:, :, :-1]
     apart = np.abs(copies - straight[:, None])[agree]
     if not len(apart):
-        return Part("not judged", 0.0, "No step was left in which copies and rollouts agree.")
+        return Part(Verdict.NOT_JUDGED, 0.0, "No step was left in which copies and rollouts agree.")
     spread = max(float(np.nanstd(straight)), 1e-9 * float(np.nanmax(np.abs(straight))), 1e-300)
     residual = float(np.sqrt(np.mean(np.square(apart)))) / spread
     verdict = _by_size(residual, _ROUNDING)
-    note = "" if verdict == "exact" else f"The reward changes by up to {float(apart.max()):.3g} under g."
+    note = "" if verdict is Verdict.EXACT else f"The reward changes by up to {float(apart.max()):.3g} under g."
     return Part(verdict, residual, note)
 
 
@@ -75,14 +79,16 @@ def judge_termination(measured: Measured, judged: Judged) -> Part:
     agree = judged.agree[:, :, 1:]
     differ = (copies != straight[:, None])[agree]
     if not len(differ):
-        return Part("not judged", 0.0, "No step was left in which copies and rollouts agree.")
+        return Part(Verdict.NOT_JUDGED, 0.0, "No step was left in which copies and rollouts agree.")
     share = float(differ.mean())
     if not straight.any() or straight.all():
         always = "never" if not straight.any() else "always"
         if not share:
-            return Part("exact", 0.0, f"Episodes {always} end here; that they do so alike is little evidence.")
+            return Part(Verdict.EXACT, 0.0, f"Episodes {always} end here; that they do so alike is little evidence.")
     return Part(
-        "broken" if share else "exact", share, f"{share:.1%} of the steps end otherwise under g." if share else ""
+        Verdict.BROKEN if share else Verdict.EXACT,
+        share,
+        f"{share:.1%} of the steps end otherwise under g." if share else "",
     )
 
 
@@ -122,7 +128,7 @@ def judge_observation(probe: WorldProbe, measured: Measured, seed: int) -> Part:
         unchanged &= np.abs(turned - straight).max(0) <= 1e-9 * np.maximum(np.abs(straight).max(0), 1e-12)
     names = [column.name for column in _observation_columns(probe, straight.shape[1])]
     verdict = _by_size(worst, 1e-6)
-    if verdict == "exact":
+    if verdict is Verdict.EXACT:
         turn = int((alive & ~unchanged).sum())
         return Part(
             verdict, worst, f"Of its entries {int(unchanged.sum())} stay, {turn} transform, each by a fixed map."

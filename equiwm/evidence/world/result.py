@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
+from equiwm.audit.verdict import Verdict
 from equiwm.results.result import Real, Result
 
 
@@ -30,7 +32,7 @@ class PartResult(Result):
         note: one sentence.
     """
 
-    verdict: str
+    verdict: Verdict | Literal["none"]
     residual: Real
     note: str
 
@@ -49,7 +51,7 @@ class CauseResult(Result):
     name: str
     text: str
     repair: str
-    repaired: str
+    repaired: Verdict | Literal[""]
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ class MapResult(Result):
     agrees: bool
     disagree: list[str]
     repaired: str
-    verdict: str
+    verdict: Verdict | Literal[""]
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ class WorldResult(Result):
         seconds: CPU time.
     """
 
-    verdict: str
+    verdict: Verdict
     sentence: str
     world: str
     group: str

@@ -97,6 +97,7 @@ class Settable:
 
     def __init__(self, given: Any) -> None:
         self._given, self._name = given, type(given).__name__
+        self._width: int | None = None
         for method in ("set_state", "get_state", "step"):
             if not callable(getattr(given, method, None)):
                 raise DataError(
@@ -111,7 +112,9 @@ class Settable:
     def state(self) -> np.ndarray:
         """The present state."""
         given = called(self._given.get_state, f"{self._name}.get_state")
-        return row(given, f"the result of {self._name}.get_state")
+        found = row(given, f"the result of {self._name}.get_state", self._width)
+        self._width = len(found)
+        return found
 
     def act(self, action: np.ndarray) -> Step:
         """One step."""

@@ -1,4 +1,4 @@
-"""Every body of Gymnasium and every world of this package, under every symmetry that it offers: `docs/worlds.md`.
+"""Gymnasium's bodies, gym-pusht and the worlds of this package under every symmetry they offer: `docs/worlds.md`.
 
 A row is one check. Each is written beside the document as soon as it is done, and taken from there by `--resume`.
 """
@@ -12,13 +12,15 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from equiwm.audit.verdict import Verdict
 from equiwm.config import load, preset_names
 from equiwm.disk.files import write_atomic
 from equiwm.disk.strict_json import plain
 from equiwm.environments.making import make_environment
-from equiwm.errors import DataError, EquiwmError, ResultError
-from equiwm.evidence.world.bodies import body_probe, mended, offered, with_verdict
+from equiwm.errors import DataError, EquiwmError, MissingExtraError, ResultError
+from equiwm.evidence.world.bodies import mended, offered, with_verdict
 from equiwm.evidence.world.check import check_world, compared
+from equiwm.evidence.world.environments import environment_probe
 from equiwm.evidence.world.worlds import preset_probe
 from equiwm.tables.table import Table, number
 from equiwm.worlds.factory import build_world
@@ -26,6 +28,8 @@ from equiwm.worlds.factory import build_world
 STATES_OF_A_BODY, STATES_OF_OTHERS = 12, 48
 _MORE = (("vn-2d", "o2", ""), ("vn-2d", "se2", ""), ("vn-body", None, "world.cone=pyramidal"))
 """Presets whose worlds are used under other groups than their own, or with MuJoCo's default cone."""
+_PUSHT, _OF_PUSHT = "gym_pusht/PushT-v0", ("so2", "mirror", "se2")
+"""gym-pusht's own environment, and the symmetries that it is used with."""
 _VERSIONS = ("-v4", "-v5")
 _OURS = "vn"
 """Presets of one world are many: a row is called by one of these."""
@@ -72,6 +76,11 @@ def rows() -> Iterator[Row | tuple[str, str]]:
             yield name, str(error)
             continue
         yield from (Row(f"gym:{name}", group) for group in groups)
+    try:
+        make_environment(_PUSHT)
+        yield from (Row(f"gym:{_PUSHT}", group) for group in _OF_PUSHT)
+    except (DataError, MissingExtraError) as error:
+        yield _PUSHT, str(error)
     seen = set()
     for preset in sorted(preset_names(), key=lambda name: (not name.startswith(_OURS), name)):
         config = load(preset).world
@@ -90,7 +99,7 @@ def check_row(row: Row, seed: int) -> dict[str, Any]:
     if not row.world.startswith("gym:"):
         return check_world(preset_probe(row.world, row.group, settings), states=STATES_OF_OTHERS, seed=seed).as_dict()
     name, group = row.world.removeprefix("gym:"), row.group or ""
-    result = check_world(body_probe(name, group, settings), states=STATES_OF_A_BODY, seed=seed)
+    result = check_world(environment_probe(name, group, settings), states=STATES_OF_A_BODY, seed=seed)
     probe = mended(name, group, result.causes, settings)
     found = result.as_dict()
     if probe is not None:
@@ -198,14 +207,14 @@ def text_of(data: dict[str, Any]) -> str:
         "## What breaks it, and what mends it\n",
     ]
     for each in found:
-        if each["verdict"] in ("exact", "precision-limited"):
+        if Verdict(each["verdict"]).holds:
             continue
         lines = [f"**`{each['world']}`, {each['group']}**: {each['verdict']}, {each['region']['where']}.\n"]
         lines += [f"- {cause['text']}" + _mending(cause) for cause in each["causes"]]
-        notes = [each[part]["note"] for part in ("reward", "observation") if each[part]["verdict"] == "broken"]
+        notes = [each[part]["note"] for part in ("reward", "observation") if each[part]["verdict"] == Verdict.BROKEN]
         lines += [f"- {note}" for note in notes]
         parts.append("\n".join([*lines, "", f"```\n{each['command']}\n```\n"]))
-    lasting = [each for each in found if each["verdict"] in ("exact", "precision-limited")]
+    lasting = [each for each in found if Verdict(each["verdict"]).holds]
     parts.append("## The commands of the others\n")
     parts.append("```\n" + "\n".join(each["command"] for each in lasting) + "\n```\n")
     if data["left_out"]:
@@ -225,9 +234,9 @@ def _mending(cause: dict[str, Any]) -> str:
 
 _INTRODUCTION = """# Which symmetries simulators really have
 
-Every MuJoCo body of Gymnasium and every world of this package, under each symmetry that its model offers: the mirror
-that exchanges left and right, turns about the vertical, translations along the floor. States are set, random actions
-carried out, and the whole is done again from the transformed start; how, and what the verdicts mean, stands in
+Every MuJoCo body of Gymnasium, gym-pusht and every world of this package, under each symmetry that its model offers:
+the mirror that exchanges left and right, turns about the vertical, translations along the floor. States are set, random
+actions carried out, and the whole is done again from the transformed start; how, and what the verdicts mean, stands in
 [check-world.md](check-world.md). The table, and the results beside it in `worlds.json`, are made by
 
 ```

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import textwrap
 
+from equiwm.audit.verdict import Verdict
 from equiwm.evidence.world.result import MapResult, WorldResult
 from equiwm.tables.table import Table, number
 
 _MOST_CAUSES = 8
 
 _SAID = {
-    "exact": "{world} is symmetric under {group}, as far as float arithmetic goes",
-    "precision-limited": "{world} is symmetric under {group} as far as can be seen: it is chaotic, and rounding grows",
-    "approximate": "{world} is only approximately symmetric under {group}",
-    "broken": "{world} is NOT symmetric under {group}",
-    "not judged": "{world} was not judged under {group}: one ulp already decides its first step",
+    Verdict.EXACT: "{world} is symmetric under {group}, as far as float arithmetic goes",
+    Verdict.LIMITED: "{world} is symmetric under {group} as far as can be seen: it is chaotic, and rounding grows",
+    Verdict.APPROXIMATE: "{world} is only approximately symmetric under {group}",
+    Verdict.BROKEN: "{world} is NOT symmetric under {group}",
+    Verdict.NOT_JUDGED: "{world} was not judged under {group}: one ulp already decides its first step",
 }
 
 
 def sentence(
-    verdict: str,
+    verdict: Verdict,
     world: str,
     group: str,
     *,
@@ -34,7 +35,7 @@ def sentence(
     said = _SAID[verdict].format(world=world, group=group)
     last = horizons[-1]
     at = f"after {last} steps the residual is {residual[-1]:.1e} in {channel}, one ulp alone grows to {growth[-1]:.1e}"
-    if verdict == "broken" and where:
+    if verdict is Verdict.BROKEN and where:
         said += f", {where}"
     limit = "" if says_until >= last else f"; nothing can be said beyond step {says_until}"
     return f"{said}: {at}{limit}."
@@ -62,7 +63,7 @@ def tables(result: WorldResult) -> list[Table]:
         )
     ]
     worst = [(each.name, *(number(x, 2) for x in each.residual)) for each in result.channels[:8]]
-    if result.verdict in ("approximate", "broken"):
+    if result.verdict.breaks:
         found.append(Table(f"{result.world}: the worst channels", ("channel", *steps), worst))
     parts = {"reward": result.reward, "termination": result.terminated, "observation": result.observation}
     outcome = [(name, part.verdict, number(part.residual, 2), part.note or "–") for name, part in parts.items()]

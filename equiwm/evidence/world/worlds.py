@@ -40,8 +40,13 @@ class Accessed:
 
     def act(self, action: np.ndarray) -> Step:
         """One control step."""
-        self._access.act(action)
-        return Step()
+        told = self._access.act(action)
+        return Step(*told) if isinstance(told, tuple) else Step()
+
+    @property
+    def observation(self) -> np.ndarray | None:
+        """What is shown at the present state, where something is beside it."""
+        return None if self._access.observe is None else self._access.observe()
 
     @property
     def touching(self) -> Sequence[str]:
@@ -66,7 +71,7 @@ def preset_probe(name: str, group: str | None = None, settings: Sequence[str] = 
     return world_probe(world, group, label)
 
 
-def environment_probe(target: str, reps: Path, group: str) -> WorldProbe:
+def observed_probe(target: str, reps: Path, group: str) -> WorldProbe:
     """The probe of a Gymnasium environment that can be put where its observations show it.
 
     Args:
@@ -110,10 +115,21 @@ def world_probe(world: World, group: Group | str | None = None, name: str | None
     name = name or world.name
     if not isinstance(world, AccessibleWorld):
         return _by_observation(world, symmetry, name)
-    access = world.state_access()
+    return access_probe(world.state_access(), symmetry, name)
+
+
+def access_probe(access: StateAccess, symmetry: Group, name: str) -> WorldProbe:
+    """The probe of what gives access to its whole state.
+
+    Args:
+        access: to a world or an environment.
+        symmetry: the group, of its space.
+        name: for reports.
+    """
 
     def why(elements: Elements) -> list[CauseResult]:
-        return [CauseResult("fixed in the world", f"{access.fixed}.", "", "")] if access.fixed else []
+        found = access.fixed_under(elements)
+        return [CauseResult("fixed in the world", f"{found}.", "", "")] if found else []
 
     return WorldProbe(
         Accessed(access),
@@ -125,6 +141,7 @@ def world_probe(world: World, group: Group | str | None = None, name: str | None
         channels=access.channels,
         angles=access.angles,
         quaternions=access.quaternions,
+        observation_channels=access.observed,
         sigma=access.sigma,
         name=name,
         causes=why,

@@ -396,7 +396,9 @@ class Body(World):
             ).actions.reshape(n, horizon, 9),
             channels={name: tuple(range(part.start, part.stop)) for name, part in parts.items()},
             quaternions=("orientation",),
+            seen_as=self.state_of,
             fixed=pyramidal if self.config.cone == "pyramidal" else "",
+            unmoved=lambda g: ~g.turns,
         )
 
     def _orientations(self, draws: list[np.random.Generator], *orientations: Orientations) -> list[Elements]:

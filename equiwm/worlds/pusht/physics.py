@@ -214,12 +214,15 @@ class PushTPhysics:
 
     Trajectories are bitwise those of gym-pusht's `env.step`: space, bodies and controller gains are its own.
 
+    Args:
+        arena: a gym-pusht environment to take over; None makes one.
+
     Attributes:
         arena: the gym-pusht environment that holds them, for drawing and coverage.
     """
 
-    def __init__(self) -> None:
-        self.arena = GymPushT(render_mode="rgb_array")
+    def __init__(self, arena: Any = None) -> None:
+        self.arena = GymPushT(render_mode="rgb_array") if arena is None else arena
         self._substeps = int(1 / (self.arena.dt * self.arena.control_hz))
         self._contacts: dict[str, bool] = {"touched": False}
 

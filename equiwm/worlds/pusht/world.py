@@ -420,9 +420,11 @@ class PushT(World):
             channels={**channels, "block angle": (ANGLE,), "spin": (SPIN,)},
             angles=("block angle",),
             sigma=40.0,
+            seen_as=self.state_of,
             guard=lambda states: block_inside(states) & agent_inside(states),
             touching=lambda: ["the block and a wall"] if physics.touched_wall else [],
             fixed="the four walls of the arena stand where they are; g does not move them",
+            unmoved=_keeps_the_square,
         )
 
     def _explored(
@@ -446,6 +448,12 @@ class PushT(World):
         """(n,) scene angles in radians, one from each generator."""
         law = orientations_of(self.coverage, orientations, self.group)
         return np.deg2rad(planar_angles(law, np.array([rng.random() for rng in draws])))
+
+
+def _keeps_the_square(g: Elements) -> Tensor:
+    """Which elements are symmetries of a square about its centre."""
+    whole = (g.linear - g.linear.round()).abs().amax((-2, -1)) <= 1e-9
+    return whole & ~g.moves
 
 
 def _rotation(radians: np.ndarray) -> Elements:
