@@ -114,7 +114,7 @@ def test_channels_are_told_apart():
         return torch.cat([x[:, :70], x[:, 70:71].clamp(-1, 1), x[:, 71:]], 1)
 
     result = audit(Probe(model, None, "so3", "100x1o", "100x1o"), elements=4)
-    (leaf,) = (each for each in result.leaves if each.name == "it")
+    (leaf,) = (each for each in result.leaves if each.name == "output")
     assert len(leaf.by_channel) == MOST_CHANNELS_TOLD
     (wrong,) = (each for each in leaf.by_channel if each.verdict == "broken")
     assert wrong.name == "1o #70"

@@ -85,7 +85,7 @@ def test_marked_functions_are_audited(suite):
     found.assert_outcomes(passed=4, failed=2)
     found.stdout.fnmatch_lines(
         [
-            "BROKEN: It is NOT equivariant under SO3: it, channel 1o*",
+            "BROKEN: It is NOT equivariant under SO3: output, channel 1o*",
             "cause: a constant.*",
             "cause: the layer. It breaks at the whole*",
         ]

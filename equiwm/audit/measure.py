@@ -139,14 +139,22 @@ def _relative(values: Tensor, scale: Tensor) -> Tensor:
     return torch.where(values > 0, values / scale, values)
 
 
+def output_name(leaf: TypedLeaf) -> str:
+    """A leaf of the output in words; where that is one leaf, `output`."""
+    return leaf.name if leaf.path else "output"
+
+
 def quantities(runner: Runner) -> list[Quantity]:
     """The output leaves, and their increments over input leaves of the same place or alone of the same rep."""
     found = []
     for leaf in runner.outputs:
-        found.append(Quantity(leaf.name, leaf, leaf.rep))
+        name = output_name(leaf)
+        found.append(Quantity(name, leaf, leaf.rep))
         alike = [given for given in runner.inputs if given.rep == leaf.rep]
         same = [given for given in alike if given.path == leaf.path] or (alike if len(alike) == 1 else [])
-        found += [Quantity(f"{leaf.name} - input {given.name}", leaf, leaf.rep.linear_part, given) for given in same]
+        for given in same:
+            over = f"input {given.name}" if given.path else "input"
+            found.append(Quantity(f"{name} - {over}", leaf, leaf.rep.linear_part, given))
     return found
 
 

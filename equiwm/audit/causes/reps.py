@@ -12,6 +12,7 @@ import torch
 
 from equiwm.audit.causes.experiments import Experiments
 from equiwm.audit.judgement import VACUOUS
+from equiwm.audit.measure import output_name
 from equiwm.audit.preflight import Finding
 from equiwm.audit.pytree import is_array, label, leaves
 from equiwm.audit.rebased import in_e3nn_basis, reordered
@@ -131,7 +132,7 @@ def other_reps(tried: Experiments, names: set[str]) -> Iterator[Finding]:
     for leaf_out in (leaf for leaf in typed_out if leaf.path in wrong):
         for text, rep in (*_variants(leaf_out.rep),):
             if cured(probe.takes, _with(probe.gives, leaf_out.path, _like(leaf_out, rep))):
-                yield Finding("a wrong rep", f"{leaf_out.name} as {leaf_out.rep} fails: as {text} it is exact.")
+                yield Finding("a wrong rep", f"{output_name(leaf_out)} as {leaf_out.rep} fails: as {text} it is exact.")
                 return
         for axis in _other_axes(leaf_out, tried):
             if cured(probe.takes, _with(probe.gives, leaf_out.path, Typed(leaf_out.rep, axis))):
