@@ -386,7 +386,7 @@ def test_a_corrupt_file_is_named_and_the_rest_is_usable(layout, tmp_path, capsys
     path = recorded.write(layout, tmp_path)
     victim = sorted(path.rglob("episode_*"))[12]
     victim.write_bytes(victim.read_bytes()[:-200])
-    refused(capsys, tmp_path, path, victim.name, "skip_bad")
+    refused(capsys, tmp_path, path, victim.name, "--skip-bad")
     out = tmp_path / "runs"
     status, _, err = called(
         capsys, "train", "--preset", "vn-data", "--set", f"world.path={path}", "--out", out, "--skip-bad", *TINY

@@ -25,6 +25,8 @@ from equiwm.report.document import REPRODUCTION, make_report
 CHECKOUT = Path(__file__).resolve().parents[1]
 REFERENCE = CHECKOUT / "runs" / "reference"
 PAGES = ("README.md", "docs/reproduction.md", "docs/tour.md", "docs/python.md")
+SHOWN = ("docs/measurements.md", "docs/data.md")
+"""Pages whose commands have to exist, but take too long to be run here."""
 MOST_BYTES = 9000
 """Of the front page."""
 FACTOR = 30.0
@@ -59,9 +61,9 @@ def shell(text: str) -> str:
 
 
 def command_lines() -> list[list[str]]:
-    """Every `equiwm ...` of the shell blocks, those of the measurements too, in words."""
+    """Every `equiwm ...` of the shell blocks, those of the measurements and of recorded data too, in words."""
     found = []
-    for language, text in (block for name in (*PAGES, "docs/measurements.md") for block in blocks(page(name))):
+    for language, text in (block for name in (*PAGES, *SHOWN) for block in blocks(page(name))):
         if language == "sh":
             for piece in re.split(r"[;\n]|\bdo\b|&&|>", shell(text)):
                 words = shlex.split(piece)

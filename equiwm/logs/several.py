@@ -56,7 +56,7 @@ def stacked(
 def _of_several(error: DataError, count: int) -> DataError:
     if count == 1:
         return error
-    return DataError(f"{error} world.skip_bad=true trains without it: there are {count:,} files.")
+    return DataError(f"{error} It is one of {count:,} files; equiwm train --skip-bad leaves it out.")
 
 
 def _length(file: Path, part: Columns, growing: Mapping[str, Growing], starts: Sequence[tuple[Path, int]]) -> int:
