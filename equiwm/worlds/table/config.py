@@ -25,7 +25,10 @@ class TableConfig(WorldConfig):
 
     world: ClassVar[str] = "equiwm.worlds.table.world:Table"
     title: ClassVar[str] = "table"
-    defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {"planning": _PLANNING}
+    defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "model": {"normalise": True},
+        "planning": _PLANNING,
+    }
     dimensions: ClassVar[tuple[int, ...]] = (3,)
 
     name: Literal["table"] = setting("table", "which world")

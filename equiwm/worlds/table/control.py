@@ -58,8 +58,7 @@ class TableControl(ControlTask):
     Only the T's pose is asked for. A latent goal has to show a pusher all the same: it is where the motion that brings
     the T to its goal takes it, a choice that turns with the scene.
 
-    The pose scored is the best on the way, as PushT's, by angle + 500 degrees a metre; the criterion is 15 degrees and
-    3 cm.
+    The pose scored is the final one; the criterion is 15 degrees and 3 cm.
 
     Args:
         world: the world.
@@ -70,7 +69,7 @@ class TableControl(ControlTask):
         distance=SUCCESS_DISTANCE,
         unit="m",
         degrees=SUCCESS_DEG / SUCCESS_DISTANCE,
-        scored="best",
+        scored="final",
     )
     parts = ("pusher", *("bar",) * 4, *("stem",) * 4)
 

@@ -17,7 +17,7 @@ from equiwm.symmetry.groups import Group
 from equiwm.symmetry.reps import Rep
 from equiwm.worlds.draws import Orientations, generator, generators
 from equiwm.worlds.scene import Scene
-from equiwm.worlds.table.config import TableConfig
+from equiwm.worlds.table.config import SOLVER_ITERATIONS, TableConfig
 from equiwm.worlds.table.control import TableControl
 from equiwm.worlds.table.observation import (
     BODY,
@@ -94,7 +94,7 @@ class Table(Scene):
 
     def __init__(self, config: TableConfig | None = None) -> None:
         super().__init__(config)
-        self.equivariant = self.config.cone == "elliptic" and self.config.slope == 0.0
+        self.equivariant = not self._fixed()
         self.coverage = Arc(self.config.wedge[0], self.config.wedge[1], d=3)
         self.episode_steps = self.config.episode_steps
         self._physics = TablePhysics(self.config)
@@ -225,8 +225,12 @@ class Table(Scene):
             act=physics.act,
             turn=turn,
             turn_action=lambda action, g: self.action_rep.transform(torch.from_numpy(action), g).numpy(),
-            starts=lambda n, seed: state_of(self.collect(n, self.plans(n, 1, seed), seed, "all").observations[:, 0]),
-            plans=lambda n, horizon, seed: self.collect(n, self.plans(n, horizon, seed), seed, "all").actions.numpy(),
+            starts=lambda n, seed: state_of(
+                self.observation_rep.transform(self.starts(n, seed), self.turns(n, seed, "all"))
+            ),
+            plans=lambda n, horizon, seed: self.action_rep.transform(
+                self.plans(n, horizon, seed), self.turns(n, seed, "all")[:, None]
+            ).numpy(),
             channels={name: tuple(range(part.start, part.stop)) for name, part in parts.items()},
             quaternions=("orientation",),
             touching=lambda: physics.touching,
@@ -234,12 +238,17 @@ class Table(Scene):
         )
 
     def _fixed(self) -> str:
-        """What has a direction of the laboratory, in words."""
+        """What the group does not move, in words; empty where there is nothing."""
         reasons = []
         if self.config.cone == "pyramidal":
             reasons.append("friction cones are pyramidal: their edges point along axes that g does not turn")
         if self.config.slope:
             reasons.append(f"the table leans by {self.config.slope:g} degrees: gravity has a horizontal part")
+        if self.config.iterations < SOLVER_ITERATIONS:
+            reasons.append(
+                f"the contact solver may stop after {self.config.iterations} iterations, with an error that depends on "
+                "the frame"
+            )
         return "; ".join(reasons)
 
 
