@@ -29,8 +29,8 @@ from equiwm.models.factory import build_model
 from equiwm.models.world_model import WorldModel
 from equiwm.planning.control import PlannerPolicy, build_planner
 from equiwm.planning.goals import goal_kind, model_goal
-from equiwm.planning.task import PlannerView
 from equiwm.planning.variants import parse_variant
+from equiwm.planning.view import PlannerView
 from equiwm.subject import Subject
 from equiwm.worlds.factory import build_world
 

@@ -106,30 +106,7 @@ class Simulation(ABC):
         """
 
 
-class PlannerView(ABC):
-    """What a planner reads off observations. All of it turns with the scene: Q(g s) = R Q(s), costs are invariant."""
-
-    @abstractmethod
-    def frames(self, observation: Tensor) -> Frames:
-        """Frames (n, d, d) read off observations (n, C, d)."""
-
-    def pose_term(self, goal: Tensor, *, running: float, approach: float, weight: float) -> PoseGoal | None:
-        """The cost of the goal's pose in state space; None in a world whose observations do not show it as vectors."""
-        return None
-
-    def centroid_term(self, observation: Tensor, goal: Tensor, *, weight: float, horizon: int) -> CentroidGoal | None:
-        """The cost of the body's centroid from the actions alone; None in a world that does not give it in closed form.
-
-        Args:
-            observation: (n, C, d), where the plan begins.
-            goal: (n, C, d).
-            weight: of the term.
-            horizon: steps of the plan.
-        """
-        return None
-
-
-class ControlTask(PlannerView):
+class ControlTask(ABC):
     """What there is to do in a world. All that it gives turns with the scene: Q(g s) = R Q(s), errors are invariant.
 
     Attributes:
@@ -160,8 +137,27 @@ class ControlTask(PlannerView):
         """Angle in degrees and distance in the criterion's unit between body and goal: (..., C, d) twice -> (...)."""
 
     @abstractmethod
+    def frames(self, observation: Tensor) -> Frames:
+        """Frames (n, d, d) read off observations (n, C, d)."""
+
+    @abstractmethod
     def track(self, observation: Tensor) -> Tensor:
         """Points (..., K, d) in the world's coordinates that show an observation (..., C, d) in a figure."""
+
+    def pose_term(self, goal: Tensor, *, running: float, approach: float, weight: float) -> PoseGoal | None:
+        """The cost of the goal's pose in state space; None in a world whose observations do not show it as vectors."""
+        return None
+
+    def centroid_term(self, observation: Tensor, goal: Tensor, *, weight: float, horizon: int) -> CentroidGoal | None:
+        """The cost of the body's centroid from the actions alone; None in a world that does not give it in closed form.
+
+        Args:
+            observation: (n, C, d), where the plan begins.
+            goal: (n, C, d).
+            weight: of the term.
+            horizon: steps of the plan.
+        """
+        return None
 
     def simulate(self, observation: Tensor, actions: Tensor) -> Tensor | None:
         """What would be observed under plans, by the true dynamics; None in a world that does not say.
