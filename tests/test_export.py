@@ -141,6 +141,16 @@ def test_the_command_prints_both_and_refuses_the_same_place(commanded, trained, 
     assert snapshot(folder) == before
 
 
+def test_a_run_with_an_export_in_it_is_whole(exported, copy_run, capsys):
+    import shutil
+
+    path = copy_run()
+    shutil.copytree(exported, path / "export" / "torch-export")
+    assert command(["fsck", str(path.parent)]) == 0
+    assert command(["report", str(path), "--json"]) == 0
+    assert load_export(path / "export" / "torch-export").record.name == "vn-2d"
+
+
 # What is refused
 
 

@@ -21,15 +21,18 @@ def parts_table(record: ExportRecord) -> Table:
             part.export.verdict,
             number(part.export.residual, 2),
             number(part.export.rounding, 2),
-            part.export.precision,
             number(part.agreement, 2),
         )
         for name, part in record.parts.items()
     ]
-    columns = ("part", "run", "residual", "export", "residual", "rounding", "in", "agreement")
+    columns = ("part", "run", "residual", "export", "residual", "rounding", "agreement")
+    own, other = (
+        " or ".join(dict.fromkeys(figures.precision for figures in sides))
+        for sides in zip(*((part.run, part.export) for part in record.parts.values()), strict=True)
+    )
     notes = (
-        f"Under {record.group.upper()}. Residual: of the channel that decides, over its own variation; agreement: "
-        "largest difference from the run over the largest output.",
+        f"Under {record.group.upper()}, the run in {own}, the export in {other}. Residual: of the channel that "
+        "decides, over its own variation; agreement: largest difference from the run over the largest output.",
     )
     return Table(f"{record.name}: {record.format}, {record.dtype}", columns, rows, notes)
 
