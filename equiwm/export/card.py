@@ -59,7 +59,7 @@ def card(record: ExportRecord, subject: Subject, coverage: str) -> str:
     told: dict[str, Any] = {
         "record": record,
         "config": None if config is None else config.as_dict(),
-        "coverage": coverage,
+        "data": _data(subject, coverage),
         "trained": _trained(subject),
         "made": {} if subject.run is None else subject.run.header.versions,
         "versions": versions(),
@@ -72,6 +72,14 @@ class _Markdown(str):
     """Text that is Markdown already."""
 
     __slots__ = ()
+
+
+def _data(subject: Subject, coverage: str) -> str:
+    """What it was trained on, in words."""
+    if subject.has_own_data:
+        return f"{len(subject.train)} rows that were given by hand"
+    seen = f", {coverage}" if coverage else ""
+    return "" if subject.config is None else f"{subject.config.training.transitions} transitions{seen}"
 
 
 def _trained(subject: Subject) -> dict[str, Any]:
