@@ -2,7 +2,8 @@
 
 A run is a folder with `config.yaml` (fully resolved), `history.csv`, `metrics.json`, `summary.*` and
 `figures/`; a training also has `checkpoint.pt`, and `resume.pt` until it is done. Every file is written
-beside itself and renamed into place: an interruption leaves the old file or the new one, never half of one.
+beside itself and renamed into place: an interruption leaves the old file or the new one, never half of one;
+but for `history.csv`, which is appended, and of which a line without an end is no row.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from equiwm.disk.strict_json import plain
 from equiwm.errors import ConfigError, RunError
 from equiwm.layout.binding import Binding, sha256
 from equiwm.layout.header import Header, RunKind, canonical_config, check_seed, read_config, versions
-from equiwm.layout.history import extend_history, read_history
+from equiwm.layout.history import HistoryWriter, read_history
 from equiwm.layout.metrics import read_metrics, record_metrics
 from equiwm.resume_hint import resume_command
 from equiwm.trust import admit, locations, seal
@@ -366,9 +367,9 @@ class Run:
         """`read_history` of the run."""
         return read_history(self.history_path)
 
-    def extend_history(self, rows: Sequence[Mapping[str, float]]) -> str:
-        """`layout.history.extend_history` of the run."""
-        return extend_history(self.history_path, rows)
+    def history_writer(self) -> HistoryWriter:
+        """What extends the run's history, while the run is held."""
+        return HistoryWriter(self.history_path)
 
     def metrics(self) -> dict[str, Any]:
         """The content of `metrics.json`, empty if there is none yet."""

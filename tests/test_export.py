@@ -20,6 +20,7 @@ from equiwm.cli.main import run as command
 from equiwm.config import load
 from equiwm.errors import ConfigError, DataError, MissingExtraError, RunError, TrustError
 from equiwm.export import write
+from equiwm.export.card import card
 from equiwm.export.loaded import ExportedModel, load_export
 from equiwm.export.record import FILES, PlanRecord, read_record
 from equiwm.export.view import ExportedView, measured
@@ -29,8 +30,8 @@ from equiwm.models.factory import build_model
 from equiwm.models.world_model import WorldModel
 from equiwm.planning.control import PlannerPolicy, build_planner
 from equiwm.planning.goals import goal_kind, model_goal
-from equiwm.planning.task import PlannerView
 from equiwm.planning.variants import parse_variant
+from equiwm.planning.view import PlannerView
 from equiwm.subject import Subject
 from equiwm.worlds.factory import build_world
 
@@ -88,10 +89,10 @@ def check(folder: Path, subject: Subject) -> None:
         expected = subject.model.predict(latent, action)
         torch.testing.assert_close(loaded.predict(latent, action.numpy()), expected, rtol=1e-5, atol=1e-6)
     assert loaded.encode(observation[:1]).dtype == subject.dtype
-    card = (folder / "MODEL_CARD.md").read_text(encoding="utf-8")
-    assert all(sha in card for sha in (*record.files.values(), str(subject.checkpoint_sha256)))
-    assert "wedge" in card
-    assert str(subject.model.latent_rep) in card
+    told = (folder / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert all(sha in told for sha in (*record.files.values(), str(subject.checkpoint_sha256)))
+    assert "200 transitions, angles of" in told
+    assert str(subject.model.latent_rep) in told
     assert {path.name for path in folder.iterdir()} == {
         *FILES[record.format],
         "export.json",
@@ -139,6 +140,33 @@ def test_the_command_prints_both_and_refuses_the_same_place(commanded, trained, 
     assert "exists; pass another --out" in said
     assert len(said.splitlines()) <= 2
     assert snapshot(folder) == before
+
+
+def test_a_run_with_an_export_in_it_is_whole(exported, copy_run, capsys):
+    import shutil
+
+    path = copy_run()
+    shutil.copytree(exported, path / "export" / "torch-export")
+    assert command(["fsck", str(path.parent)]) == 0
+    assert command(["report", str(path), "--json"]) == 0
+    assert load_export(path / "export" / "torch-export").record.name == "vn-2d"
+
+
+def test_a_card_tells_of_data_that_was_given_by_hand(trained, model):
+    subject = load_run(trained / "vn-2d")
+    own = Subject(subject.model, subject.world, train=subject.world.transitions(7, seed=1), config=subject.config)
+    own.run = subject.run
+    told = card(model.record, own, "all angles")
+    assert "| data | 7 rows that were given by hand |" in told
+    assert "all angles" not in told
+
+
+def test_a_card_escapes_what_somebody_else_wrote(trained, model):
+    subject = load_run(trained / "vn-2d")
+    assert subject.config is not None
+    subject.config = replace(subject.config, description="<b>x</b> [y](z)\n# head\u202e")
+    told = card(model.record, subject, "")
+    assert "\\<b\\>x\\</b\\> \\[y\\](z) \\# head\\\\u202e" in told
 
 
 # What is refused

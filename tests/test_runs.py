@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
 import multiprocessing
 import os
@@ -18,9 +20,11 @@ from processes import holder_of
 from equiwm.config import load, parse
 from equiwm.disk import files, ownership
 from equiwm.disk.files import write_atomic
-from equiwm.errors import ConfigError, EquiwmError, RunError
+from equiwm.errors import ConfigError, EquiwmError, MachineError, RunError
 from equiwm.layout import header as layout
+from equiwm.layout import history
 from equiwm.layout.header import read_config
+from equiwm.layout.history import history_sha256
 from equiwm.layout.metrics import read_metrics, record_metrics
 from equiwm.results.door import SCHEMA
 from equiwm.runs import Run
@@ -280,25 +284,111 @@ def test_resume_needs_the_same_configuration(tmp_path):
 def test_history_appends_and_truncates(tmp_path):
     run = make(tmp_path)
     assert run.history() == []
-    run.extend_history([{"epoch": epoch, "loss": 0.1 * epoch} for epoch in range(4)])
-    before = run.history_path.read_text()
-    run.extend_history([{"epoch": 4, "loss": np.float32(0.5)}])
+    writer = run.history_writer()
+    writer.extend([{"epoch": epoch, "loss": 0.1 * epoch} for epoch in range(4)])
+    before, file = run.history_path.read_text(), run.history_path.stat().st_ino
+    writer.extend([{"epoch": 4, "loss": np.float32(0.5)}])
     assert run.history_path.read_text() == before + "4,0.5\n"
-    run.extend_history([{"epoch": 2, "loss": float("nan")}])
+    assert run.history_path.stat().st_ino == file, "appended, not replaced"
+    run.history_writer().extend([{"epoch": 2, "loss": float("nan")}])
     assert [row["epoch"] for row in run.history()] == [0, 1, 2]
     assert run.history()[1]["loss"] == 0.1
     assert np.isnan(run.history()[2]["loss"])
 
 
+def test_what_is_appended_has_the_hash_of_the_file(tmp_path):
+    run = make(tmp_path)
+    writer, other = run.history_writer(), run.history_writer()
+    for epoch in range(1, 6):
+        sha = writer.extend([{"epoch": epoch, "loss": 1.0 / epoch}])
+        assert sha == history_sha256(run.history_path, epoch)
+    assert sha == hashlib.sha256(run.history_path.read_bytes()).hexdigest()
+    assert other.extend([{"epoch": 6, "loss": 0.0}]) == history_sha256(run.history_path, 6)
+    assert writer.extend([{"epoch": 3, "loss": 7.0}]) == history_sha256(run.history_path, 3)
+    assert [row["loss"] for row in run.history()] == [1.0, 0.5, 7.0]
+
+
+@pytest.mark.parametrize("end", ["4,0.", "4,0.25", "4", "\0\0\0\0", "4,0.25,0.1,x"])
+def test_a_row_without_an_end_is_none(tmp_path, end):
+    """An append that a dead process or a dead machine left half done, and the row that is written in its place."""
+    run = make(tmp_path)
+    run.history_writer().extend([{"epoch": epoch, "loss": 1.0} for epoch in range(1, 4)])
+    whole = run.history_path.read_text()
+    run.history_path.write_text(whole + end)
+    assert [row["epoch"] for row in run.history()] == [1, 2, 3]
+    sha = run.history_writer().extend([{"epoch": 4, "loss": 0.25}])
+    assert run.history_path.read_text() == whole + "4,0.25\n"
+    assert sha == history_sha256(run.history_path, 4)
+
+
+def test_a_history_that_somebody_else_wrote_meanwhile_is_left_as_it_is(tmp_path):
+    run = make(tmp_path)
+    writer = run.history_writer()
+    writer.extend([{"epoch": 1, "loss": 1.0}])
+    run.history_path.write_text("mine")
+    with pytest.raises(RunError, match="somebody else has written it"):
+        writer.extend([{"epoch": 2, "loss": 1.0}])
+    assert run.history_path.read_text() == "mine"
+    run.history_path.unlink()
+    with pytest.raises(RunError, match="is gone"):
+        writer.extend([{"epoch": 2, "loss": 1.0}])
+    assert not run.history_path.exists()
+    (tmp_path / "elsewhere").write_text("1234")
+    run.history_path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RunError, match="no plain file"):
+        writer.extend([{"epoch": 2, "loss": 1.0}])
+    assert (tmp_path / "elsewhere").read_text() == "1234"
+
+
+def test_a_full_disk_leaves_the_history_as_it_was(tmp_path, monkeypatch):
+    """Half of the row still fits; it is cut off again, and the next one that fits follows the last whole one."""
+    run = make(tmp_path)
+    writer = run.history_writer()
+    writer.extend([{"epoch": 1, "loss": 1.0}])
+    before, real, full = run.history_path.read_bytes(), os.write, True
+
+    def write(number, data):
+        if not full:
+            return real(number, data)
+        if len(data) > 4:
+            return real(number, bytes(data)[:4])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", write)
+    with pytest.raises(MachineError, match="the disk is full"):
+        writer.extend([{"epoch": 2, "loss": 0.5}])
+    assert run.history_path.read_bytes() == before
+    full = False
+    writer.extend([{"epoch": 2, "loss": 0.5}])
+    assert run.history_path.read_bytes() == before + b"2,0.5\n"
+
+
+def test_a_row_costs_the_same_however_many_there_are(tmp_path, monkeypatch):
+    """Nothing of the file is read or written again: ten times the rows, the same bytes."""
+    run = make(tmp_path)
+    writer = run.history_writer()
+    writer.extend([{"epoch": epoch, "loss": 1.0} for epoch in range(1, 5001)])
+    for name in ("_rows", "write_atomic"):
+        monkeypatch.setattr(history, name, None)
+    written = []
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda number, data: written.append(len(data)) or real(number, data))
+    for epoch in range(5001, 5004):
+        writer.extend([{"epoch": epoch, "loss": 1.0}])
+    assert written == [len("5001,1.0\n")] * 3
+
+
 def test_history_refuses_other_columns_and_damage(tmp_path):
     run = make(tmp_path)
-    run.extend_history([{"epoch": 0, "loss": 1.0}])
-    with pytest.raises(ValueError, match="los"):
-        run.extend_history([{"epoch": 1, "los": 1.0}])
-    for text in ("epoch,loss\n0,", "epoch,loss\n0,1,2", "epoch,loss\n0", "loss\n1", "epoch,loss\nx,1"):
+    writer = run.history_writer()
+    writer.extend([{"epoch": 0, "loss": 1.0}])
+    for each in (writer, run.history_writer()):
+        with pytest.raises(ValueError, match="los"):
+            each.extend([{"epoch": 1, "los": 1.0}])
+    for text in ("epoch,loss\n0,\n", "epoch,loss\n0,1,2\n", "epoch,loss\n0\n", "loss\n1\n", "epoch,loss\nx,1\n"):
         run.history_path.write_text(text)
         with pytest.raises(RunError, match="damaged"):
-            run.extend_history([{"epoch": 1, "loss": 1.0}])
+            run.history_writer().extend([{"epoch": 1, "loss": 1.0}])
         assert run.history_path.read_text() == text
 
 

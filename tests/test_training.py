@@ -22,7 +22,9 @@ from torch import Tensor
 from equiwm.cli.main import run as command_line
 from equiwm.config import load
 from equiwm.errors import ConfigError, DataError, EquiwmError, RunError, TrainingError
+from equiwm.layout import history
 from equiwm.layout.binding import WEIGHTS_SCHEMA
+from equiwm.layout.history import HistoryWriter
 from equiwm.loading import load_run
 from equiwm.locate import BUILT_IN
 from equiwm.models.cross import CrossVNPredictor
@@ -636,26 +638,49 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(tmp_path, uninterrupted,
     assert not run.resume_point.exists()
 
 
-@pytest.mark.parametrize("at", ["extend_history", "record"])
-def test_a_run_killed_between_two_writes_goes_on_to_the_same_weights(tmp_path, uninterrupted, monkeypatch, at):
+@pytest.mark.parametrize(("owner", "at", "call"), [(HistoryWriter, "extend", 2), (Run, "record", 1)])
+def test_a_run_killed_between_two_writes_goes_on_to_the_same_weights(
+    tmp_path, uninterrupted, monkeypatch, owner, at, call
+):
     """History is written before resume.pt, and metrics.json before checkpoint.pt."""
     run = prepare_run(CONFIG, tmp_path, "vn-2d", seed=0, resume=False)
-    original, calls = getattr(Run, at), 0
+    original, calls = getattr(owner, at), 0
 
-    def killed(self: Run, *args, **options) -> None:
+    def killed(self, *args, **options):
         nonlocal calls
         calls += 1
-        original(self, *args, **options)
-        if calls == (2 if at == "extend_history" else 1):
+        made = original(self, *args, **options)
+        if calls == call:
             raise KeyboardInterrupt
+        return made
 
     with monkeypatch.context() as patch:
-        patch.setattr(Run, at, killed)
+        patch.setattr(owner, at, killed)
         with pytest.raises(KeyboardInterrupt):
             train_run(run, device=CPU)
     assert run.state == "incomplete"
     train_run(run, device=CPU)
     assert_same_run(run, uninterrupted)
+
+
+@pytest.mark.parametrize("kept", [0, 1, 9, -1])
+def test_a_run_killed_within_an_append_goes_on_to_the_same_bits(tmp_path, uninterrupted, monkeypatch, kept):
+    """Of the second epoch's row so many bytes are on the disk: none, one, some, all but its end."""
+    run = prepare_run(CONFIG, tmp_path, "vn-2d", seed=0, resume=False)
+
+    def torn(path, content, *, size):
+        with path.open("ab") as file:
+            file.write(content[:kept])
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(history, "append_whole", torn)
+        with pytest.raises(KeyboardInterrupt):
+            train_run(run, device=CPU)
+    assert [row["epoch"] for row in run.history()] == [1]
+    train_run(run, device=CPU)
+    assert_same_run(run, uninterrupted)
+    assert run.history_path.read_bytes() == uninterrupted.history_path.read_bytes()
 
 
 def test_a_complete_run_is_not_trained_again(uninterrupted, snapshot):

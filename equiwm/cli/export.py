@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from equiwm.cli.options import Dtype, DtypeOption, JsonOption, RunArgument, SeedOption, TrustOption
+from equiwm.cli.options import Dtype, JsonOption, RunArgument, SeedOption, TrustOption
 
 
 class ExportFormat(StrEnum):
@@ -25,15 +25,15 @@ def export(
         ExportFormat, typer.Option("--format", help="weights, programs of torch.export, or ONNX models")
     ] = ExportFormat.safetensors,
     out: Annotated[Path | None, typer.Option("--out", help=r"a new folder \[RUN/export/FORMAT]")] = None,
-    dtype: DtypeOption = Dtype.float32,
+    dtype: Annotated[Dtype, typer.Option("--dtype", help="of weights, inputs and outputs")] = Dtype.float32,
     seed: SeedOption = 1000,
     trust: TrustOption = None,
     json: JsonOption = False,
 ) -> None:
     """Write a trained model to files that a robot loads, with a model card.
 
-    What was written is loaded again and held against the run: largest difference, and the audit of both. An export that
-    differs by more than 1e-6 is refused. Load it with equiwm.load_export(DIR).
+    What was written is loaded again and held against the run: largest difference, and the audit of both. What differs
+    by more than 1e-6, or is no longer equivariant, is refused. Load it with equiwm.load_export(DIR).
 
     Examples: equiwm export runs/vn-2d ; equiwm export runs/vn-2d --format onnx --out vn-2d-onnx
     """

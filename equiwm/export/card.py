@@ -21,15 +21,18 @@ def parts_table(record: ExportRecord) -> Table:
             part.export.verdict,
             number(part.export.residual, 2),
             number(part.export.rounding, 2),
-            part.export.precision,
             number(part.agreement, 2),
         )
         for name, part in record.parts.items()
     ]
-    columns = ("part", "run", "residual", "export", "residual", "rounding", "in", "agreement")
+    columns = ("part", "run", "residual", "export", "residual", "rounding", "agreement")
+    own, other = (
+        " or ".join(dict.fromkeys(figures.precision for figures in sides))
+        for sides in zip(*((part.run, part.export) for part in record.parts.values()), strict=True)
+    )
     notes = (
-        f"Under {record.group.upper()}. Residual: of the channel that decides, over its own variation; agreement: "
-        "largest difference from the run over the largest output.",
+        f"Under {record.group.upper()}, the run in {own}, the export in {other}. Residual: of the channel that "
+        "decides, over its own variation; agreement: largest difference from the run over the largest output.",
     )
     return Table(f"{record.name}: {record.format}, {record.dtype}", columns, rows, notes)
 
@@ -56,7 +59,7 @@ def card(record: ExportRecord, subject: Subject, coverage: str) -> str:
     told: dict[str, Any] = {
         "record": record,
         "config": None if config is None else config.as_dict(),
-        "coverage": coverage,
+        "data": _data(subject, coverage),
         "trained": _trained(subject),
         "made": {} if subject.run is None else subject.run.header.versions,
         "versions": versions(),
@@ -69,6 +72,14 @@ class _Markdown(str):
     """Text that is Markdown already."""
 
     __slots__ = ()
+
+
+def _data(subject: Subject, coverage: str) -> str:
+    """What it was trained on, in words."""
+    if subject.has_own_data:
+        return f"{len(subject.train)} rows that were given by hand"
+    seen = f", {coverage}" if coverage else ""
+    return "" if subject.config is None else f"{subject.config.training.transitions} transitions{seen}"
 
 
 def _trained(subject: Subject) -> dict[str, Any]:

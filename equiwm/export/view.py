@@ -16,8 +16,7 @@ from equiwm.models.world_model import WorldModel
 from equiwm.planning.costs import CentroidGoal, PoseGoal
 from equiwm.planning.frames import CloudFrames, Frames
 from equiwm.planning.goals import goal_kind
-from equiwm.planning.rollouts import compile_rollout
-from equiwm.planning.task import PlannerView
+from equiwm.planning.view import PlannerView
 
 _CLOSE = 1e-9
 """Relative difference up to which a world's own closed form is taken for the linear one that is kept."""
@@ -41,6 +40,12 @@ class ExportedView(PlannerView):
     @torch.no_grad()
     def frames(self, observation: Tensor) -> Frames:
         return self._frames(_latent_vectors(self._model, observation.to(self._dtype)))
+
+    def physical(self, actions: Tensor) -> Tensor:
+        return actions
+
+    def keypoint_term(self, goal: Tensor, *, running: float, approach: float, passing: bool) -> None:
+        return None
 
     def pose_term(self, goal: Tensor, *, running: float, approach: float, weight: float) -> PoseGoal | None:
         channels = self._plan.pose
@@ -81,10 +86,12 @@ def measured(model: WorldModel, config: PlanningConfig, control: PlannerView | N
         observation: (n, C, d) float64, held out, which frames are fitted on.
 
     Raises:
-        RepError, ConfigError, DataError: it cannot plan, and why: latents that are no vectors, a goal that the model
+        ConfigError, DataError: it cannot plan, and why: latents or actions that are no vectors, a goal that the model
             cannot express, or terms that are not the pose or the linear centroid of `planning.costs`.
     """
-    compile_rollout(model)  # refuses latents and actions that are not vectors alone
+    for rep, what in ((model.latent_rep, "latents"), (model.action_rep, "actions")):
+        if not rep.vectors_only:
+            raise DataError(f"its {what} ({rep}) are not vectors alone.")
     kind = (config.goal or "latent") if control is None else goal_kind(config, model, control)
     if control is None and kind == "pose":
         raise ConfigError("planning.goal: pose, and its world has no tasks that say what a pose is.")

@@ -15,8 +15,9 @@ from equiwm.planning.cem import CEM
 from equiwm.planning.costs import Objective
 from equiwm.planning.mppi import MPPI
 from equiwm.planning.sampling import PlanSeed, SamplingPlanner
-from equiwm.planning.task import ControlTask, PlannerView, Tasks
+from equiwm.planning.task import ControlTask, Tasks
 from equiwm.planning.variants import Variant
+from equiwm.planning.view import PlannerView
 from equiwm.symmetry.groups import Elements
 from equiwm.symmetry.reps import Rep
 

@@ -12,7 +12,8 @@ from equiwm.models.world_model import IdentityEncoder, WorldModel
 from equiwm.planning.control import Goal
 from equiwm.planning.costs import LatentGoal, Objective, ProcrustesGoal, Term
 from equiwm.planning.rollouts import compile_rollout, trajectory_shape
-from equiwm.planning.task import ControlTask, PlannerView
+from equiwm.planning.task import ControlTask
+from equiwm.planning.view import PlannerView
 from equiwm.symmetry.reps import Rep
 
 
@@ -61,7 +62,7 @@ def model_goal(config: PlanningConfig, kind: str, model: WorldModel, control: Pl
         config: weights of the terms.
         kind: of the goal (`goal_kind`).
         model: in the dtype and on the device to evaluate in.
-        control: the world's tasks, or what an export has of them.
+        control: the world's tasks.
     """
     rollout = compile_rollout(model)
     parameter = next(model.parameters())

@@ -122,39 +122,7 @@ class Simulation(ABC):
         """
 
 
-class PlannerView(ABC):
-    """What a planner reads off observations. All of it turns with the scene: Q(g s) = R Q(s), costs are invariant."""
-
-    @abstractmethod
-    def frames(self, observation: Tensor) -> Frames:
-        """Frames (n, d, d) read off observations (n, C, d)."""
-
-    def physical(self, actions: Tensor) -> Tensor:
-        """A planner's actions, every copy of their rep in the unit ball, in the world's own units."""
-        return actions
-
-    def keypoint_term(self, goal: Tensor, *, running: float, approach: float, passing: bool) -> Term | None:
-        """The cost of the points of the body's outline in state space; None in a world whose body has none."""
-        return None
-
-    def pose_term(self, goal: Tensor, *, running: float, approach: float, weight: float) -> Term | None:
-        """The cost of the goal's pose, or of its channels, in state space; None in a world whose observations do not
-        show it as vectors."""
-        return None
-
-    def centroid_term(self, observation: Tensor, goal: Tensor, *, weight: float, horizon: int) -> CentroidGoal | None:
-        """The cost of the body's centroid from the actions alone; None in a world that does not give it in closed form.
-
-        Args:
-            observation: (n, C, d), where the plan begins.
-            goal: (n, C, d).
-            weight: of the term.
-            horizon: steps of the plan.
-        """
-        return None
-
-
-class ControlTask(PlannerView):
+class ControlTask(ABC):
     """What there is to do in a world. All that it gives turns with the scene: Q(g s) = R Q(s), errors are invariant.
 
     Attributes:
@@ -199,6 +167,10 @@ class ControlTask(PlannerView):
         """Angle in degrees and distance in the criterion's unit between body and goal: (..., C, d) twice -> (...)."""
 
     @abstractmethod
+    def frames(self, observation: Tensor) -> Frames:
+        """Frames (n, d, d) read off observations (n, C, d)."""
+
+    @abstractmethod
     def track(self, observation: Tensor) -> Tensor:
         """Points (..., K, d) in the world's coordinates that show an observation (..., C, d) in a figure."""
 
@@ -212,6 +184,30 @@ class ControlTask(PlannerView):
         A reward is NaN where the world has none.
         """
         return {}, observation.new_full(observation.shape[:-2], torch.nan)
+
+    def physical(self, actions: Tensor) -> Tensor:
+        """A planner's actions, every copy of their rep in the unit ball, in the world's own units."""
+        return actions
+
+    def keypoint_term(self, goal: Tensor, *, running: float, approach: float, passing: bool) -> Term | None:
+        """The cost of the points of the body's outline in state space; None in a world whose body has none."""
+        return None
+
+    def pose_term(self, goal: Tensor, *, running: float, approach: float, weight: float) -> Term | None:
+        """The cost of the goal's pose, or of its channels, in state space; None in a world whose observations do not
+        show it as vectors."""
+        return None
+
+    def centroid_term(self, observation: Tensor, goal: Tensor, *, weight: float, horizon: int) -> CentroidGoal | None:
+        """The cost of the body's centroid from the actions alone; None in a world that does not give it in closed form.
+
+        Args:
+            observation: (n, C, d), where the plan begins.
+            goal: (n, C, d).
+            weight: of the term.
+            horizon: steps of the plan.
+        """
+        return None
 
     def simulate(self, observation: Tensor, actions: Tensor) -> Tensor | None:
         """What would be observed under plans, by the true dynamics; None in a world that does not say.

@@ -10,7 +10,7 @@ Against a batch-first rollout with the spatial axis last (measured in `tests/ben
   written where the next step reads it. Everything else happens in place.
 
 Complex weights (A + iB) become the real matrix [[A, -B], [B, A]] on the two planes stacked; real weights act on
-each plane by itself.
+each plane by itself. Cross products are a branch beside the network (`cross_rollout`).
 """
 
 from __future__ import annotations
@@ -20,22 +20,24 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from equiwm.models.cross import CrossVNPredictor
 from equiwm.models.relative import RelativePredictor
 from equiwm.models.vector_neurons import VNPredictor
 from equiwm.nn.layer import Layer
 from equiwm.nn.linear import ComplexVNLinear, VNLinear
 from equiwm.nn.nonlinear import VNReLU
+from equiwm.planning.cross_rollout import CrossBranch
 
 
 class VNRollout:
-    """z_h = z_{h-1} + net([z_{h-1}, a_h]) of a `VNPredictor`, as `rollouts.Rollout`.
+    """z_h = z_{h-1} + net([z_{h-1}, a_h]) of a `VNPredictor` or a `CrossVNPredictor`, as `rollouts.Rollout`.
 
     Use `VNRollout.of`. Weights are copied, folded in float64 and cast once.
     """
 
     def __init__(
         self,
-        predictor: VNPredictor,
+        predictor: VNPredictor | CrossVNPredictor,
         actions: int,
         linears: Sequence[Layer],
         relus: list[VNReLU],
@@ -58,16 +60,17 @@ class VNRollout:
         ]
         # The last map is kept apart by output plane: in the record the planes of the latent do not touch.
         self.last = list(self._real(weights[-1]).to(self.like).chunk(self.stacked))
+        self.branch = CrossBranch(predictor) if isinstance(predictor, CrossVNPredictor) else None
 
     @staticmethod
     def of(predictor: Layer, actions: int) -> VNRollout | None:
-        """The rollout of a `VNPredictor` for actions of so many channels, seen through a `RelativePredictor` or not;
-        None for any other predictor."""
+        """The rollout of a `VNPredictor` or `CrossVNPredictor` for actions of so many channels, a `VNPredictor`
+        seen through a `RelativePredictor` or not; None for any other predictor."""
         differences: Tensor | None = None
         if type(predictor) is RelativePredictor:
             differences, predictor = predictor.differences, predictor.inner
-        if type(predictor) is not VNPredictor:
-            return None
+        if not (type(predictor) is VNPredictor or (type(predictor) is CrossVNPredictor and differences is None)):
+            return None  # the cross products of differences are not multiplied out
         layers = list(predictor.network.layers)
         linears = [layer for layer in layers[::2] if isinstance(layer, VNLinear | ComplexVNLinear)]
         relus = [layer for layer in layers[1::2] if isinstance(layer, VNReLU)]
@@ -93,6 +96,7 @@ class VNRollout:
         by_task[0, :, : self.latents].copy_(latent.unflatten(-1, (-1, d)).permute(2, 1, 0)[..., None])
         layers = [_Hidden(self.like, width, groups, self.stacked, columns) for width in self.widths]
         inputs = record.view(horizon + 1, groups, -1, columns)
+        branch = None if self.branch is None else self.branch.on(columns)
         for step in range(horizon):
             x = list(inputs[step])
             for layer, matrix, eps in zip(layers, self.hidden, self.eps, strict=True):
@@ -101,6 +105,8 @@ class VNRollout:
             for plane in range(d):
                 group, part = divmod(plane, self.stacked)
                 torch.addmm(now[plane], self.last[part], x[group], out=after[plane])
+            if branch is not None:
+                branch(inputs[step], after)
         return by_task[1:, :, : self.latents].permute(3, 0, 2, 1, 4)
 
 
@@ -131,8 +137,8 @@ class _Hidden:
 
 
 def _weight(linear: Layer) -> Tensor:
-    """The weights of a `VNLinear` in float64, or of a `ComplexVNLinear` in complex128: (C', C)."""
+    """A copy of the weights of a `VNLinear` in float64, or of a `ComplexVNLinear` in complex128: (C', C)."""
     if isinstance(linear, ComplexVNLinear):
         return torch.complex(linear.real.detach().double(), linear.imaginary.detach().double())
     assert isinstance(linear, VNLinear)
-    return linear.weight.detach().double()
+    return linear.weight.detach().double().clone()  # of float64 the cast would be no copy

@@ -206,6 +206,7 @@ def train_run(
         fit = Fit(config.training, model, given, seed=seed, group=world.group if config.training.augment else None)
         before = _taken_up(run, fit) if os.path.lexists(run.resume_point) else 0.0
         history = history_sha256(run.history_path, fit.epoch) if fit.epoch else None
+        rows = run.history_writer()
         tracker.start({"name": run.name, "seed": seed, **config.as_dict()})
         steps_started = time.perf_counter()
         while not fit.done:
@@ -214,7 +215,7 @@ def train_run(
             except TrainingError as error:
                 tracker.finish({"error": str(error)})
                 raise
-            history = run.extend_history([row])
+            history = rows.extend([row])
             seconds = before + time.perf_counter() - started
             with atomic_writer(run.resume_point) as file:
                 torch.save(

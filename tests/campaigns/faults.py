@@ -97,6 +97,10 @@ class Faults:
         number = errno.EIO if self.kind == "failing" else errno.ENOSPC
         raise OSError(number, os.strerror(number), path)
 
+    def fails_next(self, name: str) -> bool:
+        """Whether the next such call is the one."""
+        return name in self.counted and self.count + 1 == self.n
+
     def install(self) -> None:
         """From now on."""
         if self.kind == "allocation":
@@ -166,7 +170,10 @@ class Faults:
         write, read = os.write, os.read
 
         def written(descriptor: int, data: Any) -> int:
-            self.point("write", self.place(descriptor))
+            path = self.place(descriptor)
+            if path is not None and self.fails_next("write"):  # half of it still fits
+                write(descriptor, memoryview(data)[: len(data) // 2])
+            self.point("write", path)
             return write(descriptor, data)
 
         def taken(descriptor: int, length: int) -> bytes:
@@ -214,12 +221,9 @@ class Faults:
 def _raw(faults: Faults, path: str) -> type[io.FileIO]:
     class Raw(io.FileIO):
         def write(self, data: Any) -> int:
-            try:
-                faults.point("write", path)
-            except BaseException:
-                if faults.count == faults.n:  # half of it still fits
-                    super().write(memoryview(data)[: len(data) // 2])
-                raise
+            if faults.fails_next("write"):  # half of it still fits
+                super().write(memoryview(data)[: len(data) // 2])
+            faults.point("write", path)
             return super().write(data)
 
         def readinto(self, buffer: Any) -> int:
