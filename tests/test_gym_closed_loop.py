@@ -40,14 +40,14 @@ def home(tmp_path, monkeypatch):
         sys.modules.pop(name, None)
 
 
-def train(kind="Settable", **world):
+def train(kind="Settable", name="cart", **world):
     preset = {
         "world": {"name": "gym", "env": f"carts:{kind}-v0", "reps": CART, "goal": GOAL, **world},
         "model": {"encoder": "identity", "predictor": "canonical:Canonical"},
         "training": {"objective": "forward", "transitions": 400, "epochs": 30, "batch": 64, "optimizer": "adam"},
     }
     Path("cart.yaml").write_text(json.dumps(preset))
-    assert run(["train", "--preset", "cart.yaml", "--name", "cart", "--quiet"]) == 0
+    assert run(["train", "--preset", "cart.yaml", "--name", name, "--quiet"]) == 0
 
 
 def closed_loop(capsys, *options):
@@ -83,13 +83,14 @@ def test_a_world_or_a_bound_that_breaks_the_symmetry_shows(home, capsys):
     assert found.get("result", found)["verdict"] == "not invariant"
 
 
+@pytest.mark.slow
 def test_components_that_are_clipped_show(home, capsys):
     train(bounds="box")
     _, found = closed_loop(capsys, "--orbit", "90,37")
     assert found.get("result", found)["verdict"] == "not invariant"
 
 
-def test_where_states_cannot_be_set_nothing_is_paired_and_it_is_said(home, capsys):
+def test_where_states_cannot_be_set_nothing_is_paired_and_it_is_said(home, capsys, monkeypatch):
     train("Cart")
     status, found = closed_loop(capsys)
     assert status == 0
@@ -102,6 +103,16 @@ def test_where_states_cannot_be_set_nothing_is_paired_and_it_is_said(home, capsy
     assert run(["closed-loop", "runs/cart", "--tasks", "2", "--orbit", "90"]) == 2
     assert "leave --orbit out" in capsys.readouterr().err
     assert run(["report", "runs/cart"]) == 0
+    # A sweep needs outcomes at other orientations: the environment's own, or the user's word.
+    assert run(["sweep-group", "runs/cart"]) == 2
+    assert "or say world.symmetric: true where you know" in capsys.readouterr().err
+    train("Cart", symmetric=True, name="said")
+    assert run(["sweep-group", "runs/said", "--bins", "4"]) == 0
+    # The environment is code from outside: another user's run of it is not imported unasked.
+    monkeypatch.setenv("XDG_STATE_HOME", str(home / "stranger"))
+    capsys.readouterr()
+    assert run(["verify-equivariance", "runs/said"]) == 2
+    assert "--trust carts" in capsys.readouterr().err
 
 
 def test_a_run_is_a_policy(home, capsys):

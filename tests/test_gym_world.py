@@ -161,6 +161,13 @@ def test_states_are_set_where_the_environment_offers_it_and_it_is_true():
     assert "does not show the whole state" in Environment("carts:Hidden-v0").unplaced
 
 
+def test_a_mujoco_body_is_placed_where_its_observation_is_its_state():
+    pytest.importorskip("mujoco")
+    whole = Environment("Swimmer-v5", {"exclude_current_positions_from_observation": False})
+    assert whole.unplaced is None
+    assert Environment("Swimmer-v5").unplaced == "its observation has 8 numbers, its state (qpos, qvel) 10"
+
+
 def test_the_symmetry_is_measured():
     assert world().equivariant
     assert world().symmetry_residual(10, 5).worst["place"] < 1e-14

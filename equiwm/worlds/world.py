@@ -195,6 +195,11 @@ class World(Protocol):
     """Named channels of an observation, for errors shown one by one."""
 
     @property
+    def can_step(self) -> bool:
+        """Whether `step` knows what follows any observation; where it does not, what the world says of itself holds."""
+        return True
+
+    @property
     def target_reps(self) -> Mapping[str, Rep]:
         """Reps of those read-out targets that are flat, each of one kind; the others are vectors."""
         return {}

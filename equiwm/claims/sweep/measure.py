@@ -157,7 +157,7 @@ def _turned(subject: Subject, data: Transitions, entry: OrbitBin, *, resample: b
 def _carried(world: World, data: Transitions, entries: Sequence[OrbitBin]) -> bool:
     """Whether a world that says so carries the elements of a sweep, tried on a few of them."""
     turned = entries[1 :: max(1, len(entries) // CARRIED_ELEMENTS)]
-    if not turned:
+    if not turned or not getattr(world, "can_step", True):
         return True
     elements = Elements.cat([entry.element[None] for entry in turned])
     return world_residual(world, data.take(CARRIED_TRANSITIONS), elements) <= CARRIED

@@ -41,6 +41,7 @@ class GymConfig(WorldConfig):
 
     world: ClassVar[str] = "equiwm.worlds.gym.world:GymWorld"
     title: ClassVar[str] = "environment"
+    defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {"model": {"normalise": True}}
 
     name: Literal["gym"] = setting("gym", "which world")
     env: str = setting("", "the environment: an id, or module:id of a module that registers it (my_pkg:MyPush-v0)")

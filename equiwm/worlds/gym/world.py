@@ -20,6 +20,7 @@ from equiwm.environments.spaces import Rows
 from equiwm.errors import ConfigError, DataError, GroupError
 from equiwm.models.clouds import centred
 from equiwm.planning.task import ControlTask
+from equiwm.symmetry.about import AboutAxis
 from equiwm.symmetry.coverage import Arc, Coverage
 from equiwm.symmetry.elements import Elements
 from equiwm.symmetry.groups import Group
@@ -96,6 +97,11 @@ class GymWorld(World):
         self._explorer = Explorer(config.policy, self.environment, self.push, self.bounds, config.hold)
 
     @property
+    def can_step(self) -> bool:
+        """Whether the environment can be put where an observation shows it."""
+        return self.unplaced is None
+
+    @property
     def environment_id(self) -> str:
         """Which environment."""
         return self.config.environment
@@ -142,7 +148,8 @@ class GymWorld(World):
     def coverage(self) -> Coverage:  # type: ignore[override]
         """Orientations of its episodes: as the setting says, or measured."""
         if self.config.wedge is not None:
-            return Arc(*self.config.wedge, self.group.d)
+            axis = self.group.axis if isinstance(self.group, AboutAxis) else None
+            return Arc(*self.config.wedge, self.group.d, axis or "z")
         return covered(self.frames, self._few.observation, self.group)
 
     @cached_property
@@ -268,7 +275,7 @@ class GymWorld(World):
         if self.unplaced is not None:
             raise DataError(
                 f"{self.environment.where} gives no {what}: {self.unplaced}. Seeded resets are all there is; offer "
-                "set_observation(observation), or do without."
+                "set_observation(observation), or say world.symmetric: true where you know that it carries the group."
             )
 
     @torch.no_grad()
