@@ -351,7 +351,7 @@ def _result(
     on_the_way, at_the_end = outcome.solved(criterion, "best"), outcome.solved(criterion, "final")
     kept = np.array([[reason is None for reason in reasons] for reasons in outcome.excluded])
     pairs = kept[:, 1:] & kept[:, :1]
-    if labels and not pairs.any():
+    if labels and not pairs.any() and most_excluded < 1.0:
         raise DataError(
             f"no pair of episodes is left: every one was excluded ({excluded[0].reason}); the guard lets none of these "
             f"{len(error)} tasks through."
@@ -370,6 +370,8 @@ def _result(
     steered = float(np.median(outcome.steered))
     if unturned:
         verdict, reason = "inconclusive", f"nothing is paired, {unturned}"
+    elif not pairs.any():
+        verdict, reason = "inconclusive", f"every pair was excluded ({excluded[0].reason})"
     else:
         verdict, reason = _judge(_largest(of_pairs), tolerance, share, most_excluded, moved, steered, criterion.measure)
     return ClosedLoopResult(
