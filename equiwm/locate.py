@@ -82,6 +82,7 @@ BUILT_IN: dict[Extension, dict[str, str]] = {
         "optimizer": "equiwm.claims.ablation.optimizer:KIND",
         "data": "equiwm.claims.ablation.data:KIND",
         "breaking": "equiwm.claims.ablation.breaking:KIND",
+        "quadrant": "equiwm.claims.ablation.quadrant:KIND",
     },
     "group": {},
     "explorer": {},
