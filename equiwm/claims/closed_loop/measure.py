@@ -38,7 +38,7 @@ from equiwm.disk.strict_json import canonical_json
 from equiwm.errors import ClosedLoopError, DataError
 from equiwm.grid import Cell, run_grid
 from equiwm.planning.control import build_planner
-from equiwm.planning.task import REFERENCES, Channel, Controller, Criterion
+from equiwm.planning.task import REFERENCES, Channel, Controller, ControlTask, Criterion
 from equiwm.planning.variants import parse_variant
 from equiwm.results import door
 from equiwm.stats import PairedTest, bootstrap_interval, sign_flip_test, sign_test
@@ -337,7 +337,7 @@ def _result(
     unturned: str,
     references: list[ReferenceLine],
     facts: dict[str, Any],
-    most_excluded: float,
+    most_excluded: float = ControlTask.most_excluded,
 ) -> ClosedLoopResult:
     error, position = outcome.scored(criterion, criterion.scored)
     final, _ = outcome.scored(criterion, "final")
