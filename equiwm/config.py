@@ -153,6 +153,7 @@ class ModelConfig:
         "channels of positions that a forward model sees less the first of them, so that translations change nothing; "
         "[] as they are",
         at_least=0,
+        later=True,
     )
 
 
@@ -228,18 +229,22 @@ class PlanningConfig:
     steps: int = setting(30, "control steps of an episode", at_least=1)
     replan: int = setting(6, "steps of a plan that are carried out before the next one", at_least=1)
     shrink: bool = setting(False, "a plan ends with the episode at the latest; false is the paper's constant horizon")
-    hold: int = setting(1, "steps that an action of a plan is held: a plan has horizon / hold of them", at_least=1)
-    carry: Literal["mean", "best"] = setting(
-        "mean", "what of a plan is carried out: the mean of its last distribution, or the best plan ever drawn for it"
+    hold: int = setting(
+        1, "steps that an action of a plan is held: a plan has horizon / hold of them", at_least=1, later=True
     )
-    warm: bool = setting(False, "a plan begins from what is left of the last one")
+    carry: Literal["mean", "best"] = setting(
+        "mean",
+        "what of a plan is carried out: the mean of its last distribution, or the best plan ever drawn for it",
+        later=True,
+    )
+    warm: bool = setting(False, "a plan begins from what is left of the last one", later=True)
     goal: Literal["pose", "keypoints", "latent", "procrustes"] | None = setting(
         None,
         "what the plan is to reach: the goal's pose, or the points of its outline (forward models), its latent, or the "
         "rotation between the two latents; null is pose where the model can express it, else latent",
     )
     passing: bool = setting(
-        False, "a plan is judged by the best pose on its way and not by its last one (goal keypoints)"
+        False, "a plan is judged by the best pose on its way and not by its last one (goal keypoints)", later=True
     )
     running: float = setting(0.3, "weight of the way against the end of a plan", at_least=0.0)
     position_weight: float = setting(

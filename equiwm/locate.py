@@ -107,6 +107,7 @@ BUILT_IN: dict[Extension, dict[str, str]] = {
         "data": "equiwm.claims.ablation.data:KIND",
         "breaking": "equiwm.claims.ablation.breaking:KIND",
         "architecture": "equiwm.claims.ablation.architecture:KIND",
+        "quadrant": "equiwm.claims.ablation.quadrant:KIND",
     },
     "group": {},
     "explorer": {},

@@ -15,9 +15,6 @@ from equiwm.stats import wilson_interval
 def judged(tasks: Sequence[TaskResult], seconds: Sequence[float], asks: Mapping[str, str]) -> dict[str, Any]:
     """The fields of `ClosedLoopResult` that say how often each criterion was met, and what an episode was worth.
 
-    Episodes that never began, because the turn had put their start into a wall, are in no share; they are compared with
-    nothing either.
-
     Args:
         tasks: results of K tasks at M orientations.
         seconds: CPU seconds of each.
@@ -25,37 +22,27 @@ def judged(tasks: Sequence[TaskResult], seconds: Sequence[float], asks: Mapping[
     """
     if not asks:
         return {}
-    driven = np.array([[reason is None or not _never_began(reason) for reason in task.excluded] for task in tasks])
     reward = np.array([task.reward for task in tasks])
     return {
-        "criteria": {source: _rate(source, words, tasks, driven) for source, words in asks.items()},
+        "criteria": {source: _rate(source, words, tasks) for source, words in asks.items()},
         "mean_max_reward": float(reward[:, 0].mean()),
         "max_reward": reward.tolist(),
-        "episodes": int(driven.sum()),
-        "seconds_per_episode": float(sum(seconds) / driven.sum()),
+        "episodes": reward.size,
+        "seconds_per_episode": sum(seconds) / reward.size,
     }
 
 
-NEVER_BEGAN = "no start: "
-"""How a reason begins for which an episode was not driven at all."""
-
-
-def _never_began(reason: str) -> bool:
-    return reason.startswith(NEVER_BEGAN)
-
-
-def _rate(source: str, words: str, tasks: Sequence[TaskResult], driven: np.ndarray) -> CriterionRate:
+def _rate(source: str, words: str, tasks: Sequence[TaskResult]) -> CriterionRate:
     met = np.array([task.reached[source] for task in tasks])
     success, interval = _share(met[:, 0])
-    turned, turned_interval = _share(met[:, 1:][driven[:, 1:]])
-    apart = (met[:, 1:].astype(float) - met[:, :1])[driven[:, 1:]]
+    turned, turned_interval = _share(met[:, 1:])
     return CriterionRate(
         asks=words,
         success=success,
         ci95=interval,
         turned=turned,
         turned_ci95=turned_interval,
-        turned_minus_seen=float(apart.mean()) if apart.size else math.nan,
+        turned_minus_seen=turned - success,
         at_start=sum(task.begun[source][0] for task in tasks),
         met=met.tolist(),
     )

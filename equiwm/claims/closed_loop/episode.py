@@ -103,7 +103,7 @@ def _idle(action_rep: Rep, steps: int) -> ReplayPolicy:
     return ReplayPolicy(torch.zeros(1, steps, *action_rep.shape, dtype=torch.float64), steps)
 
 
-def _drive(
+def drive(
     run: ControlledRun,
     controller: Controller,
     config: PlanningConfig,
@@ -167,10 +167,10 @@ def orbit_cell(params: dict[str, Any]) -> dict[str, Any]:
     tasks = control.tasks(task + 1, held_out_seed(seed)).take([task] * len(g))
     tasks = tasks if control.unturned else control.turned(tasks, g)
     if control.steps is None:
-        episodes = _drive(run, params["controller"], config, variant, tasks, g, [[seed, task]] * len(g))
+        episodes = drive(run, params["controller"], config, variant, tasks, g, [[seed, task]] * len(g))
     else:  # each ends when it is solved, so that none waits for another
         parts = [
-            _drive(run, params["controller"], config, variant, tasks.take([m]), g[m : m + 1], [[seed, task]])
+            drive(run, params["controller"], config, variant, tasks.take([m]), g[m : m + 1], [[seed, task]])
             for m in range(len(g))
         ]
         episodes = Episodes(

@@ -38,7 +38,7 @@ from equiwm.disk.strict_json import canonical_json
 from equiwm.errors import ClosedLoopError, DataError
 from equiwm.grid import Cell, run_grid
 from equiwm.planning.control import build_planner
-from equiwm.planning.task import REFERENCES, Channel, Controller, Criterion
+from equiwm.planning.task import REFERENCES, Channel, Controller, ControlTask, Criterion
 from equiwm.planning.variants import parse_variant
 from equiwm.results import door
 from equiwm.stats import PairedTest, bootstrap_interval, sign_flip_test, sign_test
@@ -337,7 +337,7 @@ def _result(
     unturned: str,
     references: list[ReferenceLine],
     facts: dict[str, Any],
-    most_excluded: float,
+    most_excluded: float = ControlTask.most_excluded,
 ) -> ClosedLoopResult:
     error, position = outcome.scored(criterion, criterion.scored)
     final, _ = outcome.scored(criterion, "final")
@@ -351,7 +351,7 @@ def _result(
     on_the_way, at_the_end = outcome.solved(criterion, "best"), outcome.solved(criterion, "final")
     kept = np.array([[reason is None for reason in reasons] for reasons in outcome.excluded])
     pairs = kept[:, 1:] & kept[:, :1]
-    if labels and not pairs.any():
+    if labels and not pairs.any() and most_excluded < 1.0:
         raise DataError(
             f"no pair of episodes is left: every one was excluded ({excluded[0].reason}); the guard lets none of these "
             f"{len(error)} tasks through."
@@ -370,6 +370,8 @@ def _result(
     steered = float(np.median(outcome.steered))
     if unturned:
         verdict, reason = "inconclusive", f"nothing is paired, {unturned}"
+    elif not pairs.any():
+        verdict, reason = "inconclusive", f"every pair was excluded ({excluded[0].reason})"
     else:
         verdict, reason = _judge(_largest(of_pairs), tolerance, share, most_excluded, moved, steered, criterion.measure)
     return ClosedLoopResult(

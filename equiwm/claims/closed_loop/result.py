@@ -78,7 +78,7 @@ class ChannelError(Result):
 
 @dataclass(frozen=True)
 class CriterionRate(Result):
-    """How often a criterion was met, over every episode that was driven.
+    """How often a criterion was met, over every episode, those at the walls among them.
 
     Attributes:
         asks: what it asks, in words.
@@ -86,7 +86,7 @@ class CriterionRate(Result):
         ci95: its Wilson score interval.
         turned: share over the orbit; NaN where nothing was turned.
         turned_ci95: its Wilson interval, as if every episode stood for itself.
-        turned_minus_seen: mean over the turned episodes of (met - met as the same task stands); NaN likewise.
+        turned_minus_seen: the one less the other, over the same tasks; NaN likewise.
         at_start: episodes, as the tasks stand, that met it before anything was done.
         met: of each episode whether it met it, K x (1 + orbit).
     """

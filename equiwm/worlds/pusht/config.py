@@ -27,6 +27,7 @@ class PushTConfig(WorldConfig):
         "push",
         "where training begins: the paper's push scenes at the centre, or block and agent anywhere in the arena, "
         "pushed from every side",
+        later=True,
     )
     wedge: tuple[float, float] = setting((0.0, 90.0), "scene orientations seen in training, degrees [low, high)")
     episode_steps: int = setting(16, "steps of one exploration episode", at_least=1)

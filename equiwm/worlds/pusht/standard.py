@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,20 +11,19 @@ from torch import Tensor
 
 from equiwm.errors import ConfigError, nearest
 from equiwm.planning.task import Tasks
-from equiwm.symmetry.groups import Elements
 from equiwm.worlds.draws import generators
 from equiwm.worlds.pusht.arena import arena_starts, explore
 from equiwm.worlds.pusht.control import PushTControl, PushTSimulation
 from equiwm.worlds.pusht.demonstrations import Demonstrations, read_demonstrations
 from equiwm.worlds.pusht.judges import COVERED, STABLE, coverages
 from equiwm.worlds.pusht.physics import (
-    AGENT,
     ANGLE,
     BLOCK,
     REACH,
     STATE_SIZE,
     GymPushT,
-    block_in_arena,
+    agent_inside,
+    block_inside,
 )
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 
 STANDARD = {
     "standard": "gym-pusht's own resets and goal, 300 steps",
-    "standard-turned": "the same, start and goal turned over the orbit; pairs that meet no wall are paired",
+    "standard-turned": "the same, starts and goal turned over the orbit; pairs that meet no wall are paired",
     "wm": "stable-worldmodel's: goals 25 steps ahead of their starts, 50 steps",
 }
 """The tasks by name, in words."""
@@ -40,7 +39,6 @@ STANDARD = {
 STANDARD_STEPS, WM_STEPS, WM_APART = 300, 50, 25
 TARGETS = (0.0, 512.0)
 """gym-pusht's action space, both coordinates, px."""
-OUTSIDE = "no start: turned, it lies in a wall"
 CLIPPED = "wall: an action was cut off at the border of gym-pusht's action space"
 _RESETS, _PAIRS = 0xA12E, 0xA12F  # streams of random numbers of their own
 
@@ -49,15 +47,13 @@ class StandardSimulation(PushTSimulation):
     """n episodes as gym-pusht runs them: targets inside its action space, and an end where the task is solved.
 
     Targets that would leave the action space are cut off at its border; the border does not turn, so such an episode is
-    left out of pairs, like those that meet a wall. An episode whose start a turn would put into a wall does not begin.
+    left out of pairs, like those that meet a wall.
     """
 
     def __init__(self, control: StandardControl, tasks: Tasks) -> None:
-        super().__init__(control.world, tasks.start[:, :STATE_SIZE])
+        super().__init__(control.world, tasks.start)
         self._control, self._goal = control, tasks.goal
         self.stopped |= control.solved(self.observation, tasks.goal)
-        for k in np.flatnonzero(tasks.start[:, STATE_SIZE:].any(1)):
-            self.excluded[k], self.stopped[k] = OUTSIDE, True
 
     def step(self, k: int, action: Tensor) -> tuple[Tensor, str | None]:
         physics = self._physics[k]
@@ -70,18 +66,13 @@ class StandardSimulation(PushTSimulation):
         return seen, CLIPPED if bool((target != wanted).any()) else reason
 
 
-def _placed(states: np.ndarray) -> np.ndarray:
-    """Whether the agent lies in the action space and the block within the four walls, (...) bool."""
-    agent = states[..., AGENT]
-    return np.asarray(((agent >= TARGETS[0]) & (agent <= TARGETS[1])).all(-1) & block_in_arena(states))
-
-
 class StandardControl(PushTControl):
     """gym-pusht's own task: its resets, its goal at (256, 256, pi/4), 300 steps, an end at coverage > 0.95.
 
     Args:
         world: the world.
-        turned: whether starts and goals may be turned.
+        turned: whether starts and goals may be turned. A reset that some turn would put into a wall is then passed
+            over, so that every orientation has the same tasks.
     """
 
     steps = STANDARD_STEPS
@@ -89,22 +80,23 @@ class StandardControl(PushTControl):
 
     def __init__(self, world: PushT, *, turned: bool) -> None:
         super().__init__(world)
-        self.goals = "gym-pusht's resets and goal" + (", turned" if turned else "")
+        self._turned = turned
+        self.goals = "gym-pusht's resets and goal"
+        if turned:
+            self.goals += ", without resets that a turn would put into a wall"
         self.unturned = None if turned else "the goal of this task stands where it stands"
 
     def tasks(self, n: int, seed: int) -> Tasks:
-        seeds = [int(rng.integers(2**31)) for rng in generators(_RESETS, seed, range(n))]
+        starts = np.array([self._start(rng) for rng in generators(_RESETS, seed, range(n))])
         goal = np.zeros((n, STATE_SIZE))
         goal[:, BLOCK], goal[:, ANGLE] = np.split(_goal_pose(), [2])
-        found = self.towards(np.array([reset_state(seed) for seed in seeds]), goal)
-        return Tasks(np.pad(found.start, ((0, 0), (0, 1))), found.goal)
+        return self.towards(starts, goal)
 
-    def turned(self, tasks: Tasks, g: Elements) -> Tasks:
-        """As of every task; the last column of a start says whether the turn has put it into a wall."""
-        start = tasks.start[:, :STATE_SIZE]
-        moved = super().turned(Tasks(start, tasks.goal), g)
-        refused = ~_placed(moved.start) & (moved.start != start).any(1)
-        return Tasks(np.concatenate([moved.start, refused[:, None]], 1), moved.goal)
+    def _start(self, rng: np.random.Generator) -> np.ndarray:
+        while True:
+            state = reset_state(int(rng.integers(2**31)))
+            if not self._turned or (block_inside(state) and agent_inside(state)):
+                return state
 
     def begin(self, tasks: Tasks) -> StandardSimulation:
         return StandardSimulation(self, tasks)
@@ -136,14 +128,11 @@ class WMControl(StandardControl):
         self.goals = f"starts and goals {WM_APART} steps apart in {source}"
 
     def tasks(self, n: int, seed: int) -> Tasks:
-        draws = generators(_PAIRS, seed, range(n))
         if self._demonstrations is not None:
-            start, goal = self._demonstrations.pairs(WM_APART, draws)
+            start, goal = self._demonstrations.pairs(WM_APART, generators(_PAIRS, seed, range(n)))
         else:
-            frames = np.array([2 * np.pi * rng.random() for rng in draws])
-            states, _, _ = explore(draws, arena_starts(draws, frames), frames, WM_APART)
-            start, goal = states[:, 0], states[:, -1]
-        return Tasks(np.pad(start, ((0, 0), (0, 1))), self.world.observe(goal))
+            start, goal = np.moveaxis(np.array([_explored(seed, k) for k in range(n)]), 1, 0)
+        return Tasks(start, self.world.observe(goal))
 
     def solved(self, observation: Tensor, goal: Tensor) -> Tensor:
         return self.judge(observation, goal)[0][STABLE]
@@ -165,9 +154,19 @@ def standard_control(world: PushT, name: str, demonstrations: Path | None) -> St
     return WMControl(world, None if demonstrations is None else read_demonstrations(demonstrations))
 
 
+@lru_cache(maxsize=10_000)
+def _explored(seed: int, k: int) -> np.ndarray:
+    """(2, STATE_SIZE) start and end of exploration k."""
+    draws = generators(_PAIRS, seed, range(k, k + 1))
+    frames = np.array([2 * np.pi * rng.random() for rng in draws])
+    states, _, _ = explore(draws, arena_starts(draws, frames), frames, WM_APART)
+    return np.asarray(states[0, [0, -1]])
+
+
+@lru_cache(maxsize=10_000)  # a claim asks for task k by those before it
 def reset_state(seed: int) -> np.ndarray:
     """(STATE_SIZE,) where `reset(seed=seed)` of gym-pusht leaves agent and block, after its step of the physics."""
-    arena = GymPushT()
+    arena = _arena()
     arena.reset(seed=seed)
     agent, block = arena.agent, arena.block
     moving = (*block.velocity, block.angular_velocity)
@@ -175,8 +174,13 @@ def reset_state(seed: int) -> np.ndarray:
 
 
 @cache
+def _arena() -> GymPushT:
+    return GymPushT()
+
+
+@cache
 def _goal_pose() -> np.ndarray:
     """(3,) gym-pusht's goal: x, y (px), angle (radians)."""
-    arena = GymPushT()
+    arena = _arena()
     arena._setup()
     return np.array(arena.goal_pose)
