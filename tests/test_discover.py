@@ -519,3 +519,22 @@ def test_finite_symmetries_of_data_are_those_that_are_not_refuted(drift, holds, 
     turning, _ = finite_of_data(steps, turning=True, seed=1)
     assert turning == []
     assert finite_of_data(replace(steps, state_rep=None), turning=False, seed=1)[0] == []
+
+
+@pytest.mark.parametrize(
+    ("what", "left"), [("rotation", "translation"), ("scaling", "translation"), ("boost", "drift")]
+)
+def test_what_a_coarse_tolerance_leaves_of_a_motion_has_a_name(what, left):
+    """Data have a tolerance at which a rotation about a far centre is a translation, with nothing that turns."""
+    from equiwm.evidence.algebra.family import family_of
+    from equiwm.evidence.algebra.maps import of_world
+    from equiwm.evidence.algebra.recognise import _named, _Subspace
+
+    world = world_of("vn-3d")
+    family = family_of(of_world(world, 0), free=False)
+    columns = [column.what for column in family.columns]
+    theta = torch.zeros(len(columns), dtype=torch.float64)
+    theta[columns.index(left) if left in columns else columns.index("linear")] = 1.0
+    named = _named(family, _Subspace(what, torch.eye(len(columns), dtype=torch.float64)), theta)
+    assert named.name.startswith("translation along x" if left == "translation" else "motion without a name")
+    assert not named.compact
