@@ -1,4 +1,4 @@
-"""Finite symmetries of data: which mirrors and turns by a part of a circle the test of `check-data` does not refute."""
+"""Finite symmetries of data: which mirrors and turns by a part of a circle the test of `check-data` refutes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _TURNS = {
 def finite_of_data(steps: Steps, *, turning: bool, seed: int) -> list[str]:
     """Which finite symmetries transitions refute, do not refute, and cannot tell, as notes.
 
-    Not to be refuted is no proof: the data of a cloud that is moved by a torque, which has no mirror, do not refute one.
+    Not to be refuted is no proof: data of a cloud that a torque moves, which has no mirror, do not refute one.
 
     Args:
         steps: the transitions.
