@@ -1,7 +1,7 @@
 """What the site needs besides the pages: files of the repository that pages link to are carried along.
 
-In the repository a page links to `../examples/egnn_probe.py` or to a figure of a run, and such a link works there. The site
-has no folder above the pages, so each such file is put below `repository/`, and the link is changed.
+In the repository a page links to `../examples/egnn_probe.py` or to a figure of a run, and such a link works there. The
+site has no folder above the pages, so each such file is put below `repository/`, and the link is changed.
 """
 
 from __future__ import annotations

@@ -504,18 +504,36 @@ def test_no_memory_is_no_answer(monkeypatch):
 # Finite symmetries of data
 
 
-@pytest.mark.parametrize(("drift", "holds", "refuted"), [(0.0, "C2", ""), (0.03, "", "They refute C2, C3, C4.")])
-def test_finite_symmetries_of_data_are_those_that_are_not_refuted(drift, holds, refuted):
+@pytest.mark.parametrize(
+    ("drift", "said"), [(0.0, "They do not refute C2, C3, C4."), (0.03, "They refute C2, C3, C4.")]
+)
+def test_data_prove_no_finite_symmetry_and_refute_some(drift, said):
     """A field in the plane, and the same with a wind; handedness was seen on one side alone, so mirrors stay open."""
     from equiwm.evidence.algebra.finite_data import finite_of_data
 
     steps = Steps.of_world(world_of("vn-field-2d", "world.coverage=360"), 1000, 1)
     wind = torch.tensor([drift, 0.0] * (steps.state.shape[1] // 2), dtype=torch.float64)
-    found, notes = finite_of_data(replace(steps, following=steps.following + wind), turning=False, seed=1)
-    assert (holds in found) == bool(holds)
-    assert "no proof" in notes[0]
-    assert not refuted or refuted in notes
-    assert "They cannot tell mirror x, mirror y." in notes
-    turning, _ = finite_of_data(steps, turning=True, seed=1)
-    assert turning == []
-    assert finite_of_data(replace(steps, state_rep=None), turning=False, seed=1)[0] == []
+    notes = finite_of_data(replace(steps, following=steps.following + wind), turning=False, seed=1)
+    assert notes[0].startswith("Data prove no finite symmetry")
+    assert notes[1:] == [said, "They cannot tell mirror x, mirror y."]
+    assert not any("C2" in note for note in finite_of_data(steps, turning=True, seed=1))
+    assert "reps" in finite_of_data(replace(steps, state_rep=None), turning=False, seed=1)[0]
+
+
+@pytest.mark.parametrize(
+    ("what", "left"), [("rotation", "translation"), ("scaling", "translation"), ("boost", "drift")]
+)
+def test_what_a_coarse_tolerance_leaves_of_a_motion_has_a_name(what, left):
+    """Data have a tolerance at which a rotation about a far centre is a translation, with nothing that turns."""
+    from equiwm.evidence.algebra.family import family_of
+    from equiwm.evidence.algebra.maps import of_world
+    from equiwm.evidence.algebra.recognise import _named, _Subspace
+
+    world = world_of("vn-3d")
+    family = family_of(of_world(world, 0), free=False)
+    columns = [column.what for column in family.columns]
+    theta = torch.zeros(len(columns), dtype=torch.float64)
+    theta[columns.index(left) if left in columns else columns.index("linear")] = 1.0
+    named = _named(family, _Subspace(what, torch.eye(len(columns), dtype=torch.float64)), theta)
+    assert named.name.startswith("translation along x" if left == "translation" else "motion without a name")
+    assert not named.compact

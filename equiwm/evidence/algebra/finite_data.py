@@ -1,4 +1,4 @@
-"""Finite symmetries of data: which mirrors and turns by a part of a circle the test of `check-data` does not refute."""
+"""Finite symmetries of data: which mirrors and turns by a part of a circle the test of `check-data` refutes."""
 
 from __future__ import annotations
 
@@ -23,8 +23,10 @@ _TURNS = {
 """Dimension -> group -> its name as the search on maps says it."""
 
 
-def finite_of_data(steps: Steps, *, turning: bool, seed: int) -> tuple[list[str], list[str]]:
-    """Names of groups that transitions are consistent with, and what a reader should know of that.
+def finite_of_data(steps: Steps, *, turning: bool, seed: int) -> list[str]:
+    """Which finite symmetries transitions refute, do not refute, and cannot tell, as notes.
+
+    Not to be refuted is no proof: data of a cloud that a torque moves, which has no mirror, do not refute one.
 
     Args:
         steps: the transitions.
@@ -32,11 +34,11 @@ def finite_of_data(steps: Steps, *, turning: bool, seed: int) -> tuple[list[str]
         seed: of folds, centres and signs.
 
     Returns:
-        The names; and notes, with those that are refuted and those that cannot be told.
+        The notes.
     """
     rep = steps.state_rep
     if rep is None or rep.d not in _MIRRORS:
-        return [], ["Finite symmetries of data are looked for where reps of the plane or of space are known."]
+        return ["Finite symmetries of data are looked for where reps of the plane or of space are known."]
     action, moved = steps.action, steps.action_rep
     if moved is None:
         action, moved = torch.zeros(len(steps), 1, dtype=torch.float64), Rep.parse("0e", rep.d)
@@ -48,8 +50,12 @@ def finite_of_data(steps: Steps, *, turning: bool, seed: int) -> tuple[list[str]
         except DataError:  # no frame can be read off these states under it
             verdict = "cannot tell"
         found[verdict].append(name)
-    notes = ["Finite symmetries of data are those that check-data's test does not refute, at 5% each: no proof of any."]
-    for verdict, words in (("broken", "They refute"), ("cannot tell", "They cannot tell")):
+    notes = ["Data prove no finite symmetry; check-data's test was asked for each, at 5%."]
+    for verdict, words in (
+        ("broken", "They refute"),
+        ("consistent", "They do not refute"),
+        ("cannot tell", "They cannot tell"),
+    ):
         if found[verdict]:
             notes.append(f"{words} {', '.join(found[verdict])}.")
-    return found["consistent"], notes
+    return notes

@@ -157,13 +157,13 @@ def search_data(steps: Steps, *, free: bool, seed: int, finite: bool = True) -> 
     if kept and gap < _GAP:
         reasons.append(f"the gap is {gap:.1f}: what is counted and what is not differ by less than {_GAP:g} times")
     turning = any("rotation" in p.generator.name for p in kept)
-    every, notes = finite_of_data(steps, turning=turning, seed=seed) if finite and not free else ([], [])
+    notes = finite_of_data(steps, turning=turning, seed=seed) if finite and not free else []
     return DiscoverResult(
         dimension=len(kept),
         sure=not reasons,
         reasons=reasons,
         generators=[_entry(data, p) for p in kept],
-        finite=every,
+        finite=[],
         near=[NearResult(p.generator.name, p.residual, 1.0) for p in doubtful],
         singular_values=values,
         gap=gap,

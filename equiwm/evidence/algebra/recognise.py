@@ -254,6 +254,11 @@ def _named(family: Family, subspace: _Subspace, theta: Tensor) -> Generator:
     """The name of a motion of a subspace."""
     alone = f" of {subspace.leaf} alone" if subspace.leaf else ""
     what = subspace.what
+    own = {"rotation": "linear", "scaling": "scaling", "boost": "boost"}
+    if what in own and not _of(family, theta, own[what]):  # what a coarse tolerance leaves of it: about a far centre
+        if _of(family, theta, "translation"):
+            return Generator(_translation(family, theta), theta)
+        return Generator(_described(family, theta), theta)
     if what == "translation":
         return Generator(_translation(family, theta), theta)
     if what == "rotation":
@@ -261,7 +266,7 @@ def _named(family: Family, subspace: _Subspace, theta: Tensor) -> Generator:
     if what == "scaling":
         return Generator(_scaling(family, theta), theta)
     if what == "boost":
-        k = next(c.index[0] for c, w in zip(family.columns, theta, strict=True) if c.what == "boost" and w)
+        k = next(iter(_of(family, theta, "boost")))[1][0]
         return Generator(f"boost along {AXES[k]}", theta)
     if what == "shift" and family.d:
         return Generator("shift of " + _parts(family, theta), theta)
