@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import shutil
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from equiwm.audit.pooled import equivariance_residual
+from equiwm.claims.residual.measure import control_model
 from equiwm.claims.sweep.readout import TypedFeatures, fit_readout, pooled_error
 from equiwm.cli.main import run
 from equiwm.config import ModelConfig, load
@@ -29,6 +31,7 @@ from equiwm.models.vector_neurons import VNEncoder, VNPredictor
 from equiwm.models.world_model import IdentityEncoder, WorldModel
 from equiwm.nn.normalise import Normalise
 from equiwm.nn.typed import TypedNetwork
+from equiwm.subject import Subject
 from equiwm.symmetry.elements import Elements
 from equiwm.symmetry.group import Group
 from equiwm.symmetry.intertwiners import generating, intertwiners, maps_between
@@ -672,3 +675,15 @@ def test_at_equal_parameters_the_typed_network_learns_a_mixed_teacher_twice_as_w
     assert 1 / 1.15 <= many / few <= 1.15
     assert typed[0] <= 0.5 * mlp[0]
     assert max(typed) / min(typed) - 1 < 1e-5
+
+
+def test_the_control_of_a_typed_model_has_its_latents(monkeypatch):
+    """16 entries are no multiple of 3: the control is told the rep of the latents, and not how many vectors it has."""
+    monkeypatch.syspath_prepend(str(OUTSIDE))
+    crane = importlib.import_module("crane").Crane()
+    group, reps = crane.group, (crane.observation_rep, crane.action_rep)
+    model = build_model(ModelConfig(latent=16, encoder_widths=(8,), predictor_widths=(8,)), *reps, seed=0, group=group)
+    assert str(model.latent_rep) == "4x0e+4x1o"
+    subject = Subject(model, crane, train=crane.transitions(20, seed=0))
+    assert control_model(subject).latent_rep == model.latent_rep
+    assert crane.symmetry_residual(10, 10).worst["free"] < 1e-12
