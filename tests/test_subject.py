@@ -227,8 +227,8 @@ def test_readouts_are_fitted_on_what_was_trained_on(tmp_path):
     trained = transitions_of(recipe)
     fitted = Readouts.of_run(loaded).train
     assert len(fitted) == 64
-    assert torch.equal(fitted.observation, trained.observation.float())
-    assert torch.equal(fitted.action, trained.action.float())
+    assert torch.equal(fitted.observation, trained.observation)
+    assert torch.equal(fitted.action, trained.action)
     assert torch.equal(trained.next_observation[0], trained.observation[1])  # in order of time, episode by episode
     assert trained.episode.unique_consecutive().tolist() == recipe.episode.tolist()
 
