@@ -35,6 +35,7 @@ class WorldConfig:
         dimensions: of the space, those that the world can have; empty where only the world itself knows.
         turns_scenes: whether the world can turn its scenes anew at will within its coverage (`World.augmented`), so
             that augmentation is a setting of its data, and not a turn of transitions that were collected.
+        recorded: whether the world is known by logs alone, which a user has to name, and cannot be stepped.
         name: as `world.name` names it: a short name, or `module:name`.
     """
 
@@ -43,6 +44,7 @@ class WorldConfig:
     defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     dimensions: ClassVar[tuple[int, ...]] = ()
     turns_scenes: ClassVar[bool] = False
+    recorded: ClassVar[bool] = False
 
     name: str = setting("", "which world")
 

@@ -41,6 +41,7 @@ BUILT_IN: dict[Extension, dict[str, str]] = {
         "cloud": "equiwm.worlds.cloud.config:CloudConfig",
         "body": "equiwm.worlds.body.config:BodyConfig",
         "field": "equiwm.worlds.field.config:FieldConfig",
+        "data": "equiwm.worlds.data.config:DataConfig",
         "gym": "equiwm.worlds.gym.config:GymConfig",
     },
     "model": {},

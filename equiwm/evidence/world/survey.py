@@ -74,7 +74,10 @@ def rows() -> Iterator[Row | tuple[str, str]]:
         yield from (Row(f"gym:{name}", group) for group in groups)
     seen = set()
     for preset in sorted(preset_names(), key=lambda name: (not name.startswith(_OURS), name)):
-        world = build_world(load(preset).world)
+        config = load(preset).world
+        if config.recorded:
+            continue
+        world = build_world(config)
         if (world.name, str(world.group)) not in seen:
             seen.add((world.name, str(world.group)))
             yield Row(preset, None)
