@@ -19,7 +19,7 @@ from equiwm.collecting import collect as collecting
 from equiwm.collecting import episodes as parts
 from equiwm.collecting.collect import collect
 from equiwm.collecting.recipe import Recipe, recipe_of
-from equiwm.config import TrainingConfig
+from equiwm.config import TrainingConfig, world_config
 from equiwm.disk.ownership import marker_of
 from equiwm.disk.safe_yaml import read_yaml
 from equiwm.environments.environment import Environment
@@ -29,6 +29,7 @@ from equiwm.logs.formats import read_raw
 from equiwm.logs.spec import read_spec
 from equiwm.logs.writing import write_lerobot, write_npz
 from equiwm.training.data import training_data
+from equiwm.worlds.factory import build_world
 from equiwm.worlds.gym.config import GymConfig
 from equiwm.worlds.gym.world import GymWorld
 
@@ -298,6 +299,16 @@ def test_a_world_is_trained_on_what_was_collected(tmp_path, format):
 
 def _training(**changes):
     return TrainingConfig(batch=2, **changes)
+
+
+@pytest.mark.parametrize("format", ["lerobot", "npz"])
+def test_collected_episodes_are_a_world_of_data(tmp_path, format):
+    found = collect(recipe(), 5, tmp_path / "log", format=format)
+    config = world_config({"name": "data", "path": found.path, "group": "so2"})
+    recorded, world = build_world(config), GymWorld(GymConfig(env="carts:Settable-v0", reps=CART))
+    data = recorded.transitions(20, seed=0)
+    assert recorded.observation_rep == world.observation_rep
+    assert torch.equal(world.step(data.observation, data.action), data.next_observation)
 
 
 def test_episodes_of_another_environment_are_refused(tmp_path):

@@ -333,10 +333,10 @@ def _result(
     labels: list[str],
     seed: int,
     tolerance: float,
-    channels: Mapping[str, Channel],
-    unturned: str,
     references: list[ReferenceLine],
     facts: dict[str, Any],
+    channels: Mapping[str, Channel] | None = None,
+    unturned: str = "",
     most_excluded: float = ControlTask.most_excluded,
 ) -> ClosedLoopResult:
     error, position = outcome.scored(criterion, criterion.scored)
@@ -410,7 +410,7 @@ def _result(
         passed=verdict == "invariant",
         seed=seed,
         measure=criterion.measure,
-        channels=_channels(outcome, criterion, channels, pairs),
+        channels=_channels(outcome, criterion, channels or {}, pairs),
         unturned=unturned,
     )
 
