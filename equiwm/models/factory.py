@@ -42,7 +42,9 @@ def _latent_rep(config: ModelConfig, encoder: Part, observation_rep: Rep, action
     if chosen is not None:
         return chosen
     if config.latent % d:
-        raise ConfigError(f"model.latent: got {config.latent}, expected a multiple of d = {d} (latents are vectors).")
+        raise ConfigError(
+            f"model.latent: got {config.latent}, expected a multiple of d = {d} (latents are vectors); or a latent_rep."
+        )
     return vectors(config.latent // d, d)
 
 

@@ -44,7 +44,9 @@ class Layer(nn.Module):
     def _require_vectors(self, *reps: Rep) -> None:
         for rep in reps:
             if not rep.vectors_only:
-                raise RepError(f"{type(self).__name__} maps vectors to vectors; got rep {rep}.")
+                raise RepError(
+                    f"{type(self).__name__} maps vectors to vectors; got rep {rep}. Encoder and predictor vn take any."
+                )
         if len({rep.d for rep in reps}) > 1:
             raise RepError(f"{type(self).__name__} cannot change the dimension d: got {[rep.d for rep in reps]}.")
 

@@ -26,7 +26,8 @@ class Normalise(Layer):
     Every copy of a type has one sigma, whatever its width; mu is not zero only on what the group does not turn. So it
     commutes with the group whatever data it was fitted on: under SO(3) a vector is scaled as a whole, and about the
     vertical of space its height, a scalar, has a mean and a sigma of its own. Points have one sigma for all, and no
-    mean along directions in which the group translates: what is scaled is what lies between them. Quaternions pass.
+    mean along directions in which the group translates: what is scaled is what lies between them. A quaternion has one
+    sigma and no mean.
 
     Before it is fitted mu is 0 and sigma is 1. Both are buffers: a checkpoint keeps them.
 
@@ -48,23 +49,23 @@ class Normalise(Layer):
             if rep.d not in (2, 3):
                 raise RepError(f"to normalise rep {rep} in d = {rep.d} needs the group.")
             group = SE2 if rep.d == 2 else SE3
-        passed: list[int] = []
+        quaternions: list[int] = []
         plain: list[int] = []
         start = 0
         for count, kind in rep.terms:
             stop = start + count * kind.dim(rep.d)
-            (passed if isinstance(kind, Quaternion) else plain).extend(range(start, stop))
+            (quaternions if isinstance(kind, Quaternion) else plain).extend(range(start, stop))
             start = stop
         turned = Rep([term for term in rep.linear_part.terms if not isinstance(term[1], Quaternion)], rep.d)
         blocks = irreducibles(group, turned).copies(turned)
         rows = torch.zeros(rep.dim, rep.dim, dtype=torch.float64)
         rows[: len(plain), plain] = torch.cat([maps.flatten(0, 1) for maps in blocks])
-        rows[len(plain) :, passed] = torch.eye(len(passed), dtype=torch.float64)
+        rows[len(plain) :, quaternions] = torch.eye(len(quaternions), dtype=torch.float64)
         self.register_buffer("rows", constant(rows), persistent=False)
         self.register_buffer("mean", constant(torch.zeros(rep.dim, dtype=torch.float64)))
         self.register_buffer("sigma", constant(torch.ones(rep.dim, dtype=torch.float64)))
         self._scalars = blocks[0].shape[0] if blocks else 0
-        self._copies = [maps.shape[1] for maps in blocks for _ in range(len(maps))]
+        self._copies = [maps.shape[1] for maps in blocks for _ in range(len(maps))] + [4] * (len(quaternions) // 4)
         directions = translated_directions(group, rep.d)
         shift = rep.translations if directions is None else rep.translations @ directions
         self._shifted = (rows @ shift).abs().amax(1) > _STILL

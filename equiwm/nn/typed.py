@@ -68,12 +68,11 @@ class Mix(nn.Module):
         elif self.counts[t] == 1:
             mixed = functional.linear(x, self.weights[f"{t}-0"])
         else:
-            wide = functional.linear(x, torch.cat([self.weights[f"{t}-{e}"] for e in range(self.counts[t])]))
-            straight, *turned = wide.chunk(self.counts[t], -1)
+            # One product with the matrix of sum_e E_e x W_te on flat rows is faster than one for each e.
             ends: Tensor = getattr(self, f"ends{t}")
-            mixed = straight
-            for e, part in enumerate(turned, 1):
-                mixed = mixed + ends[e] @ part
+            weights = torch.stack([self.weights[f"{t}-{e}"] for e in range(self.counts[t])])
+            whole = torch.einsum("eij,eon->iojn", ends, weights).flatten(2).flatten(0, 1)
+            mixed = functional.linear(x.flatten(-2), whole).unflatten(-1, (self.dims[t], out))
         return mixed if t or self.bias is None else mixed + self.bias
 
 
@@ -91,9 +90,8 @@ class Products(nn.Module):
     def __init__(self, types: Irreducibles, in_field: Field, pairs: int) -> None:
         super().__init__()
         present = [t for t, count in enumerate(in_field) if t and count]
-        field = tuple(pairs if t in present else 0 for t in range(len(in_field)))
-        self.left = Mix(types.types, in_field, field, bias=False, variance=1.0)
-        self.right = Mix(types.types, in_field, field, bias=False, variance=1.0)
+        field = tuple(2 * pairs if t in present else 0 for t in range(len(in_field)))
+        self.mixtures = Mix(types.types, in_field, field, bias=False, variance=1.0)
         out, self.plan = [0] * len(in_field), []
         for i, a in enumerate(present):
             for b in present[i:]:
@@ -111,8 +109,11 @@ class Products(nn.Module):
 
     def forward(self, x: list[Tensor]) -> list[list[Tensor]]:
         """Of each type the products that give it."""
-        left = self.left(x)
-        right = [y * (1.0 + y.square().sum(-2, keepdim=True)).rsqrt() for y in self.right(x)]
+        left, right = [], []
+        for part in self.mixtures(x):
+            first, second = part.chunk(2, -1)
+            left.append(first)
+            right.append(second * (1.0 + second.square().sum(-2, keepdim=True)).rsqrt())
         found: list[list[Tensor]] = [[] for _ in x]
         for a, b, parts in self.plan:
             outer = (left[a].unsqueeze(-2) * right[b].unsqueeze(-3)).flatten(-3, -2)

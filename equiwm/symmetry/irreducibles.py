@@ -135,6 +135,7 @@ class Irreducibles:
             left = left - (left @ spanned.T) @ spanned
         return cleaned(torch.stack(kept)) if kept else maps[:0]
 
+    @torch.inference_mode(False)
     def copies(self, rep: Rep) -> list[Tensor]:
         """Of each type the maps (multiplicity, d, rep.dim) onto its copies in a flat tensor of a rep.
 
@@ -155,6 +156,7 @@ class Irreducibles:
                 start += width
         return [torch.cat(block) for block in blocks]
 
+    @torch.inference_mode(False)
     def products(self, a: int, b: int, c: int) -> Tensor:
         """The bilinear maps a x b -> c, (P, d_c, d_a, d_b); none where three types are wider than is looked for."""
         if (a, b, c) not in self._products:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from equiwm.symmetry.coverage import Whole
+from equiwm.symmetry.elements import Elements
 from equiwm.symmetry.group import Group
 
 _DRAWS = 16
@@ -33,4 +34,10 @@ def translated_directions(group: Group | None, d: int) -> Tensor | None:
 
 def turns_every_way(group: Group | None) -> bool:
     """Whether a group has all rotations, as SO(d), O(d), SE(d) and E(d) have; a group that is not given has them."""
-    return group is None or (group.d > 0 and bool(group.contains(Whole(group.d).sample(4, 0)).all()))
+    if group is None:
+        return True
+    if group.d < 2:
+        return False
+    turns = torch.linalg.qr(torch.from_numpy(np.random.default_rng(0).normal(size=(_DRAWS, group.d, group.d)))).Q
+    turns[..., 0] *= torch.linalg.det(turns).sign()[:, None]
+    return bool(group.contains(Elements(turns, turns.new_zeros(_DRAWS, group.d))).all())

@@ -19,11 +19,13 @@ from equiwm.claims.residual.judgement import audited, judge
 from equiwm.claims.residual.probes import part_probes
 from equiwm.claims.residual.result import ModelResidual, PartVerdict, VerifyResult, WorldResidual
 from equiwm.config import ModelConfig, load
+from equiwm.errors import RepError
 from equiwm.models.factory import build_model
 from equiwm.models.world_model import WorldModel
 from equiwm.stats import largest
 from equiwm.subject import Subject
 from equiwm.symmetry.groups import Elements
+from equiwm.symmetry.reps import Rep
 from equiwm.training.run import weights_moved
 from equiwm.worlds.world import Transitions
 
@@ -76,6 +78,16 @@ def model_residual(model: WorldModel, data: Transitions, elements: Elements) -> 
     )
 
 
+def _said(rep: Rep) -> str | None:
+    """A rep of more than vectors in words; None where `model.latent` says it, or it has a kind of the user's own."""
+    if rep.vectors_only:
+        return None
+    try:
+        return str(rep) if Rep.parse(str(rep), rep.d) == rep else None
+    except RepError:
+        return None
+
+
 def control_config(subject: Subject) -> ModelConfig:
     """The ordinary network with the run's interface: MLPs of the baseline's widths, the run's own latent.
 
@@ -83,7 +95,9 @@ def control_config(subject: Subject) -> ModelConfig:
     """
     config, model = subject.config, subject.model
     shape = ModelConfig() if config is None else load(config.baseline).model if config.baseline else config.model
-    control = replace(shape, module=None, predictor="mlp", latent=model.latent_rep.dim)
+    control = replace(
+        shape, module=None, predictor="mlp", latent=model.latent_rep.dim, latent_rep=_said(model.latent_rep)
+    )
     return replace(control, encoder="identity" if model.latent_is_state else "mlp")
 
 

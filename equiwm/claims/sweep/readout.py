@@ -131,7 +131,7 @@ def _features(latent: Tensor, rep: Rep, commutant: bool, typed: TypedFeatures | 
     latent = latent.detach().cpu().double()
     if typed is not None:
         return typed.rows(latent)
-    return commutant_features(latent, rep) if commutant else affine_features(latent)
+    return commutant_features(latent, rep) if commutant else affine_features(as_matrices(latent, rep))
 
 
 def _typed(rep: Rep, target: Tensor, target_rep: Rep | None, group: Group | None) -> TypedFeatures | None:
