@@ -246,7 +246,7 @@ class Table(Scene):
             reasons.append(f"the table leans by {self.config.slope:g} degrees: gravity has a horizontal part")
         if self.config.iterations < SOLVER_ITERATIONS:
             reasons.append(
-                f"the contact solver may stop after {self.config.iterations} iterations, with an error that depends on "
+                f"the contact solver may stop at iteration {self.config.iterations}, with an error that depends on "
                 "the frame"
             )
         return "; ".join(reasons)
