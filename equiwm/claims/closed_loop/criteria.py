@@ -12,12 +12,12 @@ from equiwm.claims.closed_loop.result import CriterionRate, TaskResult
 from equiwm.stats import wilson_interval
 
 
-def judged(tasks: Sequence[TaskResult], seconds: Sequence[float], asks: Mapping[str, str]) -> dict[str, Any]:
+def judged(tasks: Sequence[TaskResult], seconds: Sequence[float] | None, asks: Mapping[str, str]) -> dict[str, Any]:
     """The fields of `ClosedLoopResult` that say how often each criterion was met, and what an episode was worth.
 
     Args:
         tasks: results of K tasks at M orientations.
-        seconds: CPU seconds of each.
+        seconds: CPU seconds of each; None leaves them out, and the result is the same every time.
         asks: criterion by source -> words; empty in a world that nobody else measures.
     """
     if not asks:
@@ -28,7 +28,7 @@ def judged(tasks: Sequence[TaskResult], seconds: Sequence[float], asks: Mapping[
         "mean_max_reward": float(reward[:, 0].mean()),
         "max_reward": reward.tolist(),
         "episodes": reward.size,
-        "seconds_per_episode": sum(seconds) / reward.size,
+        "seconds_per_episode": math.nan if seconds is None else sum(seconds) / reward.size,
     }
 
 

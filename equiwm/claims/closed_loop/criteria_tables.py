@@ -37,9 +37,8 @@ def criteria_table(shown: Mapping[str, ClosedLoopResult], name: str) -> Table | 
     ]
     for model, side in shown.items():
         reward = "" if math.isnan(side.mean_max_reward) else f"mean max reward {side.mean_max_reward:.4f}, "
-        notes.append(
-            f"{model}: {reward}{side.episodes} episodes, {number(side.seconds_per_episode)} CPU seconds each; sees "
-            f"{side.sees}."
-        )
+        cost = side.seconds_per_episode
+        seconds = "" if math.isnan(cost) else f", {number(cost)} CPU seconds each"
+        notes.append(f"{model}: {reward}{side.episodes} episodes{seconds}; sees {side.sees}.")
     notes.append("Intervals are Wilson's, over episodes." + (f" Tasks: {some.goals}." if some.goals else ""))
     return Table(f"{name}: success by everybody's criterion, task {some.task}", headings, rows, tuple(notes))

@@ -227,7 +227,7 @@ def closed_loop(
             "dtype": dtype,
             "device": subject.device.type,
             "parameters": subject.model.parameter_count,
-            **judged(found[:tasks], seconds[:tasks], run.control.asks),
+            **judged(found[:tasks], None if task == OWN else seconds[:tasks], run.control.asks),
             "task": task,
             "sees": ", ".join(name.replace("_", " ") for name in subject.world.components),
             "goals": run.control.goals,

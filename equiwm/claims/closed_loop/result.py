@@ -282,7 +282,8 @@ class ClosedLoopResult(Result):
         mean_max_reward: mean over the tasks, as they stand, of the largest reward of an episode; NaN without rewards.
         max_reward: that of each episode, K x (1 + orbit).
         episodes: episodes that were driven, over all orientations.
-        seconds_per_episode: mean CPU seconds of one, planning and simulation together.
+        seconds_per_episode: mean CPU seconds of one, planning and simulation together; NaN of the world's own tasks,
+            whose results are the same every time.
         sees: what the policy observes.
         goals: where starts and goals come from.
     """
