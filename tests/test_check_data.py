@@ -400,19 +400,20 @@ def test_python_takes_paths_logs_and_transitions(tmp_path):
 
 
 def test_the_stored_calibration_keeps_its_targets():
-    """False alarms 5% +- 2 over 350 symmetric sets of at least 4 worlds; power at 2 px a step, 0.95 where all is seen.
+    """False alarms 5% +- 2 over 400 symmetric sets of at least 4 worlds; power at least 0.95 at 2 px a step.
 
     PYTHONPATH=tests python -m calibration.run tests/data/check-data-calibration.csv
     """
     rows = rows_of(CALIBRATION)
     symmetric = [row for row in rows if row["stratum"] in STRATA]
     alarms = sum(row["verdict"] == "broken" for row in symmetric)
-    assert len(symmetric) >= 350
+    assert len(symmetric) >= 400
     assert len({row["stratum"].split()[0] for row in symmetric}) >= 4
     assert 0.03 <= alarms / len(symmetric) <= 0.07
-    for name, power in (("pusht all 3000 drift 2 px", 0.95), ("pusht wedge 3000 drift 2 px", 0.9)):
+    for name, sets in (("pusht all 3000 drift 2 px", 10), ("pusht wedge 3000 drift 2 px", 50)):
         found = [row for row in rows if row["stratum"] == name]
-        assert sum(row["verdict"] == "broken" for row in found) >= power * len(found) > 0, name
+        assert sum(row["verdict"] == "broken" for row in found) >= 0.95 * len(found), name
+        assert len(found) >= sets, name
     assert max(float(row["seconds"]) for row in rows) < 60.0
 
 
