@@ -7,7 +7,7 @@ the nearest known names. A resolved `Config` is written to the run as `config.ya
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -35,6 +35,7 @@ class WorldConfig:
         dimensions: of the space, those that the world can have; empty where only the world itself knows.
         turns_scenes: whether the world can turn its scenes anew at will within its coverage (`World.augmented`), so
             that augmentation is a setting of its data, and not a turn of transitions that were collected.
+        recorded: whether the world is known by logs alone, which a user has to name, and cannot be stepped.
         name: as `world.name` names it: a short name, or `module:name`.
     """
 
@@ -43,6 +44,7 @@ class WorldConfig:
     defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     dimensions: ClassVar[tuple[int, ...]] = ()
     turns_scenes: ClassVar[bool] = False
+    recorded: ClassVar[bool] = False
 
     name: str = setting("", "which world")
 
@@ -57,6 +59,14 @@ class WorldConfig:
         The world as it is, unless its default is another.
         """
         return self
+
+    def settled(self, shows: Callable[[Any, Any], tuple[bool, str]] | None = None) -> tuple[Self, tuple[str, ...]]:
+        """This world as a run keeps it, and what is said of it: nothing depends on where and when it is read.
+
+        Args:
+            shows: asks a log whether it shows a group, and says why (`evidence.data.settle`); None asks nothing.
+        """
+        return self, ()
 
 
 def check_wedge(wedge: tuple[float, float]) -> None:
@@ -315,6 +325,8 @@ def foreign_names(data: Mapping[str, Any]) -> list[str]:
     """Every `module:name` in the sections of a configuration: what has to be imported from outside to use it."""
     keys = (
         ("world", "name"),
+        ("world", "env"),
+        ("world", "policy"),
         ("model", "module"),
         ("model", "encoder"),
         ("model", "predictor"),

@@ -42,6 +42,7 @@ BUILT_IN: dict[Extension, dict[str, str]] = {
         "body": "equiwm.worlds.body.config:BodyConfig",
         "field": "equiwm.worlds.field.config:FieldConfig",
         "table": "equiwm.worlds.table.config:TableConfig",
+        "data": "equiwm.worlds.data.config:DataConfig",
         "gym": "equiwm.worlds.gym.config:GymConfig",
     },
     "model": {},

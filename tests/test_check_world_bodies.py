@@ -16,9 +16,9 @@ from equiwm.evidence.world.check import check_world
 pytest.importorskip("mujoco")
 pytest.importorskip("imageio")  # gymnasium imports it for its MuJoCo environments, whether they are drawn or not
 
+from equiwm.environments.making import make_environment
 from equiwm.evidence.world.bodies import body_probe, mended, offered
 from equiwm.evidence.world.doctor import _flipped, _own, diagnosed
-from equiwm.evidence.world.gym_body import make_environment
 from equiwm.evidence.world.signed_map import as_text, entry_names
 from equiwm.evidence.world.survey import survey
 

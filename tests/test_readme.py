@@ -21,7 +21,7 @@ from equiwm.report.document import REPRODUCTION, make_report
 CHECKOUT = Path(__file__).resolve().parents[1]
 README = (CHECKOUT / "README.md").read_text()
 REFERENCE = CHECKOUT / "runs" / "reference"
-MEASUREMENTS = (CHECKOUT / "docs" / "measurements.md").read_text()
+MEASUREMENTS, DATA = ((CHECKOUT / "docs" / f"{name}.md").read_text() for name in ("measurements", "data"))
 
 
 def blocks(text: str) -> list[tuple[str, str]]:
@@ -48,9 +48,9 @@ def shell(text: str) -> str:
 
 
 def command_lines() -> list[list[str]]:
-    """Every `equiwm ...` of the shell blocks, those of the measurements too, in words."""
+    """Every `equiwm ...` of the shell blocks, those of the measurements and of recorded data too, in words."""
     found = []
-    for language, text in (*BLOCKS, *blocks(MEASUREMENTS)):
+    for language, text in (*BLOCKS, *blocks(MEASUREMENTS), *blocks(DATA)):
         if language == "sh":
             for piece in re.split(r"[;\n]|\bdo\b|&&|>", shell(text)):
                 words = shlex.split(piece)

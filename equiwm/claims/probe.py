@@ -11,7 +11,16 @@ from equiwm.errors import DataError, GroupError
 from equiwm.subject import Subject
 from equiwm.symmetry.groups import Group
 from equiwm.symmetry.laws import changes
-from equiwm.worlds.world import Orientations, Progress, Sequences, SequenceWorld, Transitions, World, moving
+from equiwm.worlds.world import (
+    Orientations,
+    Progress,
+    RecordedWorld,
+    Sequences,
+    SequenceWorld,
+    Transitions,
+    World,
+    moving,
+)
 
 _HELD_OUT = 0x7E57
 PROBE_SEED = 1000
@@ -48,13 +57,20 @@ def fitting_group(subject: Subject, name: str | None) -> Group:
     return group
 
 
+def probed(world: World) -> World:
+    """The world that evaluation asks: of one that was recorded, the episodes that training never sees."""
+    return world.held_out if isinstance(world, RecordedWorld) else world
+
+
 def held_out(subject: Subject, n: int, seed: int) -> Transitions:
     """`n` transitions from the training wedge, float64, never those of a training whatever the seeds.
+
+    Fewer where the world was recorded and has no more.
 
     Raises:
         DataError: a world in which nothing moves.
     """
-    return moving(subject.world, subject.world.transitions(n, seed=held_out_seed(seed)))
+    return moving(subject.world, probed(subject.world).transitions(n, seed=held_out_seed(seed)))
 
 
 def held_out_pair(world: World, n: int, seed: int, unseen: Orientations = "unseen") -> tuple[Transitions, Transitions]:
@@ -71,6 +87,7 @@ def held_out_pair(world: World, n: int, seed: int, unseen: Orientations = "unsee
     Raises:
         DataError: no orientation is unseen, or nothing moves.
     """
+    world = probed(world)
     seen = moving(world, world.transitions(n, seed=held_out_seed(seed)))
     return seen, world.transitions(n, seed=held_out_seed(seed), orientations=unseen)
 
@@ -87,7 +104,7 @@ def held_out_pairs(
         DataError: a world that gives no sequences or in which nothing moves, a horizon that none survives, or no
             orientation that is unseen.
     """
-    world, whole = subject.world, 2 * n
+    world, whole = probed(subject.world), 2 * n
     if not isinstance(world, SequenceWorld):
         raise DataError(f"the world '{world.name}' gives no sequences, so no rollout can be measured on it.")
 

@@ -58,6 +58,9 @@ def check_world(
     resume: Annotated[bool, typer.Option("--resume", help="of --survey: keep the rows that are there")] = False,
     seed: SeedOption = 1000,
     json: JsonOption = False,
+    reps: Annotated[
+        Path | None, typer.Option("--reps", metavar="FILE.yaml", help="of gym:ENV without MuJoCo: what its numbers are")
+    ] = None,
 ) -> None:
     """Does a simulator have a symmetry, where does it break, and what breaks it?
 
@@ -80,10 +83,11 @@ def check_world(
         return
     assert target is not None
     steps = _steps(horizons)
-    states = states or (_OF_A_BODY if target.startswith("gym:") else _OF_OTHERS)
-    probe = _probe(target, group, settings or [])
+    body = target.startswith("gym:") and reps is None
+    states = states or (_OF_A_BODY if body else _OF_OTHERS)
+    probe = _probe(target, group, settings or [], reps)
     result = checked(probe, horizons=steps, states=states, copies=copies, seed=seed)
-    if target.startswith("gym:"):
+    if body:
         result = _repaired(result, target, group, settings or [], steps, seed)
     if map_ is not None:
         from equiwm.evidence.world.doctor import examine
@@ -126,22 +130,28 @@ def _passes(result: WorldResult, expect: str, strict: bool) -> bool:
     return good
 
 
-def _probe(target: str, group: str | None, settings: list[str]) -> WorldProbe:
-    """The probe of a body, a file, a module or a preset's world.
+def _probe(target: str, group: str | None, settings: list[str], reps: Path | None) -> WorldProbe:
+    """The probe of a body, another environment, a file, a module or a preset's world.
 
     Raises:
         ConfigError: what is none of these.
     """
     from equiwm.evidence.world.bodies import body_probe
     from equiwm.evidence.world.probe import WorldProbe
-    from equiwm.evidence.world.worlds import preset_probe
+    from equiwm.evidence.world.worlds import environment_probe, preset_probe
     from equiwm.foreign import called
     from equiwm.locate import is_foreign, locate, locate_in_file
 
     if target.startswith("gym:"):
         if group is None:
             raise ConfigError(f"{target}: say which symmetry, as --group mirror or --group so2z.")
+        if reps is not None:
+            if settings:
+                raise ConfigError("--set changes the model of a MuJoCo body; with --reps it changes nothing.")
+            return environment_probe(target, reps, group)
         return body_probe(target.removeprefix("gym:"), group, settings)
+    if reps is not None:
+        raise ConfigError(f"--reps says what the numbers of gym:ENV are; {target} says it itself.")
     if not is_foreign(target):
         return preset_probe(target, group, settings)
     if settings:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -38,11 +38,15 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="go on with a run that was interrupted")] = False,
     quiet: QuietOption = False,
     json: JsonOption = False,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="of recorded episodes, leave out those that cannot be read")
+    ] = False,
 ) -> None:
     """Train a preset into a run directory.
 
     Examples: equiwm train --preset vn-2d --seed 1 ;
     equiwm train --preset mlp-2d --seeds 0-4 --jobs 2 ;
+    equiwm train --preset vn-data --set world.path=episodes/ ;
     equiwm train --set training.epochs=10 --name short
     """
     from equiwm.cli.output import say
@@ -50,7 +54,8 @@ def train(
     from equiwm.devices import resolve_device
     from equiwm.errors import ConfigError
 
-    config = load(preset, file, assignments or [])
+    given = [*(assignments or []), *(["world.skip_bad=true"] if skip_bad else [])]
+    config = _settled(load(preset, file, given))
     place = resolve_device(device.value)
     if seeds is None:
         _train_one(config, seed, name, out, place.type, resume=resume, quiet=quiet, json=json)
@@ -60,6 +65,23 @@ def train(
     if place.type != "cpu":
         say("several seeds train on the CPU, one process each.")
     _train_several(config, parse_seeds(seeds), jobs, name, out, resume=resume, quiet=quiet, json=json)
+
+
+def _settled(config: Config) -> Config:
+    """The configuration as a run keeps it; what a log had to say is said."""
+    from dataclasses import replace
+
+    from equiwm.cli.output import say
+
+    def shows(logs: Any, group: Any) -> tuple[bool, str]:
+        from equiwm.evidence.data.settle import shows
+
+        return shows(logs, group)
+
+    world, said = config.world.settled(shows)
+    for line in said:
+        say(line)
+    return replace(config, world=world)
 
 
 def _train_one(

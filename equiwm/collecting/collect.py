@@ -16,15 +16,15 @@ from equiwm.collecting.recipe import Recipe
 from equiwm.disk.files import reason, write_atomic
 from equiwm.disk.ownership import make_folder, marker_of, remove_folder
 from equiwm.disk.strict_json import canonical_json, read_json
+from equiwm.environments.environment import Environment
+from equiwm.environments.explore import Episode
+from equiwm.environments.spaces import Flat
 from equiwm.errors import ConfigError, DataError, RunError
 from equiwm.grid import Cell, CellResult, run_grid
 from equiwm.logs.guess import guess
 from equiwm.logs.raw import Array
-from equiwm.logs.spec import LogSpec, parse_spec, text_of
+from equiwm.logs.spec import LogSpec, text_of
 from equiwm.logs.writing import ENDS, INDEX, write_lerobot, write_npz
-from equiwm.worlds.gym.environment import Environment
-from equiwm.worlds.gym.explore import Episode
-from equiwm.worlds.gym.spaces import Flat
 
 Format = Literal["lerobot", "npz"]
 Progress = Callable[[int, int], None]
@@ -186,7 +186,7 @@ def _written(
     """The log and its `reps.yaml`."""
     counts = [(len(episode), episode.terminated) for episode in episodes()]
     columns = (_columns(environment, episode) for episode in episodes())
-    spec = None if recipe.reps is None else parse_spec(recipe.reps, "reps.yaml")
+    spec = recipe.spec
     if format == "npz":
         log = write_npz(out, columns)
     else:

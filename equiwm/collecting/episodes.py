@@ -15,12 +15,11 @@ from equiwm.collecting.planned import planned
 from equiwm.collecting.recipe import Recipe
 from equiwm.disk.files import write_atomic
 from equiwm.disk.strict_json import canonical_json
+from equiwm.environments.bounds import ActionBounds
+from equiwm.environments.environment import Environment
+from equiwm.environments.explore import Actor, Episode, Explorer, run_episode
+from equiwm.environments.layout import Layout
 from equiwm.errors import ConfigError, DataError, RunError
-from equiwm.logs.spec import parse_spec
-from equiwm.worlds.gym.bounds import ActionBounds
-from equiwm.worlds.gym.environment import Environment
-from equiwm.worlds.gym.explore import Actor, Episode, Explorer, run_episode
-from equiwm.worlds.gym.layout import Layout
 
 _STEPS = 100
 PARTS = "parts"
@@ -41,8 +40,8 @@ class Collector:
     def __init__(self, recipe: Recipe, trust: tuple[str, ...] = ()) -> None:
         self.recipe, self.environment = recipe, Environment(recipe.env, recipe.options)
         layout = bounds = None
-        if recipe.reps is not None:
-            spec = parse_spec(recipe.reps, "reps.yaml")
+        spec = recipe.spec
+        if spec is not None:
             Layout(self.environment.observations, spec.state, spec, translations=True)  # refused here, not when read
             if spec.action:
                 layout = Layout(self.environment.actions, spec.action, spec, translations=True)

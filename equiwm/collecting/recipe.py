@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +10,10 @@ from typing import Any
 
 from equiwm.config import load
 from equiwm.disk.safe_yaml import read_yaml
+from equiwm.environments.exploration import Exploration
 from equiwm.errors import ConfigError
-from equiwm.logs.spec import parse_spec
-from equiwm.worlds.gym.config import GymConfig
+from equiwm.logs.spec import LogSpec, parse_spec
+from equiwm.schema import plain
 
 PREFIX = "gym:"
 
@@ -23,7 +25,8 @@ class Recipe:
     Attributes:
         env: its id.
         options: keyword arguments of its class.
-        reps: the content of a `reps.yaml`, or None where nobody has said what its numbers are.
+        reps: the content of a `reps.yaml` as JSON, which keeps the order of its quantities; None where nobody has said
+            what its numbers are.
         policy: `random`, `module:function`, or the directory of a run.
         bounds: of random actions.
         hold: steps for which a random action is held.
@@ -33,12 +36,21 @@ class Recipe:
 
     env: str
     options: Mapping[str, Any]
-    reps: Mapping[str, Any] | None
+    reps: str | None
     policy: str
     bounds: str
     hold: int
     steps: int | None
     seed: int
+
+    @property
+    def spec(self) -> LogSpec | None:
+        """What its numbers are.
+
+        Raises:
+            ConfigError: reps that are wrong.
+        """
+        return None if self.reps is None else parse_spec(json.loads(self.reps), "reps.yaml")
 
 
 def recipe_of(
@@ -47,7 +59,7 @@ def recipe_of(
     """The recipe of a command.
 
     Args:
-        target: `gym:ENV`, or a preset of the world `gym`.
+        target: `gym:ENV`, or a preset of an environment.
         reps: a `reps.yaml`; None is the preset's.
         policy, hold, steps: over the preset's.
         seed: of everything.
@@ -55,33 +67,33 @@ def recipe_of(
     Raises:
         ConfigError: a preset of another world, or a `reps.yaml` that is wrong.
     """
-    config = _config(target)
-    said: Mapping[str, Any] | None = None
+    found = _explored(target)
+    said = found.reps
     if reps is not None:
         said = read_yaml(reps)
         parse_spec(said, str(reps))
-    elif config.reps is not None:
-        config.spec()
-        said = config.reps if isinstance(config.reps, Mapping) else read_yaml(Path(config.reps))
-    policy = policy or config.policy
+    who = policy or found.policy
     return Recipe(
-        config.environment,
-        dict(config.options or {}),
-        None if said is None else dict(said),
-        policy if ":" in policy or policy == "random" else str(Path(policy).resolve()),
-        config.bounds,
-        hold or config.hold,
-        steps or config.episode_steps,
+        found.env,
+        dict(found.options or {}),
+        None if said is None else json.dumps(plain(said)),
+        who if ":" in who or who == "random" else str(Path(who).resolve()),
+        found.bounds,
+        hold or found.hold,
+        steps or found.steps,
         seed,
     )
 
 
-def _config(target: str) -> GymConfig:
+def _explored(target: str) -> Exploration:
     if target.startswith(PREFIX):
-        return GymConfig(env=target.removeprefix(PREFIX))
+        return Exploration(target.removeprefix(PREFIX))
     world = load(target).world
-    if not isinstance(world, GymConfig):
+    exploration = getattr(world, "exploration", None)
+    found = exploration() if callable(exploration) else None
+    if not isinstance(found, Exploration):
         raise ConfigError(
-            f"{target}: its world is '{world.name}'; expected gym:ENV, or a preset with world: {{name: gym, env: ...}}."
+            f"{target}: its world '{world.name}' is no environment; expected gym:ENV, or a preset with world: "
+            "{name: gym, env: ...}."
         )
-    return world
+    return found

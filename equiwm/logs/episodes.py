@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +14,12 @@ from equiwm.logs.faults import refuse_duplicates, refuse_jumps, require_finite, 
 from equiwm.logs.formats import read_raw
 from equiwm.logs.raw import Raw
 from equiwm.logs.spec import ColumnSpec, LogSpec
+from equiwm.logs.spool import allocate, blocks
 from equiwm.printable import quoted
 
 Numbers = NDArray[np.float64]
+_NAMED = 10
+"""Episodes that are named one by one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +35,7 @@ class Logs:
         follows: (N,) whether a row is the successor of the one before it: of one episode, and no frame was dropped.
         rate: rows a second, where it is known.
         notes: what was found and left out, in words.
+        first: which row of the log its first row is.
     """
 
     path: Path
@@ -42,6 +46,13 @@ class Logs:
     follows: NDArray[np.bool_]
     rate: float | None
     notes: tuple[str, ...]
+    first: int = 0
+
+    def rows(self, at: slice) -> Logs:
+        """Some of the rows, one after another."""
+        state, action = ({name: values[at] for name, values in part.items()} for part in (self.state, self.action))
+        episode, follows = self.episode[at], self.follows[at]
+        return replace(self, state=state, action=action, episode=episode, follows=follows, first=self.first + at.start)
 
     @property
     def episodes(self) -> int:
@@ -57,12 +68,14 @@ class Logs:
         return np.flatnonzero(good)
 
 
-def load_logs(path: Path, spec: LogSpec) -> Logs:
+def load_logs(path: Path, spec: LogSpec, *, skip_bad: bool = False) -> Logs:
     """Read a log and refuse one from which nothing could be learnt.
 
     Args:
         path: a file or folder of any known layout.
         spec: what its columns are.
+        skip_bad: leave out files that cannot be read, and episodes with numbers that are not finite; `Logs.notes` names
+            them.
 
     Raises:
         DataError: a missing column, unequal lengths, no actions, NaN, a single episode, time that runs backwards, rows
@@ -70,7 +83,7 @@ def load_logs(path: Path, spec: LogSpec) -> Logs:
             file, column and row.
         MissingExtraError: the library that reads it is not installed.
     """
-    raw = read_raw(path)
+    raw = read_raw(path, skip_bad=skip_bad)
     if not spec.action:
         raise DataError(
             f"{path}: no actions are declared. What follows a state depends on what was done: name the action's "
@@ -89,15 +102,24 @@ def load_logs(path: Path, spec: LogSpec) -> Logs:
     episode = _episode(raw, spec, rows)
     last = np.append(episode[1:] != episode[:-1], True)
     short = {entry.name for entry in spec.action if {raw.resolved(name) for name in entry.sources} & raw.short}
+    filled = {name: ~last if name in short else np.ones(rows, bool) for name in columns}
+    notes = [f"left out: {said}" for said in raw.skipped]
+    if skip_bad:
+        whole, left_out = _finite_episodes(raw, columns, filled, episode)
+        notes += left_out
+        if left_out:
+            state, action = ({name: values[whole] for name, values in part.items()} for part in (state, action))
+        columns, rows, raw = {**state, **action}, int(whole.sum()), raw.of_rows(whole)
+        filled = {name: among[whole] for name, among in filled.items()}
+        episode, last = np.unique(episode[whole], return_inverse=True)[1].astype(np.int64), last[whole]
     for name, values in columns.items():
-        require_finite(raw, name, values, ~last if name in short else np.ones(rows, bool))
-    if episode[-1] == 0:
+        require_finite(raw, name, values, filled[name])
+    if not rows or episode[-1] == 0:
         raise DataError(
             f"{path}: one episode of {rows:,} rows; expected several. What is independent of each other is counted in "
             "episodes."
         )
     follows = np.append(False, ~last[:-1])
-    notes: list[str] = []
     rate = spec.rate or raw.rate
     if spec.time is not None:
         time = _column(raw, spec.time, rows)
@@ -115,13 +137,29 @@ def load_logs(path: Path, spec: LogSpec) -> Logs:
         kept = ~repeats
         if repeats.any():
             notes.append(f"{int(repeats.sum()):,} rows that repeat the one before were left out")
-        state, action = ({name: values[kept] for name, values in part.items()} for part in (state, action))
+            state, action = ({name: values[kept] for name, values in part.items()} for part in (state, action))
         # A row after one that was left out follows the one that it repeated.
         episode, follows = episode[kept], _bridged(follows, kept)
     logs = Logs(path, spec, state, action, episode, follows, rate, tuple(notes))
     if not len(logs.transitions()):
         raise DataError(f"{path}: no row has a successor; expected episodes of {spec.history + 2} rows or more.")
     return logs
+
+
+def _finite_episodes(
+    raw: Raw, columns: Mapping[str, Numbers], filled: Mapping[str, NDArray[np.bool_]], episode: NDArray[np.int64]
+) -> tuple[NDArray[np.bool_], list[str]]:
+    """The rows of episodes whose numbers are all finite, and which others there are."""
+    bad = np.zeros(len(episode), bool)
+    for name, values in columns.items():
+        bad |= filled[name] & ~np.isfinite(values).all(1)
+    left = np.unique(episode[bad])
+    said = [
+        f"left out: episode {k}, {raw.place(int((bad & (episode == k)).argmax()))}: not finite" for k in left[:_NAMED]
+    ]
+    if len(left) > _NAMED:
+        said.append(f"left out: {len(left) - _NAMED:,} more episodes with numbers that are not finite")
+    return ~np.isin(episode, left), said
 
 
 def _bridged(follows: NDArray[np.bool_], kept: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -160,16 +198,19 @@ def _values(raw: Raw, entry: ColumnSpec) -> Numbers:
         raise DataError(
             f"{raw.path}: {quoted(entry.name)} is made of columns of unequal lengths, or empty ones: {given}."
         )
-    joined = np.concatenate([part.reshape(len(part), -1).astype(np.float64) for part in parts], 1)
-    if entry.entries is None:
-        return joined
-    wrong = [k for k in entry.entries if not 0 <= k < joined.shape[1]]
+    flat = [part.reshape(len(part), -1) for part in parts]
+    width = sum(part.shape[1] for part in flat)
+    wrong = [k for k in entry.entries or () if not 0 <= k < width]
     if wrong:
         raise DataError(
             f"{raw.path}: {quoted(entry.name)} takes entry {wrong[0]} of {', '.join(entry.sources)}, which has "
-            f"{joined.shape[1]} (0 to {joined.shape[1] - 1})."
+            f"{width} (0 to {width - 1})."
         )
-    return joined[:, list(entry.entries)]
+    chosen = list(range(width) if entry.entries is None else entry.entries)
+    found = allocate((len(flat[0]), len(chosen)))
+    for rows in blocks(len(found)):
+        found[rows] = np.concatenate([part[rows] for part in flat], 1)[:, chosen]
+    return found
 
 
 def _episode(raw: Raw, spec: LogSpec, rows: int) -> NDArray[np.int64]:

@@ -12,6 +12,7 @@ import numpy as np
 from equiwm.disk.text import open_regular
 from equiwm.errors import DataError
 from equiwm.logs.raw import MOST_COLUMNS, MOST_FILE, Array, Budget, Raw, extra_missing, is_numeric
+from equiwm.logs.spool import Growing, allocate, blocks
 from equiwm.printable import cut, quoted
 
 _EPISODE = re.compile(r"(\D*)(\d{1,9})")
@@ -37,7 +38,7 @@ def read_hdf5(path: Path) -> Raw:
             with h5py.File(stream, "r") as file:
                 groups = _episodes(path, file, h5py) or _episodes(path, file.get("data"), h5py)
                 if not groups:
-                    return Raw(path, dict(_datasets(path, file, h5py, budget)))
+                    return Raw(path, {name: _laid_out(entry) for name, entry in _datasets(path, file, h5py, budget)})
                 return _joined(path, [(name, dict(_datasets(path, group, h5py, budget))) for name, group in groups])
         except (OSError, KeyError, ValueError, RuntimeError) as error:
             if isinstance(error, DataError):
@@ -71,7 +72,8 @@ def _is_here(path: Path, group: Any, name: str, h5py: Any) -> bool:
 
 def _datasets(
     path: Path, group: Any, h5py: Any, budget: Budget, prefix: str = "", depth: int = 0
-) -> Iterator[tuple[str, Array]]:
+) -> Iterator[tuple[str, Any]]:
+    """The data sets of a group that hold numbers, by their paths in it; nothing of them is read yet."""
     if depth > _MOST_DEPTH or len(group) > MOST_COLUMNS:
         raise DataError(f"{path}: {quoted(group.name)} is nested too deep, or holds too many arrays.")
     for name in group:
@@ -85,16 +87,24 @@ def _datasets(
             budget.take(entry.shape, quoted(entry.name))
             if entry.chunks is not None:
                 Budget(path).take(entry.chunks, f"a chunk of {quoted(entry.name)}")
-            yield f"{prefix}{name}", np.asarray(entry[()])
+            yield f"{prefix}{name}", entry
 
 
-def _joined(path: Path, episodes: list[tuple[str, dict[str, Array]]]) -> Raw:
+def _laid_out(entry: Any) -> Array:
+    """The values of a data set."""
+    found = allocate(entry.shape, entry.dtype)
+    for part in blocks(len(found)):
+        found[part] = entry[part]
+    return found
+
+
+def _joined(path: Path, episodes: list[tuple[str, dict[str, Any]]]) -> Raw:
     """The columns of episodes one after another; those with an entry less than the observations are filled with 0."""
     first, columns = episodes[0]
-    names = [name for name, values in columns.items() if values.ndim >= 1]
+    names = list(columns)
     lengths = []
     short: set[str] = set()
-    parts: dict[str, list[Array]] = {name: [] for name in names}
+    parts = {name: Growing() for name in names}
     for episode, arrays in episodes:
         missing = sorted(set(names) - set(arrays))
         if missing:
@@ -108,9 +118,9 @@ def _joined(path: Path, episodes: list[tuple[str, dict[str, Array]]]) -> Raw:
                     f"{path}: {quoted(f'{episode}/{name}')} has shape {values.shape}; expected {rows} rows, or "
                     f"{rows - 1} of an action, each of shape {columns[name].shape[1:]}."
                 )
+            parts[name].add(np.asarray(values[()]))
             if len(values) == rows - 1:
                 short.add(name)
-                values = np.concatenate([values, np.zeros((1, *values.shape[1:]), values.dtype)])
-            parts[name].append(values)
-    joined = {name: np.concatenate(pieces) for name, pieces in parts.items()}
+                parts[name].add(np.zeros((1, *values.shape[1:]), values.dtype))
+    joined = {name: pieces.array() for name, pieces in parts.items()}
     return Raw(path, joined, lengths=lengths, short=frozenset(short))

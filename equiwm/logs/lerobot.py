@@ -8,11 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from equiwm.disk.text import read_text
 from equiwm.errors import DataError
 from equiwm.logs.raw import Budget, Raw
+from equiwm.logs.several import stacked
 from equiwm.logs.tables import parquet_columns
 from equiwm.printable import cut, quoted
 
@@ -22,8 +21,12 @@ _MOST_FILES = 200_000
 _FIELD = re.compile(r"\{(episode_chunk|episode_index|chunk_index|file_index)(?::0?(\d{1,2})d)?\}")
 
 
-def read_lerobot(path: Path) -> Raw:
+def read_lerobot(path: Path, *, skip_bad: bool = False) -> Raw:
     """The columns of a LeRobot folder; videos and images are left out.
+
+    Args:
+        path: the folder.
+        skip_bad: leave out files that cannot be read.
 
     Raises:
         DataError: metadata or a file that is missing or damaged, or frames that are not as many as the metadata tells.
@@ -42,24 +45,12 @@ def read_lerobot(path: Path) -> Raw:
         if isinstance(feature, Mapping) and feature.get("dtype") in ("video", "image", "string")
     )
     paths = _every_episode(path, info, template) if "{episode_index" in template else _every_file(path, template)
-    budget, first, files = Budget(path), 0, []
-    parts = []
-    for file in paths:
-        part = parquet_columns([file], budget, inside=path, leave_out=pictures)
-        files.append((file, first))
-        first += len(next(iter(part.values()), np.empty(0)))
-        parts.append(part)
-    shared = [name for name in parts[0] if all(name in part for part in parts)]
-    for file, part in zip(paths, parts, strict=True):
-        for name in shared:
-            if part[name].shape[1:] != parts[0][name].shape[1:]:
-                raise DataError(
-                    f"{file}: column {quoted(name)} has {part[name].shape[1:]} entries a row, {paths[0]} "
-                    f"{parts[0][name].shape[1:]}."
-                )
-    columns = {name: np.concatenate([part[name] for part in parts]) for name in shared}
+    budget = Budget(path)
+    columns, files, first, skipped = stacked(
+        path, paths, lambda file: parquet_columns(file, budget, inside=path, leave_out=pictures), skip_bad=skip_bad
+    )
     frames = info.get("total_frames")
-    if isinstance(frames, int) and frames != first:
+    if isinstance(frames, int) and frames != first and not skipped:
         raise DataError(f"{path}: {first:,} frames in its files, {frames:,} in {INFO}; a file is missing or cut off.")
     rate = info.get("fps")
     return Raw(
@@ -68,6 +59,7 @@ def read_lerobot(path: Path) -> Raw:
         entries=_entries(info),
         rate=float(rate) if isinstance(rate, int | float) and rate > 0 else None,
         files=files,
+        skipped=skipped,
     )
 
 

@@ -12,9 +12,13 @@ import numpy as np
 from equiwm.disk.text import open_regular
 from equiwm.errors import DataError
 from equiwm.logs.raw import MOST_COLUMNS, MOST_FILE, Array, Budget, Raw, is_numeric
+from equiwm.logs.spool import allocate, blocks
 from equiwm.printable import cut, quoted
 
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError, OSError)
+
+_BYTES = 2**20
+"""Unpacked at once."""
 
 
 def read_npz(path: Path) -> Raw:
@@ -55,11 +59,21 @@ def _array(stream: IO[bytes], member: zipfile.ZipInfo, budget: Budget) -> Array 
         return None
     budget.take(shape, quoted(member.filename))
     size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-    content = stream.read(size + 1)
-    if len(content) != size:
+    found = allocate(shape[::-1] if fortran else shape, dtype) if size <= member.file_size else None
+    if found is None or not _filled(found, stream):
         raise DataError(
             f"{budget.path}: {quoted(member.filename)} does not hold the {size:,} bytes that its header tells; "
             "it is damaged."
         )
-    flat: Array = np.frombuffer(content, dtype=dtype)
-    return flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)
+    return found.T if fortran else found
+
+
+def _filled(found: Array, stream: IO[bytes]) -> bool:
+    """Whether a stream has exactly the bytes of an array, which they fill."""
+    content = found.reshape(-1).view(np.uint8)
+    for part in blocks(len(content), _BYTES):
+        block = stream.read(part.stop - part.start)
+        if len(block) != part.stop - part.start:
+            return False
+        content[part] = np.frombuffer(block, np.uint8)
+    return not stream.read(1)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +38,8 @@ class Raw:
         entries: name -> what its entries are called, where the layout says it.
         rate: rows a second, where the layout says it.
         files: (file, its first row) for layouts of several files.
+        skipped: what was wrong with files or episodes that were left out, as was asked for.
+        origin: which row on disk each row is, where some were left out.
     """
 
     path: Path
@@ -47,6 +49,13 @@ class Raw:
     entries: Mapping[str, Sequence[str]] = field(default_factory=dict)
     rate: float | None = None
     files: Sequence[tuple[Path, int]] = ()
+    skipped: tuple[str, ...] = ()
+    origin: NDArray[np.int64] | None = None
+
+    def of_rows(self, kept: NDArray[np.bool_]) -> Raw:
+        """Some of the rows; messages go on to name them as they lie on disk."""
+        columns = {name: values[kept] if len(values) == len(kept) else values for name, values in self.columns.items()}
+        return replace(self, columns=columns, lengths=None, origin=np.flatnonzero(kept))
 
     def resolved(self, name: str) -> str:
         """The full name of a column; the last part of it is enough where it is the only one (`state`, `data/state`).
@@ -65,6 +74,7 @@ class Raw:
 
     def place(self, row: int) -> str:
         """Where a row lies, for messages: `row 17`, or with its file where the log has several."""
+        row = row if self.origin is None else int(self.origin[row])
         for path, first in reversed(self.files):
             if row >= first:
                 return f"{path}, row {row - first}"

@@ -31,7 +31,7 @@ from equiwm.schema import coerce
 Duplicates = Literal["refuse", "drop", "keep"]
 Jumps = Literal["refuse", "allow"]
 MOST_HISTORY = 8
-_COLUMN = ("from", "entries", "rep", "unit", "order")
+_COLUMN = ("from", "entries", "rep", "unit", "order", "unwrapped")
 _KEYS = (
     "dimension",
     "episodes",
@@ -58,6 +58,7 @@ class ColumnSpec:
         rep: how it transforms: the text of a rep, `angle` or `quat`.
         unit: for words, and for an angle `rad` or `deg`.
         order: of a quaternion's entries.
+        unwrapped: whether an angle counts its turns on, beyond 2 pi.
     """
 
     name: str
@@ -66,6 +67,7 @@ class ColumnSpec:
     entries: tuple[int, ...] | None = None
     unit: str = ""
     order: Literal["wxyz", "xyzw"] = "wxyz"
+    unwrapped: bool = False
 
 
 @dataclass(frozen=True)
@@ -199,6 +201,7 @@ def _column(name: str, data: Any, where: str) -> ColumnSpec:
         entries,
         coerce(data.get("unit", ""), str, f"{where}.unit"),
         coerce(data.get("order", "wxyz"), Literal["wxyz", "xyzw"], f"{where}.order"),
+        coerce(data.get("unwrapped", False), bool, f"{where}.unwrapped"),
     )
 
 
@@ -253,6 +256,7 @@ def text_of(spec: LogSpec, comments: Mapping[str, str] | None = None) -> str:
             parts += [f"rep: {_text(entry.rep)}"]
             parts += [f"order: {entry.order}"] if entry.rep == "quat" else []
             parts += [f"unit: {_text(entry.unit)}"] if entry.unit else []
+            parts += ["unwrapped: true"] if entry.unwrapped else []
             lines.append(line(f"  {_text(entry.name)}: {{{', '.join(parts)}}}", entry.name))
     return "\n".join(lines) + "\n"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from equiwm.disk.text import open_regular
 from equiwm.errors import DataError
 from equiwm.logs.raw import MOST_COLUMNS, MOST_FILE, Array, Budget, Raw, extra_missing
+from equiwm.logs.spool import Growing
 from equiwm.printable import cut, quoted
 
 if TYPE_CHECKING:
@@ -27,27 +27,33 @@ def read_csv(path: Path) -> Raw:
     """
     import pandas as pd
 
-    budget = Budget(path)
-    parts: list[pd.DataFrame] = []
+    budget, first = Budget(path), 0
+    columns: dict[str, Growing | None] = {}
     with open_regular(path, most=MOST_FILE, error=DataError) as file:
         try:
             with pd.read_csv(file, chunksize=_BATCH, dtype=object, encoding="utf-8", skipinitialspace=True) as chunks:
                 for chunk in chunks:
-                    budget.take(chunk.shape, f"rows {chunk.index[0]} to {chunk.index[-1]}")
-                    parts.append(chunk)
+                    budget.take(chunk.shape, f"rows {first} to {first + len(chunk) - 1}")
+                    for name in chunk.columns:
+                        column = columns.setdefault(str(name), Growing())
+                        if column is not None:
+                            columns[str(name)] = _with_numbers(path, str(name), column, chunk[name], first)
+                    first += len(chunk)
         except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, ValueError) as error:
             if isinstance(error, DataError):
                 raise
             raise DataError(f"{path}: no CSV ({cut(' '.join(str(error).split()), 120)}).") from None
-    if not parts:
+    if not first:
         raise DataError(f"{path}: it has a line of names and no rows.")
-    table = pd.concat(parts, ignore_index=True)
-    columns = {str(name): _numbers(path, str(name), table[name]) for name in table.columns}
-    return Raw(path, {name: values for name, values in columns.items() if values is not None})
+    return Raw(path, {name: column.array() for name, column in columns.items() if column is not None})
 
 
-def _numbers(path: Path, name: str, cells: pd.Series[Any]) -> Array | None:
-    """A column of numbers (an empty cell is NaN), or None where it is text from its first cell on."""
+def _with_numbers(path: Path, name: str, column: Growing, cells: pd.Series[Any], first: int) -> Growing | None:
+    """A column of numbers with some more (an empty cell is NaN), or None where it is text from its first cell on.
+
+    Raises:
+        DataError: a cell that is no number, after some that are.
+    """
     import pandas as pd
 
     words = {"true": 1.0, "false": 0.0}
@@ -55,11 +61,14 @@ def _numbers(path: Path, name: str, cells: pd.Series[Any]) -> Array | None:
     values = pd.to_numeric(given, errors="coerce")
     wrong = np.flatnonzero((values.isna() & cells.notna()).to_numpy())
     # Text that pandas reads as missing ("nan") comes as NaN already.
-    if len(wrong) and wrong[0] == int(cells.notna().to_numpy().argmax()):
+    if len(wrong) and not column.known and wrong[0] == int(cells.notna().to_numpy().argmax()):
         return None
     if len(wrong):
-        raise DataError(f"{path}: column {quoted(name)}, row {wrong[0]}: {quoted(cells[int(wrong[0])])} is no number.")
-    return values.to_numpy(dtype=np.float64)
+        cell = cells.iloc[int(wrong[0])]
+        raise DataError(f"{path}: column {quoted(name)}, row {first + wrong[0]}: {quoted(cell)} is no number.")
+    column.add(values.to_numpy(dtype=np.float64))
+    column.known = column.known or bool(values.notna().any())
+    return column
 
 
 def read_parquet(path: Path) -> Raw:
@@ -69,39 +78,23 @@ def read_parquet(path: Path) -> Raw:
         DataError: a file that is damaged, cut off or too large, or vectors of unequal lengths in one column.
         MissingExtraError: pyarrow is not installed.
     """
-    return Raw(path, parquet_columns([path], Budget(path)))
+    return Raw(path, parquet_columns(path, Budget(path)))
 
 
 def parquet_columns(
-    paths: Sequence[Path], budget: Budget, *, inside: Path | None = None, leave_out: frozenset[str] = frozenset()
+    path: Path, budget: Budget, *, inside: Path | None = None, leave_out: frozenset[str] = frozenset()
 ) -> dict[str, Array]:
-    """The columns of numbers of Parquet files, one after another.
+    """The columns of numbers of a Parquet file.
 
     Args:
-        paths: the files; all have the same columns.
+        path: the file.
         budget: counts what is read.
         inside: a folder that links must not lead out of.
         leave_out: columns that are not read.
 
     Raises:
-        DataError, MissingExtraError: as `read_parquet`; a column that one file has and another has not.
+        DataError, MissingExtraError: as `read_parquet`.
     """
-    parts = [_parquet(path, budget, inside, leave_out) for path in paths]
-    names = list(parts[0])
-    for path, part in zip(paths, parts, strict=True):
-        if list(part) != names:
-            odd = sorted(set(part) ^ set(names))
-            raise DataError(f"{path}: its columns are not those of {paths[0]} ({cut(', '.join(odd), 80)}).")
-        for name in names:
-            if part[name].shape[1:] != parts[0][name].shape[1:]:
-                raise DataError(
-                    f"{path}: column {quoted(name)} has {part[name].shape[1:]} entries a row, {paths[0]} "
-                    f"{parts[0][name].shape[1:]}."
-                )
-    return {name: np.concatenate([part[name] for part in parts]) for name in names}
-
-
-def _parquet(path: Path, budget: Budget, inside: Path | None, leave_out: frozenset[str]) -> dict[str, Array]:
     try:
         import pyarrow
         from pyarrow import parquet
@@ -115,13 +108,16 @@ def _parquet(path: Path, budget: Budget, inside: Path | None, leave_out: frozens
                     raise DataError(f"{path}: {len(schema):,} columns, expected at most {MOST_COLUMNS:,}.")
                 names = [entry.name for entry in schema if _holds_numbers(entry.type) and entry.name not in leave_out]
                 budget.take((source.metadata.num_rows, len(names)), "its rows")
-                found: dict[str, list[Array]] = {name: [] for name in names}
+                found = {name: Growing() for name in names}
                 first = 0
                 for batch in source.iter_batches(_BATCH, columns=names, use_threads=False):
                     for name in names:
-                        found[name].append(
-                            _cells(path, name, first, batch.column(batch.schema.get_field_index(name)), budget)
-                        )
+                        cells = _cells(path, name, first, batch.column(batch.schema.get_field_index(name)), budget)
+                        before = found[name].row
+                        if before is not None and before != cells.shape[1:]:
+                            both = f"{before} and {cells.shape[1:]}"
+                            raise DataError(f"{path}: column {quoted(name)} has vectors of unequal lengths: {both}.")
+                        found[name].add(cells)
                     first += batch.num_rows
         except (pyarrow.ArrowException, OSError, ValueError, EOFError) as error:
             if isinstance(error, DataError):
@@ -129,13 +125,7 @@ def _parquet(path: Path, budget: Budget, inside: Path | None, leave_out: frozens
             raise DataError(
                 f"{path}: damaged, cut off, or no Parquet file ({cut(' '.join(str(error).split()), 120)})."
             ) from None
-    columns = {}
-    for name, pieces in found.items():
-        widths = {piece.shape[1:] for piece in pieces}
-        if len(widths) > 1:
-            raise DataError(f"{path}: column {quoted(name)} has vectors of unequal lengths: {sorted(widths)}.")
-        columns[name] = np.concatenate(pieces) if pieces else np.empty(0)
-    return columns
+    return {name: column.array() for name, column in found.items()}
 
 
 def _holds_numbers(kind: Any) -> bool:

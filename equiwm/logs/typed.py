@@ -18,6 +18,8 @@ from equiwm.symmetry.reps import Rep, vectors
 
 _UNIT = 0.02
 """How far the norm of a quaternion may be from 1."""
+_RADIANS = 7.0
+"""Angles of one turn are smaller; degrees soon are not."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,16 +54,30 @@ def quantities(logs: Logs) -> tuple[list[Quantity], list[Quantity]]:
     return state, action
 
 
+def rep_of(entry: ColumnSpec, d: int) -> Rep:
+    """How a quantity transforms once it is typed: an angle is one vector, a quaternion three.
+
+    Raises:
+        RepError: a rep that cannot be read; the message names the quantity.
+    """
+    if entry.rep in ("angle", "quat"):
+        return vectors(1 if entry.rep == "angle" else 3, d)
+    try:
+        return Rep.parse(entry.rep, d)
+    except RepError as error:
+        raise RepError(f"{quoted(entry.name)}: {error}") from None
+
+
 def _quantity(logs: Logs, entry: ColumnSpec, values: Numbers) -> Quantity:
     d = logs.spec.dimension
-    if entry.rep == "angle":
-        return Quantity(entry.name, vectors(1, d), _directions(logs, entry, values, d), "rad")
-    if entry.rep == "quat":
-        return Quantity(entry.name, vectors(3, d), _columns(logs, entry, values), "rad")
     try:
-        rep = Rep.parse(entry.rep, d)
+        rep = rep_of(entry, d)
     except RepError as error:
-        raise RepError(f"{logs.path}: {quoted(entry.name)}: {error}") from None
+        raise RepError(f"{logs.path}: {error}") from None
+    if entry.rep == "angle":
+        return Quantity(entry.name, rep, _directions(logs, entry, values, d), "rad")
+    if entry.rep == "quat":
+        return Quantity(entry.name, rep, _columns(logs, entry, values), "rad")
     if rep.dim != values.shape[1]:
         raise RepError(
             f"{logs.path}: {quoted(entry.name)} has {values.shape[1]} entries a row, rep {rep} takes {rep.dim} in "
@@ -93,6 +109,14 @@ def _directions(logs: Logs, entry: ColumnSpec, values: Numbers, d: int) -> Tenso
             f"{values.shape[1]} entries "
             f"and unit {quoted(entry.unit)}."
         )
+    beyond = np.abs(values[:, 0]) > _RADIANS
+    if entry.unit == "rad" and not entry.unwrapped and beyond.any():
+        row = int(beyond.argmax())
+        raise DataError(
+            f"{logs.path}: column {quoted(entry.name)}, row {logs.first + row}: an angle of {values[row, 0]:.4g} rad "
+            f"({int(beyond.sum()):,} beyond {_RADIANS:g}); say `unit: deg` if these are degrees, `unwrapped: true` if "
+            "turns are counted on."
+        )
     angle: NDArray[np.float64] = values[:, 0] if entry.unit == "rad" else np.deg2rad(values[:, 0])
     parts = [np.cos(angle), np.sin(angle), np.zeros_like(angle)][:d]
     return torch.from_numpy(np.stack(parts, 1))
@@ -111,7 +135,7 @@ def _columns(logs: Logs, entry: ColumnSpec, values: Numbers) -> Tensor:
     if off.any():
         row = int(off.argmax())
         raise DataError(
-            f"{logs.path}: column {quoted(entry.name)}, row {row}: the quaternion has norm "
+            f"{logs.path}: column {quoted(entry.name)}, row {logs.first + row}: the quaternion has norm "
             f"{np.linalg.norm(values[row]):.3g} ({int(off.sum()):,} such rows); expected unit quaternions."
         )
     last = values if entry.order == "xyzw" else np.roll(values, -1, axis=1)

@@ -17,6 +17,7 @@ import numpy as np
 from equiwm.disk.text import read_text
 from equiwm.errors import DataError
 from equiwm.logs.raw import MOST_COLUMNS, MOST_FILE, MOST_NUMBERS, Array, Budget, Raw, extra_missing, is_numeric
+from equiwm.logs.spool import BLOCK, allocate, blocks
 from equiwm.printable import cut, quoted
 
 _MOST_METADATA = 2**20
@@ -50,14 +51,24 @@ def read_zarr(path: Path) -> Raw:
         raise DataError(f"{path}: {len(names):,} arrays, expected at most {MOST_COLUMNS:,}.")
     for name in names:
         try:
-            found = zarr.open_array(str(path / name), mode="r")[...]
+            columns[name or path.stem] = _laid_out(zarr.open_array(str(path / name), mode="r"))
+        except DataError:
+            raise
         except Exception as error:  # zarr and its codecs raise whatever they like on damaged chunks
             raise DataError(
                 f"{path}: array {quoted(name)} is damaged ({cut(' '.join(str(error).split()), 120)})."
             ) from None
-        values: Array = np.asarray(found)
-        columns[name or path.stem] = values
     return Raw(path, columns)
+
+
+def _laid_out(source: Any) -> Array:
+    """The values of an array, read some chunks at a time."""
+    if not source.shape:
+        return np.asarray(source[...])
+    found, deep = allocate(source.shape, source.dtype), max(int(source.chunks[0]), 1)
+    for part in blocks(len(found), -(-BLOCK // deep) * deep):
+        found[part] = source[part]
+    return found
 
 
 def _arrays(top: Path, folder: Path, name: str, depth: int) -> Iterator[str]:

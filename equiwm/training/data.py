@@ -6,7 +6,19 @@ import torch
 
 from equiwm.config import TrainingConfig
 from equiwm.errors import DataError
-from equiwm.worlds.world import Progress, Sequences, SequenceWorld, Transitions, World, moving
+from equiwm.worlds.world import (
+    CollectedWorld,
+    Progress,
+    RecordedWorld,
+    Sequences,
+    SequenceWorld,
+    Transitions,
+    World,
+    moving,
+)
+
+PART = 2**15
+"""Transitions that are encoded at once."""
 
 
 def training_data(
@@ -14,21 +26,29 @@ def training_data(
 ) -> Transitions | Sequences:
     """The data of a training: `config.transitions` transitions, or as many in sequences of `config.horizon` steps.
 
+    Fewer where the world was recorded and has no more.
+
     Raises:
         DataError: nothing moves in the world, or too few sequences of that length stay inside its guard.
     """
+    world = world.training_side() if isinstance(world, CollectedWorld) else world
     if config.horizon == 1:
         return moving(world, world.transitions(config.transitions, seed=seed, progress=progress))
     if not isinstance(world, SequenceWorld):
         raise DataError(f"the world '{world.name}' gives no sequences; expected training.horizon=1.")
     n = config.transitions // config.horizon
     data = world.sequences(n, config.horizon, seed=seed, progress=progress)
-    if len(data) < n:
+    if len(data) < n and not isinstance(world, RecordedWorld):
         raise DataError(
             f"training.horizon: only {len(data)} of {n} sequences of {config.horizon} steps stay inside the guard of "
             f"'{world.name}'; expected a smaller one."
         )
     return moving(world, data)
+
+
+def parts_of(n: int, size: int = PART) -> list[slice]:
+    """The slices of at most `size` rows that n rows are taken in, so that no pass over all data needs more memory."""
+    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
 
 
 def transitions_of(data: Transitions | Sequences) -> Transitions:

@@ -33,8 +33,9 @@ class Fit:
 
     Args:
         config: objective, optimiser and their settings.
-        model: the model to train, in place, on the device of `data`; what normalises it is fitted on that first.
-        data: training transitions, or sequences to roll the model out over, in the dtype of the model.
+        model: the model to train, in place; what normalises it is fitted on the data first.
+        data: training transitions, or sequences to roll the model out over; each batch is cast to the model's dtype and
+            moved to its device as it is taken.
         seed: seed of the order of the data.
         objective: what is minimised; None is the configuration's.
     """
@@ -57,12 +58,13 @@ class Fit:
         elif config.objective == "jepa":
             self.objective = JEPA(self.target, config.variance_weight)
         else:
-            self.objective = Forward(model.encoder, data)
+            self.objective = Forward(model.encoder, data, like=next(model.parameters()))
         self.optimizers = build_optimizer(config.optimizer, model, lr=config.lr, weight_decay=config.weight_decay)
         self.generator = torch.Generator().manual_seed(seed)
         self.epoch = 0
         self._columns = columns(data)
-        self._spread_data = self._columns[0][:: max(1, len(data) // _SPREAD_SAMPLES)]
+        self._like = next(model.parameters())
+        self._spread_data = self._columns[0][:: max(1, len(data) // _SPREAD_SAMPLES)].to(self._like)
 
     @property
     def done(self) -> bool:
@@ -70,7 +72,7 @@ class Fit:
         return self.epoch >= self.config.epochs
 
     def _batches(self) -> Iterator[Tensor]:
-        order = torch.randperm(len(self.data), generator=self.generator).to(self._spread_data.device)
+        order = torch.randperm(len(self.data), generator=self.generator).to(self._columns[0].device)
         # A batch of one has no standard deviation.
         return (batch for batch in order.split(self.config.batch) if len(batch) > 1)
 
@@ -97,7 +99,7 @@ class Fit:
         batches = list(self._batches())
         for index, rows in enumerate(batches):
             self.optimizers.set_lr_scale(self._schedule((self.epoch + index / len(batches)) / self.config.epochs))
-            loss = self.objective(self.model, *(column[rows] for column in self._columns))
+            loss = self.objective(self.model, *(column[rows].to(self._like) for column in self._columns))
             self.optimizers.zero_grad()
             loss.total.backward()
             self.optimizers.step()

@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from equiwm.models.normalised import NormalisedEncoder, NormalisedPredictor
 from equiwm.models.world_model import WorldModel
-from equiwm.training.data import transitions_of
+from equiwm.training.data import parts_of, transitions_of
 from equiwm.worlds.world import Sequences, Transitions
 
 
 @torch.no_grad()
 def fit_normalisation(model: WorldModel, data: Transitions | Sequences) -> None:
-    """Fit what normalises a model (`model.normalise`) on its training data; nothing where it has none."""
+    """Fit what normalises a model (`model.normalise`) on its training data, part by part; nothing where it has none."""
     encoder, predictor = model.encoder, model.predictor
+    steps = transitions_of(data)
+    parts, like = parts_of(len(steps)), next(model.parameters())
+
+    def encoded(observation: Tensor, part: slice) -> Tensor:
+        states: Tensor = encoder(observation[part].to(like))
+        return states
+
     if isinstance(encoder, NormalisedEncoder):
-        encoder.normalise.fit(transitions_of(data).observation)
+        encoder.normalise.fit(steps.observation[part] for part in parts)
     if not isinstance(predictor, NormalisedPredictor):
         return
-    steps = transitions_of(data)
-    predictor.action.fit(steps.action.flatten(1))
+    predictor.action.fit(steps.action[part].flatten(1) for part in parts)
     if predictor.state is not None:
-        states = encoder(steps.observation)
-        predictor.state.fit(states)
+        predictor.state.fit(encoded(steps.observation, part) for part in parts)
         if predictor.step is not None:
+            difference = model.latent_rep.difference
+            changes = (
+                difference(encoded(steps.next_observation, part), encoded(steps.observation, part)) for part in parts
+            )
             # What never changed is predicted to stay as it is.
-            predictor.step.fit(model.latent_rep.difference(encoder(steps.next_observation), states), still=0.0)
+            predictor.step.fit(changes, still=0.0)

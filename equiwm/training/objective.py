@@ -6,6 +6,7 @@ every z_h is held against what was observed. The paper's is H = 1.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from equiwm.errors import DataError
 from equiwm.models.world_model import WorldModel
 from equiwm.nn.layer import Layer
+from equiwm.training.data import parts_of
 from equiwm.worlds.world import Sequences, Transitions
 
 
@@ -83,18 +85,31 @@ class Forward:
     Args:
         encoder: E, an `IdentityEncoder`.
         data: the training data, from which the weights are taken.
+        like: a tensor of the dtype and on the device that this is computed in; None is as the data are.
 
     Raises:
         DataError: a vector or point that never moves, where there are no other kinds.
     """
 
-    def __init__(self, encoder: Layer, data: Transitions | Sequences) -> None:
+    def __init__(self, encoder: Layer, data: Transitions | Sequences, like: Tensor | None = None) -> None:
         first, _, following = columns(data)
         rep = self.rep = encoder.out_rep
-        start, reached = encoder(first), encoder(following)
         several = following.dim() > first.dim()
-        change = rep.difference(reached, start[:, None] if several else start).unflatten(-1, rep.shape)
-        moved = rep.channel_squares(change).mean(0)  # (C,) or (H, C)
+        like = first if like is None else like
+
+        def over_all(square: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+            """The mean over all data of what each part of it has, (C,) or (H, C)."""
+            found = torch.zeros((), dtype=like.dtype, device=like.device)
+            for part in parts_of(len(first)):
+                start, reached = encoder(first[part].to(like)), encoder(following[part].to(like))
+                found = found + square(start, reached).mean(0) * (len(start) / len(first))
+            return found
+
+        def moves(start: Tensor, reached: Tensor) -> Tensor:
+            change = rep.difference(reached, start[:, None] if several else start)
+            return rep.channel_squares(change.unflatten(-1, rep.shape))
+
+        moved = over_all(moves)
         if rep.structured and bool((moved <= 0).any()):
             still = sorted({int(place[-1]) for place in torch.nonzero(moved <= 0)})
             raise DataError(
@@ -102,7 +117,8 @@ class Forward:
                 "be infinite."
             )
         if not rep.structured:
-            spread = rep.channel_squares(start - start.mean(0)).mean(0).expand_as(moved)
+            mean = over_all(lambda start, _: start)
+            spread = over_all(lambda start, _: rep.channel_squares(start - mean)).expand_as(moved)
             moved = torch.where(moved > 0, moved, torch.where(spread > 0, spread, torch.ones_like(moved)))
         self.weight = (1.0 / moved)[..., None]
 

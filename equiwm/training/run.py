@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 
-from equiwm.audit.spread import latent_spread
+from equiwm.audit.spread import Spread, latent_spread, spread_in_parts
 from equiwm.boundary import machine_error
 from equiwm.config import Config, foreign_names
 from equiwm.disk.drafts import remove_stale
@@ -33,7 +34,7 @@ from equiwm.results.measured import Measured, to_builtins
 from equiwm.results.train import TrainResult
 from equiwm.runs import Run, check_name
 from equiwm.tensors import read_tensors, require_same_precision, require_tensors, size_limit
-from equiwm.training.data import training_data
+from equiwm.training.data import parts_of, training_data
 from equiwm.training.fit import Fit
 from equiwm.training.objective import columns
 from equiwm.training.optimizers import build_optimizer
@@ -190,7 +191,8 @@ def train_run(run: Run, *, device: torch.device, progress: TrainingProgress | No
         reps = world.observation_rep, world.action_rep
         model = build_model(config.model, *reps, seed=seed, group=world.group).to(device)
         initial = copy.deepcopy(model)
-        fit = Fit(config.training, model, data.to(torch.float32, device), seed=seed)
+        # On the CPU each batch is cast as it is taken, so that data which lies on disk is not copied into memory.
+        fit = Fit(config.training, model, data if device.type == "cpu" else data.to(torch.float32, device), seed=seed)
         before = _taken_up(run, fit) if os.path.lexists(run.resume_point) else 0.0
         history = history_sha256(run.history_path, fit.epoch) if fit.epoch else None
         steps_started = time.perf_counter()
@@ -269,6 +271,16 @@ def _taken_up(run: Run, fit: Fit) -> float:
     return float(state["seconds"])
 
 
+@torch.no_grad()
+def _spread(model: WorldModel, observation: Tensor) -> Spread:
+    """Spread of the latents of all training data, encoded part by part."""
+    like = next(model.parameters())
+    parts = parts_of(len(observation))
+    if len(parts) == 1:
+        return latent_spread(model.encode(observation.to(like)))
+    return spread_in_parts(lambda: (model.encode(observation[part].to(like)) for part in parts))
+
+
 def _result(
     run: Run,
     model: WorldModel,
@@ -279,8 +291,7 @@ def _result(
     steps_seconds: float,
 ) -> TrainResult:
     history = run.history()
-    with torch.no_grad():
-        spread = latent_spread(model.encode(columns(data)[0].to(next(model.parameters()))))
+    spread = _spread(model, columns(data)[0])
     return TrainResult(
         parameters=model.parameter_count,
         transitions=data.transitions if isinstance(data, Sequences) else len(data),

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from equiwm.errors import DataError
 from equiwm.planning.task import ControlTask
-from equiwm.symmetry.coverage import Coverage
+from equiwm.symmetry.coverage import Coverage, Overlap
 from equiwm.symmetry.groups import Elements, Group
 from equiwm.symmetry.reps import Rep
 from equiwm.worlds.draws import Orientations
@@ -64,12 +64,16 @@ class Transitions:
 
     def take(self, n: int) -> Transitions:
         """The first `n`."""
+        return self.rows(slice(n))
+
+    def rows(self, at: slice) -> Transitions:
+        """Some of them, one after another."""
         return replace(
             self,
-            observation=self.observation[:n],
-            action=self.action[:n],
-            next_observation=self.next_observation[:n],
-            episode=self.episode[:n],
+            observation=self.observation[at],
+            action=self.action[at],
+            next_observation=self.next_observation[at],
+            episode=self.episode[at],
         )
 
     def transform(self, g: Elements, observation_rep: Rep, action_rep: Rep) -> Transitions:
@@ -190,6 +194,11 @@ class World(Protocol):
     """Named channels of an observation, for errors shown one by one."""
 
     @property
+    def can_step(self) -> bool:
+        """Whether `step` knows what follows any observation; where it does not, what the world says of itself holds."""
+        return True
+
+    @property
     def target_reps(self) -> Mapping[str, Rep]:
         """Reps of those read-out targets that are flat, each of one kind; the others are vectors."""
         return {}
@@ -249,6 +258,53 @@ class SequenceWorld(Protocol):
             DataError: `n` or `horizon` below 1, a negative seed, unknown orientations, or a horizon that no draw
                 survives.
         """
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class RecordedBin:
+    """Transitions that were recorded at orientations of one kind.
+
+    Attributes:
+        label: `30 to 60` (degrees), `cell 7`, or for all that training has seen `seen`.
+        turn_deg: the angle in the middle of a bin that stands on a circle.
+        from_seen_deg: degrees from there to the nearest orientation of training, 0 in a seen bin.
+        overlap: whether training has orientations of this bin: as many as others (`full`), some, or none.
+        data: the transitions, float64.
+    """
+
+    label: str
+    turn_deg: float | None
+    from_seen_deg: float
+    overlap: Overlap
+    data: Transitions
+
+
+@runtime_checkable
+class RecordedWorld(Protocol):
+    """A world that was recorded and cannot be stepped: it gives what there is, which may be fewer than asked for."""
+
+    @property
+    def held_out(self) -> World:
+        """The same world, of episodes that training never sees: all evaluation asks it."""
+        ...
+
+    @property
+    def all_seen(self) -> bool:
+        """Whether there is no orientation but those of training that it could give transitions at."""
+        ...
+
+    def recorded_bins(self, n: int, *, seed: int, bins: int | None = None) -> list[RecordedBin]:
+        """At most `n` transitions at each of some orientations that were recorded, those of training first."""
+        ...
+
+
+@runtime_checkable
+class CollectedWorld(Protocol):
+    """A world that may be trained on episodes that were collected earlier; whatever is measured asks itself."""
+
+    def training_side(self) -> World:
+        """What training draws its data from: itself, or those episodes."""
         ...
 
 

@@ -2,7 +2,7 @@
 
     s = (hand (2,), block (2,), angle, contact, width)
 
-The hand moves by 0.05 of the push. A block near the hand is taken along, the more the closer the gripper is shut; pushed
+The hand moves by 0.05 of the push. A block near the hand is taken along, the more the closer the gripper is; pushed
 off its middle, it is turned as well. All of it is smooth, and commutes with rotations and translations of the plane.
 """
 

@@ -148,8 +148,8 @@ def orbit_cell(params: dict[str, Any]) -> dict[str, Any]:
             parts=list(control.parts),
             track=track.tolist(),
             goal=aim.tolist(),
-            track_back=points.transform(track, back[:, None]).tolist(),
-            goal_back=points.transform(aim, back).tolist(),
+            track_back=points.transform_samples(track, back[:, None]).tolist(),
+            goal_back=points.transform_samples(aim, back).tolist(),
         )
         result = replace(result, points=paths)
     return door.to_builtins(result)

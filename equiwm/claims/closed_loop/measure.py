@@ -317,10 +317,10 @@ def _result(
     labels: list[str],
     seed: int,
     tolerance: float,
-    channels: Mapping[str, Channel],
-    unturned: str,
     references: list[ReferenceLine],
     facts: dict[str, Any],
+    channels: Mapping[str, Channel] | None = None,
+    unturned: str = "",
 ) -> ClosedLoopResult:
     error, position = outcome.scored(criterion, criterion.scored)
     final, _ = outcome.scored(criterion, "final")
@@ -391,7 +391,7 @@ def _result(
         passed=verdict == "invariant",
         seed=seed,
         measure=criterion.measure,
-        channels=_channels(outcome, criterion, channels, pairs),
+        channels=_channels(outcome, criterion, channels or {}, pairs),
         unturned=unturned,
     )
 

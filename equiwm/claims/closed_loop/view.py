@@ -125,7 +125,9 @@ def _interval(entry: MeanEstimate | RatioEstimate) -> str:
 
 
 def _rates(rates: SuccessRates) -> str:
-    return " / ".join(number(rate, 2) for rate in (rates.seen, rates.ood, _worst(rates)))
+    return " / ".join(
+        number(None) if math.isnan(rate) else f"{rate:.2f}" for rate in (rates.seen, rates.ood, _worst(rates))
+    )
 
 
 def _share(value: float) -> str:

@@ -14,5 +14,7 @@ def departure(result: RolloutResult) -> float:
 
 def broken(result: RolloutResult) -> str | None:
     """Why rollouts are not flat to their precision, or None where they are."""
+    if result.compared in ("recorded", "nothing"):
+        return "not decided: unseen orientations are other recorded sequences, or none; world.symmetric=yes turns them."
     bound, off = TOLERANCES[result.dtype], departure(result)
     return None if off <= bound else f"not invariant: OOD factor or residual off by {off:.1e} > {bound:.0e}."

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from equiwm.audit.pooled import ELEMENTS, SAMPLES, equivariance_residual
 from equiwm.audit.spread import latent_spread
-from equiwm.claims.probe import PROBE_SEED, held_out_pairs
+from equiwm.claims.probe import PROBE_SEED
 from equiwm.claims.relmse import relmse
-from equiwm.claims.rollout.result import RolloutResult
+from equiwm.claims.rollout.pairs import compared_pairs
+from equiwm.claims.rollout.result import Compared, RolloutResult
 from equiwm.errors import DataError
 from equiwm.models.world_model import WorldModel
 from equiwm.stats import ratio
@@ -51,6 +52,7 @@ class _Row:
     residual: float
     max_abs: float
     latent_std: float
+    compared: Compared
 
 
 def compose(model: WorldModel, observation: Tensor, actions: Tensor) -> Tensor:
@@ -118,8 +120,9 @@ def rollout_residual(model: WorldModel, data: Sequences, elements: Elements) -> 
 
 
 def _measure(subject: Subject, horizon: int, n: int, elements: Elements, seed: int) -> _Row:
-    pair = held_out_pairs(subject, n, horizon, seed)
-    seen, unseen = (part.to(subject.dtype, subject.device) for part in pair)
+    pair, compared = compared_pairs(subject, n, horizon, seed)
+    seen, unseen = (None if part is None else part.to(subject.dtype, subject.device) for part in pair)
+    assert seen is not None
     few = seen.select(torch.arange(min(SAMPLES, len(seen))))
     residual, max_abs = rollout_residual(subject.model, few, elements)
     with torch.no_grad():
@@ -129,10 +132,11 @@ def _measure(subject: Subject, horizon: int, n: int, elements: Elements, seed: i
         sequences=len(seen),
         excluded=dict(seen.excluded),
         seen=rollout_error(subject.model, seen),
-        ood=rollout_error(subject.model, unseen),
+        ood=RolloutError(math.nan, math.nan) if unseen is None else rollout_error(subject.model, unseen),
         residual=residual,
         max_abs=max_abs,
         latent_std=spread,
+        compared=compared,
     )
 
 
@@ -147,7 +151,8 @@ def rollout(
     """Error and residual of H-step rollouts, at orientations that training has seen and at others.
 
     Both sets are drawn for each horizon: the same starts and plans, turned, each with the world's own outcome, so
-    that an equivariant model of an equivariant world has an OOD factor of 1 to rounding. A relMSE in a model's own
+    that an equivariant model of an equivariant world has an OOD factor of 1 to rounding. What stands for the others in
+    a world that was recorded says `RolloutResult.compared`. A relMSE in a model's own
     latent shows flatness and compares nothing between models.
 
     Args:
@@ -202,4 +207,5 @@ def rollout(
         latent_std=rows[0].latent_std,
         parameters=subject.model.parameter_count,
         seed=seed,
+        compared=rows[0].compared,
     )

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from equiwm.results.result import FileName, Real, Result
+
+Compared = Literal["unseen", "all", "recorded", "nothing"]
+"""What stands as `ood`: the same sequences turned to unseen orientations, or to any where none is unseen; others that
+were recorded at unseen ones; or nothing."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,7 @@ class RolloutResult(Result):
         latent_std: spread of the latents of the starts.
         parameters: trained scalars of the model.
         seed: seed of the sequences and the elements.
+        compared: what stands as `ood`.
     """
 
     group: FileName
@@ -52,6 +58,7 @@ class RolloutResult(Result):
     latent_std: float
     parameters: int
     seed: int
+    compared: Compared = "unseen"
 
     @property
     def variant(self) -> str:

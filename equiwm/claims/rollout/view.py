@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from equiwm.claims.rollout.result import RolloutResult
+from equiwm.claims.rollout.result import Compared, RolloutResult
 from equiwm.claims.view import Drawing, Factor, Shown, View
 from equiwm.results.measured import Measured
 from equiwm.stats import largest
@@ -27,6 +27,14 @@ STATE: Column[RolloutResult] = Column(
     "relmse_state", "relMSE of the state, seen", _at(lambda result: result.relmse_state)
 )
 STATE_UNSEEN: Column[RolloutResult] = Column("ood_relmse_state", "unseen", _at(lambda result: result.ood_relmse_state))
+
+COMPARED: Mapping[Compared, str] = {
+    "unseen": "",
+    "all": "Training has seen every orientation: what stands as unseen is the same sequences, turned to any.",
+    "recorded": "Unseen are other sequences, recorded outside of world.wedge: this world is not known to carry the "
+    "group (world.symmetric).",
+    "nothing": "Nothing is unseen: training has seen every orientation that was recorded (world.wedge holds some out).",
+}
 
 
 def rollout_tables(measured: Measured[RolloutResult], name: str) -> list[Table]:
@@ -57,6 +65,7 @@ def _rollout_table(side: RolloutResult, name: str) -> Table:
         if reasons
     ]
     notes += [f"H = {horizon} was not measured: {reason}" for horizon, reason in side.unmeasured.items()]
+    notes += [COMPARED[side.compared]] if COMPARED[side.compared] else []
     if side.space == "latent":
         notes.append("relMSE is in the model's own latent: it shows flatness and is not compared between models.")
     title = f"{name}: rollouts, {asked(side)}, {side.elements} elements, {side.parameters:,} parameters"

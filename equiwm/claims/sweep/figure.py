@@ -73,11 +73,14 @@ def _panel_of(result: SweepResult) -> Callable[[Axes, pd.DataFrame], None]:
     """How the bins are laid out: on a ladder with translations, else round the circle if they stand there."""
     if any(entry.part in ("translation", "both") for entry in result.bins):
         return _ladder_panel
-    return _space_panel if any(entry.turn_deg is None for entry in result.bins) else _circle_panel
+    # Of recorded orientations the first bin is all that training has seen, at no angle.
+    return _space_panel if any(entry.turn_deg is None for entry in result.bins[1:]) else _circle_panel
 
 
 def _circle_panel(panel: Axes, frame: pd.DataFrame) -> None:
     """Error against the angle of rotation; mirrored bins as a second, dashed line."""
+    recorded = bool(frame["turn_deg"].isna().any())
+    frame = frame[frame["turn_deg"].notna()]
     for model, rows, look in models_of(frame):
         mirrored = rows["part"] == "reflection"
         straight, turned = rows[~mirrored], rows[mirrored]
@@ -88,12 +91,17 @@ def _circle_panel(panel: Axes, frame: pd.DataFrame) -> None:
     angles = first["turn_deg"]
     half = 180.0 / len(first)
     overlapping = angles[first["overlap"] != "none"]
+    panel.set_xticks(range(0, 361, 90))
+    if recorded:
+        for angle in overlapping:
+            panel.axvspan(angle - half, angle + half, color="#000000", alpha=0.07, linewidth=0)
+        panel.set_xlabel("recorded orientation (degrees; shaded: seen in training)")
+        return
     low, high = overlapping[overlapping < 180].max() + half, overlapping[overlapping >= 180].min() - half
     panel.axvspan(0, min(low, 360), color="#000000", alpha=0.07, linewidth=0, label="overlaps the training wedge")
     if high == high:
         panel.axvspan(high, 360, color="#000000", alpha=0.07, linewidth=0)
     panel.set_xlabel("rotation of the test scenes (degrees)")
-    panel.set_xticks(range(0, 361, 90))
 
 
 def _space_panel(panel: Axes, frame: pd.DataFrame) -> None:

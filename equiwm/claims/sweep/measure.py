@@ -7,18 +7,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from equiwm.claims.probe import PROBE_SEED, fitting_group, held_out
 from equiwm.claims.relmse import relmse as relative_error
 from equiwm.claims.sweep.excess import symmetry_excess, world_residual
-from equiwm.claims.sweep.readout import Readout, action_only_error, fit_readout, pooled_error
-from equiwm.claims.sweep.result import Bin, ReadoutResult, SweepResult, SymmetryExcess
+from equiwm.claims.sweep.readout import Lazy, Readout, action_only_error, fit_readout, pooled_error
+from equiwm.claims.sweep.recorded import recorded_bins, refuse_larger
+from equiwm.claims.sweep.result import Bin, Outcomes, ReadoutResult, SweepResult, SymmetryExcess
 from equiwm.models.world_model import WorldModel
 from equiwm.stats import largest, ratio
 from equiwm.subject import Subject
 from equiwm.symmetry.bins import OrbitBin
 from equiwm.symmetry.groups import Elements, Group
-from equiwm.worlds.world import Progress, Transitions, World
+from equiwm.training.data import parts_of
+from equiwm.worlds.world import Progress, RecordedBin, RecordedWorld, Transitions, World
 
 TRANSITIONS = 1000
 EXCESS_TRANSITIONS, EXCESS_ELEMENTS = 64, 16
@@ -67,32 +70,50 @@ class Readouts:
     Args:
         model: the trained model.
         world: its world, which names the targets.
-        train: its training transitions, in its dtype and on its device.
+        train: its training transitions; they are cast and moved part by part, as they are encoded.
+        like: a tensor of the model's dtype, on its device; None is as `train` is.
     """
 
-    def __init__(self, model: WorldModel, world: World, train: Transitions) -> None:
+    def __init__(self, model: WorldModel, world: World, train: Transitions, like: Tensor | None = None) -> None:
         self.model, self.world, self.train = model, world, train
-        with torch.no_grad():
-            latents = model(train.observation, train.action)
-        before, after = world.readout_targets(train.observation), world.readout_targets(train.next_observation)
+        self._like = train.observation if like is None else like
         self.fitted: dict[str, Readout] = {
             name: fit_readout(
-                latents,
-                target,
+                Lazy(len(train), self._latents),
+                self._target(name, "next_observation"),
                 train.episode,
                 rep=model.latent_rep,
                 commutant=model.equivariant,
                 target_rep=getattr(world, "target_reps", {}).get(name),
                 group=world.group,
             )
-            for name, target in after.items()
-            if not torch.equal(target, before[name])  # a mass: an error relative to how far it moves has no meaning
+            for name in world.readout_targets(self._cast(slice(1)).next_observation)
+            if self._moves(name)  # a mass: an error relative to how far it moves has no meaning
         }
 
     @classmethod
     def of_run(cls, subject: Subject) -> Readouts:
         """Those of a run, on the transitions it was trained on."""
-        return cls(subject.model, subject.world, subject.train_transitions.to(subject.dtype, subject.device))
+        like = torch.empty(0, dtype=subject.dtype, device=subject.device)
+        return cls(subject.model, subject.world, subject.train_transitions, like)
+
+    def _cast(self, part: slice) -> Transitions:
+        return self.train.rows(part).to(self._like.dtype, self._like.device)
+
+    @torch.no_grad()
+    def _latents(self, part: slice) -> Tensor:
+        cast = self._cast(part)
+        latents: Tensor = self.model(cast.observation, cast.action)
+        return latents
+
+    def _target(self, name: str, of: str) -> Lazy:
+        """A target of the training transitions, of their `observation` or `next_observation`."""
+        return Lazy(len(self.train), lambda part: self.world.readout_targets(getattr(self._cast(part), of))[name])
+
+    def _moves(self, name: str) -> bool:
+        """Whether a target ever changes in training."""
+        before, after = self._target(name, "observation"), self._target(name, "next_observation")
+        return any(not torch.equal(before[part], after[part]) for part in parts_of(len(self.train)))
 
     def errors(self, data: Transitions) -> dict[str, float]:
         """Pooled read-out error of each target on given transitions."""
@@ -104,21 +125,24 @@ class Readouts:
 
     def action_only(self, data: Transitions) -> dict[str, float]:
         """Error of the read-out of each target's change from the action alone."""
-        world = self.world
-        change, test_change = (
-            {
-                name: target - world.readout_targets(part.observation)[name]
-                for name, target in world.readout_targets(part.next_observation).items()
-                if name in self.fitted
-            }
-            for part in (self.train, data)
-        )
-        return {
-            name: action_only_error(
-                self.train.action, change[name], self.train.episode, data.action, test_change[name], world.action_rep
+        world, found = self.world, {}
+        now, then = world.readout_targets(data.observation), world.readout_targets(data.next_observation)
+        action = Lazy(len(self.train), lambda part: self._cast(part).action.flatten(1))
+        for name in self.fitted:
+            before, after = self._target(name, "observation"), self._target(name, "next_observation")
+
+            def change(part: slice, before: Lazy = before, after: Lazy = after) -> Tensor:
+                return after[part] - before[part]
+
+            found[name] = action_only_error(
+                action,
+                Lazy(len(self.train), change),
+                self.train.episode,
+                data.action,
+                then[name] - now[name],
+                world.action_rep,
             )
-            for name in change
-        }
+        return found
 
 
 def _turned(subject: Subject, data: Transitions, entry: OrbitBin, *, resample: bool) -> Transitions:
@@ -133,7 +157,7 @@ def _turned(subject: Subject, data: Transitions, entry: OrbitBin, *, resample: b
 def _carried(world: World, data: Transitions, entries: Sequence[OrbitBin]) -> bool:
     """Whether a world that says so carries the elements of a sweep, tried on a few of them."""
     turned = entries[1 :: max(1, len(entries) // CARRIED_ELEMENTS)]
-    if not turned:
+    if not turned or not getattr(world, "can_step", True):
         return True
     elements = Elements.cat([entry.element[None] for entry in turned])
     return world_residual(world, data.take(CARRIED_TRANSITIONS), elements) <= CARRIED
@@ -150,7 +174,8 @@ def sweep(
 ) -> SweepResult:
     """One-step error in every orientation bin.
 
-    One held-out test set is turned into each bin, which is legitimate because the world carries the group. Under a
+    One held-out test set is turned into each bin, which is legitimate because the world carries the group. Of a
+    recorded world that is not known to, a bin is what was recorded at its orientation (`SweepResult.outcomes`). Under a
     larger group (O(2) in an SO(2) world) that is the question, so the world is stepped afresh from the turned
     scenes, and `symmetry_excess` says whether it and the model agree. So is a world that is broken; and one that says
     it carries the group and does not, which `symmetry_excess` then tells.
@@ -165,13 +190,19 @@ def sweep(
 
     Raises:
         GroupError: a group that does not fit the run's world.
+        DataError: a group larger than that of a world which cannot be stepped.
     """
     chosen = fitting_group(subject, group)
     world = subject.world
+    if isinstance(world, RecordedWorld):
+        refuse_larger(world, chosen)
+        if not world.equivariant:
+            return _over_recorded(subject, chosen, recorded_bins(world, transitions, bins, seed), seed)
     data = held_out(subject, transitions, seed)
     entries = chosen.bins(bins, seed, world.coverage)
     larger = chosen not in world.group
-    denied = not larger and world.equivariant and not _carried(world, data, entries)
+    stepped = not isinstance(world, RecordedWorld)
+    denied = stepped and not larger and world.equivariant and not _carried(world, data, entries)
     resample = larger or denied or not world.equivariant
     if resample:
         # A world that is stepped afresh starts from what an observation shows, so the straight set does as well.
@@ -199,7 +230,29 @@ def sweep(
     if larger or denied:
         few = data.take(EXCESS_TRANSITIONS)
         excess = symmetry_excess(subject, chosen, few, chosen.sample(EXCESS_ELEMENTS, seed))
-    return _summary(subject, chosen, data, measured, readouts, excess, seed)
+    return _summary(subject, chosen, data, measured, readouts, excess, seed, "stepped" if resample else "turned")
+
+
+def _over_recorded(subject: Subject, group: Group, entries: Sequence[RecordedBin], seed: int) -> SweepResult:
+    """A sweep whose bins are what was recorded at each orientation: other situations in each, so it is not flat."""
+    readouts = Readouts.of_run(subject)
+    measured = []
+    for entry in entries:
+        data = entry.data.to(subject.dtype, subject.device)
+        measured.append(
+            Bin(
+                label=entry.label,
+                part="rotation",
+                from_wedge_deg=entry.from_seen_deg,
+                overlap=entry.overlap,
+                drawn=False,
+                relmse=relmse(subject.model, data),
+                components=component_relmse(subject, data),
+                readout=readouts.errors(data),
+                turn_deg=entry.turn_deg,
+            )
+        )
+    return _summary(subject, group, entries[0].data, measured, readouts, None, seed, "recorded")
 
 
 def _flatness(bins: list[Bin], seen: float) -> float:
@@ -214,6 +267,7 @@ def _summary(
     readouts: Readouts,
     excess: SymmetryExcess | None,
     seed: int,
+    outcomes: Outcomes,
 ) -> SweepResult:
     seen = bins[0].relmse
     unseen = [entry for entry in bins if entry.overlap == "none"]
@@ -245,4 +299,5 @@ def _summary(
         symmetry_excess=excess,
         parameters=subject.model.parameter_count,
         seed=seed,
+        outcomes=outcomes,
     )

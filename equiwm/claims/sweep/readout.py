@@ -8,6 +8,7 @@ vectors the scalars, and in the plane also J), so that the read-out cannot spend
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +20,7 @@ from equiwm.symmetry.kinds import SCALAR
 from equiwm.symmetry.motions import turns_every_way
 from equiwm.symmetry.quaternions import as_matrices, matrix_rep
 from equiwm.symmetry.reps import Rep, vectors
+from equiwm.training.data import parts_of
 
 PENALTIES = tuple(10.0**exponent for exponent in range(-6, 3))
 _FOLDS = 5
@@ -87,12 +89,29 @@ def affine_features(latent: Tensor) -> Tensor:
     return torch.cat([latent, torch.ones_like(latent[:, :1])], 1)
 
 
-def _solve(features: Tensor, targets: Tensor, penalties: tuple[float, ...]) -> Tensor:
+def _solve(moments: _Moments, penalties: tuple[float, ...]) -> Tensor:
     """Ridge weights for every penalty: argmin mean |X w - y|^2 + penalty |w|^2, (len(penalties), K, M)."""
-    gram, cross = features.T @ features / len(features), features.T @ targets / len(features)
-    values, vectors = torch.linalg.eigh(gram)
-    projected = vectors.T @ cross
+    values, vectors = torch.linalg.eigh(moments.gram / moments.count)
+    projected = vectors.T @ (moments.cross / moments.count)
     return torch.stack([vectors @ (projected / (values.clamp(min=0.0) + penalty)[:, None]) for penalty in penalties])
+
+
+class Lazy:
+    """Rows that are made when a slice of them is asked for.
+
+    Args:
+        count: how many there are.
+        make: gives those of a slice.
+    """
+
+    def __init__(self, count: int, make: Callable[[slice], Tensor]) -> None:
+        self._count, self._make = count, make
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, part: slice) -> Tensor:
+        return self._make(part)
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,16 +153,16 @@ def _features(latent: Tensor, rep: Rep, commutant: bool, typed: TypedFeatures | 
     return commutant_features(latent, rep) if commutant else affine_features(as_matrices(latent, rep))
 
 
-def _typed(rep: Rep, target: Tensor, target_rep: Rep | None, group: Group | None) -> TypedFeatures | None:
+def _typed(rep: Rep, channels: int, target_rep: Rep | None, group: Group | None) -> TypedFeatures | None:
     """The features of an equivariant read-out, where those of vectors under all rotations are not all there are."""
     if group is None or (target_rep is None and rep.structured and turns_every_way(group)):
         return None
-    return TypedFeatures(rep, vectors(target.shape[1], rep.d) if target_rep is None else target_rep, group)
+    return TypedFeatures(rep, vectors(channels, rep.d) if target_rep is None else target_rep, group)
 
 
 def fit_readout(
-    latent: Tensor,
-    target: Tensor,
+    latent: Tensor | Lazy,
+    target: Tensor | Lazy,
     episode: Tensor,
     *,
     rep: Rep,
@@ -152,6 +171,9 @@ def fit_readout(
     group: Group | None = None,
 ) -> Readout:
     """Fit a read-out. From latents that are not finite there is none: whatever it reads out is NaN.
+
+    More rows than are encoded at once are taken in parts, three times over, and their sums added: the same to rounding,
+    in the memory of one part.
 
     Args:
         latent: (n, D) of `rep`.
@@ -162,25 +184,96 @@ def fit_readout(
         target_rep: rep of a flat target, copies of one kind; None is vectors.
         group: the world's; None is all rotations, of vectors.
     """
-    typed = _typed(rep, target, target_rep, group) if commutant else None
-    features = _features(latent, rep, commutant, typed)
-    y, shape = target.detach().cpu().double(), tuple(target.shape[1:])
-    by_axis = y.transpose(1, 2).flatten(0, 1) if commutant and typed is None else y.flatten(1)
-    rows = by_axis if typed is None else typed.targets(y)
-    scale = features.square().mean(0).sqrt().clamp(min=1e-12)
-    features = features / scale
-    if not features.isfinite().all():
-        unknown = torch.full((features.shape[1], rows.shape[1]), torch.nan, dtype=torch.float64)
-        return Readout(rep, commutant, scale, unknown, torch.nan, shape, typed)
-    fold = (episode % _FOLDS).repeat_interleave(len(features) // len(latent))
+    shape = tuple(target[:1].shape[1:])
+    typed = _typed(rep, shape[0], target_rep, group) if commutant else None
+    blocks = _Blocks(latent, target, episode, rep, commutant, typed)
+    scale = blocks.scale()
+    if scale is None:
+        width, targets = blocks.widths
+        unknown = torch.full((width, targets), torch.nan, dtype=torch.float64)
+        return Readout(rep, commutant, unknown[:, 0], unknown, torch.nan, shape, typed)
+    everything, without = blocks.moments(scale)
     errors = torch.zeros(len(PENALTIES), dtype=torch.float64)
-    for held_out in range(_FOLDS):
-        test = fold == held_out
-        if bool(test.any()) and not bool(test.all()):
-            weights = _solve(features[~test], rows[~test], PENALTIES)
-            errors += (features[test] @ weights - rows[test]).square().sum((1, 2))
+    weights = [None if each is None else _solve(each, PENALTIES) for each in without]
+    for features, rows, fold in blocks.scaled(scale):
+        for held_out, fitted in enumerate(weights):
+            test = fold == held_out
+            if fitted is not None and bool(test.any()):
+                errors += (features[test] @ fitted - rows[test]).square().sum((1, 2))
     best = int(errors.argmin())
-    return Readout(rep, commutant, scale, _solve(features, rows, (PENALTIES[best],))[0], PENALTIES[best], shape, typed)
+    fitted_on_all = _solve(everything, (PENALTIES[best],))[0]
+    return Readout(rep, commutant, scale, fitted_on_all, PENALTIES[best], shape, typed)
+
+
+class _Blocks:
+    """The rows of a regression, part by part; of a single part they are made once."""
+
+    def __init__(
+        self,
+        latent: Tensor | Lazy,
+        target: Tensor | Lazy,
+        episode: Tensor,
+        rep: Rep,
+        commutant: bool,
+        typed: TypedFeatures | None,
+    ) -> None:
+        self._latent, self._target, self._episode = latent, target, episode
+        self._rep, self._commutant, self._typed = rep, commutant, typed
+        self._parts = parts_of(len(latent))
+        self._only = self._made(self._parts[0]) if len(self._parts) == 1 else None
+        features, rows = self._only or self._made(slice(0, 1))
+        self.widths = features.shape[1], rows.shape[1]
+
+    def _made(self, part: slice) -> tuple[Tensor, Tensor]:
+        y = self._target[part].detach().cpu().double()
+        if self._typed is not None:
+            rows = self._typed.targets(y)
+        else:
+            rows = y.transpose(1, 2).flatten(0, 1) if self._commutant else y.flatten(1)
+        return _features(self._latent[part], self._rep, self._commutant, self._typed), rows
+
+    def _each(self) -> Iterator[tuple[Tensor, Tensor, slice]]:
+        for part in self._parts:
+            yield (*(self._only or self._made(part)), part)
+
+    def scale(self) -> Tensor | None:
+        """(K,) root mean square of each feature; None where one is not finite."""
+        squares, count = torch.zeros(self.widths[0], dtype=torch.float64), 0
+        for features, _, _ in self._each():
+            squares, count = squares + features.square().sum(0), count + len(features)
+        scale = (squares / count).sqrt().clamp(min=1e-12)
+        return scale if bool(scale.isfinite().all()) else None
+
+    def scaled(self, scale: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Features in units of their scale, targets, and the fold of each row."""
+        for features, rows, part in self._each():
+            fold = (self._episode[part] % _FOLDS).repeat_interleave(len(features) // (part.stop - part.start))
+            yield features / scale, rows, fold
+
+    def moments(self, scale: Tensor) -> tuple[_Moments, list[_Moments | None]]:
+        """Of all rows, and of those without each fold; None where a fold has no row, or has all."""
+        everything, without = _Moments(*self.widths), [_Moments(*self.widths) for _ in range(_FOLDS)]
+        for features, rows, fold in self.scaled(scale):
+            everything.add(features, rows)
+            for held_out, moments in enumerate(without):
+                rest = fold != held_out
+                moments.add(features[rest], rows[rest])
+        return everything, [each if 0 < each.count < everything.count else None for each in without]
+
+
+class _Moments:
+    """Sums X^T X and X^T y over rows."""
+
+    def __init__(self, features: int, targets: int) -> None:
+        self.count = 0
+        self.gram = torch.zeros(features, features, dtype=torch.float64)
+        self.cross = torch.zeros(features, targets, dtype=torch.float64)
+
+    def add(self, features: Tensor, rows: Tensor) -> None:
+        """Count some rows in."""
+        self.count += len(features)
+        self.gram += features.T @ features
+        self.cross += features.T @ rows
 
 
 def pooled_error(predicted: Tensor, target: Tensor, before: Tensor) -> float:
@@ -190,11 +283,19 @@ def pooled_error(predicted: Tensor, target: Tensor, before: Tensor) -> float:
 
 
 def action_only_error(
-    action: Tensor, change: Tensor, episode: Tensor, test_action: Tensor, test_change: Tensor, rep: Rep
+    action: Tensor | Lazy, change: Tensor | Lazy, episode: Tensor, test_action: Tensor, test_change: Tensor, rep: Rep
 ) -> float:
     """Error of an affine read-out of the change from the action alone, pooled: what a model has to beat.
 
     Predicting the change is the stronger control: the action knows nothing of where the block is.
+
+    Args:
+        action: (n, A), flat, of training.
+        change: (n, C', d) of training.
+        episode: (n,) of training.
+        test_action: (m, ...).
+        test_change: (m, C', d).
+        rep: of actions.
     """
-    fitted = fit_readout(action.flatten(1), change, episode, rep=rep, commutant=False)
+    fitted = fit_readout(action, change, episode, rep=rep, commutant=False)
     return pooled_error(fitted(test_action.flatten(1)), test_change, torch.zeros_like(test_change))

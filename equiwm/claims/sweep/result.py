@@ -13,6 +13,10 @@ from equiwm.results.result import FileName, Real, Result
 Overlap = Literal["full", "partial", "none"]
 """How much of a turned set training has seen."""
 
+Outcomes = Literal["turned", "stepped", "recorded", "unknown"]
+"""How the test set of a bin came about: a held-out one turned with its outcomes, or turned and stepped afresh, or one
+that was recorded there; results of earlier versions do not say."""
+
 _SEEN: dict[str, Overlap] = {"true": "full", "partial": "partial", "false": "none"}
 """Schema 1 -> 2."""
 
@@ -104,6 +108,7 @@ class SweepResult(Result):
         symmetry_excess: for groups larger than the world's, else None.
         parameters: trained scalars of the model.
         seed: seed of the held-out transitions.
+        outcomes: how the test sets came about.
     """
 
     group: FileName
@@ -121,6 +126,7 @@ class SweepResult(Result):
     symmetry_excess: SymmetryExcess | None
     parameters: int
     seed: int = field(default=0)
+    outcomes: Outcomes = "unknown"
 
     @property
     def variant(self) -> str:

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from equiwm.claims.sweep.result import Bin, SweepResult
+from equiwm.claims.sweep.result import Bin, Outcomes, SweepResult
 from equiwm.claims.view import Drawing, Factor, Shown, View
 from equiwm.results.measured import Measured
 from equiwm.stats import largest
@@ -73,6 +73,15 @@ BINS: Column[SweepResult] = Column(
 )
 
 
+OUTCOMES: Mapping[Outcomes, str] = {
+    "turned": "",
+    "stepped": "Each test set was stepped afresh by the world.",
+    "recorded": "Bins are what was recorded at each orientation, not one set that is turned: this world is not "
+    "known to carry the group (world.symmetric).",
+    "unknown": "",
+}
+
+
 def asked(result: SweepResult) -> str:
     """Group and precision."""
     return f"{result.group.upper()}, {result.dtype}"
@@ -84,8 +93,15 @@ def probe(result: SweepResult) -> str:
 
 
 def test_name(result: SweepResult) -> str | None:
-    """The group; a larger one than the world's is no test, for no model of that world could be flat there."""
-    return None if result.symmetry_excess is not None else f"{result.group.upper()}, one step"
+    """The group; a larger one than the world's is no test, for no model of that world could be flat there.
+
+    Nor are bins of what was recorded, which hold other situations each.
+    """
+    return (
+        None
+        if result.symmetry_excess is not None or result.outcomes == "recorded"
+        else f"{result.group.upper()}, one step"
+    )
 
 
 def sweep_tables(measured: Measured[SweepResult], name: str) -> list[Table]:
@@ -107,8 +123,9 @@ def sweep_tables(measured: Measured[SweepResult], name: str) -> list[Table]:
     headings = (*sides, *(f"{side} {part}" for part in components for side in sides))
     title = f"{name}: one-step relMSE over {asked(result)}, {result.transitions} transitions"
     latent = "Each model's relMSE is in its own latent: it shows flatness and is not compared between models."
+    notes = tuple(filter(None, (OUTCOMES[result.outcomes], "" if components else latent)))
     return [
-        Table(title, ("bin", "overlap", *headings), rows, () if components else (latent,)),
+        Table(title, ("bin", "overlap", *headings), rows, notes),
         Table(f"{name}: summary", ("quantity", *sides), _summary(sides), _excess_notes(sides)),
     ]
 

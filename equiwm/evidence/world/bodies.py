@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from equiwm.environments.making import make_environment
 from equiwm.errors import DataError, GroupError
 from equiwm.evidence.world.acting import MIRROR, group_of
 from equiwm.evidence.world.cause import causes, is_near
-from equiwm.evidence.world.gym_body import GymBody, make_environment
+from equiwm.evidence.world.gym_body import GymBody
 from equiwm.evidence.world.probe import WorldProbe
 from equiwm.evidence.world.reading import BALL, FREE, HINGE, ModelAction
 from equiwm.evidence.world.result import CauseResult
@@ -46,7 +47,8 @@ def body_probe(name: str, group: str | Group, settings: Sequence[str] = ()) -> W
     environment = make_environment(name)
     if not is_body(environment):
         raise DataError(
-            f"gym:{name} is no MuJoCo body whose state can be set: give module:probe, a WorldProbe that sets it."
+            f"gym:{name} is no MuJoCo body whose state can be set: give --reps, where it can be put where its "
+            "observations show it, or module:probe, a WorldProbe that sets it."
         )
     model = with_settings(environment.unwrapped.fullpath, settings) if settings else None
     body = GymBody(environment, model)

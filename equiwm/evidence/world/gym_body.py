@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from equiwm.errors import DataError, MissingExtraError, nearest
+from equiwm.errors import DataError
 from equiwm.evidence.world.simulator import Step
-from equiwm.locate import RAISED, reason_of
 
 _WARM = 30
 """Random steps before a state is taken, at most: bodies stand at first, and fall."""
@@ -97,38 +95,3 @@ class GymBody:
 def _geom(model: Any, k: int) -> str:
     body = model.body(int(model.geom_bodyid[k])).name or "the world"
     return model.geom(k).name or f"a geom of {body}"
-
-
-def make_environment(name: str) -> Any:
-    """The environment of an id.
-
-    Raises:
-        DataError: no such id, or an environment that cannot be made.
-        MissingExtraError: something that it needs is not installed.
-    """
-    import gymnasium
-
-    _quiet()
-    known = list(gymnasium.registry)
-    module, _, plain = name.rpartition(":")
-    if not module and plain not in known:
-        raise DataError(f"gym:{name}: no such environment is registered; {nearest(plain, known[:400])}")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return gymnasium.make(name)
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            f"gym:{name} needs the module '{error.name}': pip install 'gymnasium[mujoco]' for the MuJoCo bodies."
-        ) from None
-    except RAISED as error:  # an environment of somebody else's
-        raise DataError(f"gym:{name} cannot be made: {reason_of(error)}") from None
-
-
-def _quiet() -> None:
-    """MuJoCo prints its warnings on stdout, among the results, and writes a log into the current folder."""
-    try:
-        import mujoco
-    except ImportError:
-        return
-    mujoco.set_mju_user_warning(lambda message: None)

@@ -15,10 +15,10 @@ from typing import Any
 from equiwm.config import load, preset_names
 from equiwm.disk.files import write_atomic
 from equiwm.disk.strict_json import plain
+from equiwm.environments.making import make_environment
 from equiwm.errors import DataError, EquiwmError, ResultError
 from equiwm.evidence.world.bodies import body_probe, mended, offered, with_verdict
 from equiwm.evidence.world.check import check_world, compared
-from equiwm.evidence.world.gym_body import make_environment
 from equiwm.evidence.world.worlds import preset_probe
 from equiwm.tables.table import Table, number
 from equiwm.worlds.factory import build_world
@@ -74,7 +74,10 @@ def rows() -> Iterator[Row | tuple[str, str]]:
         yield from (Row(f"gym:{name}", group) for group in groups)
     seen = set()
     for preset in sorted(preset_names(), key=lambda name: (not name.startswith(_OURS), name)):
-        world = build_world(load(preset).world)
+        config = load(preset).world
+        if config.recorded:
+            continue
+        world = build_world(config)
         if (world.name, str(world.group)) not in seen:
             seen.add((world.name, str(world.group)))
             yield Row(preset, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from equiwm.locate import known_names
 from equiwm.schema import read_assignment
 from equiwm.symmetry.elements import Elements
 from equiwm.symmetry.group import Group
+from equiwm.symmetry.reps import Rep
 from equiwm.worlds.factory import build_world
 from equiwm.worlds.world import AccessibleWorld, StateAccess, World
 
@@ -73,6 +75,24 @@ def _world_of(name: str, settings: Sequence[str]) -> WorldConfig:
     return world_config(values)
 
 
+def environment_probe(target: str, reps: Path, group: str) -> WorldProbe:
+    """The probe of a Gymnasium environment that can be put where its observations show it.
+
+    Args:
+        target: `gym:ENV`.
+        reps: a `reps.yaml` of its observations and actions.
+        group: the symmetry.
+
+    Raises:
+        ConfigError: a `reps.yaml` that is wrong.
+        DataError: an environment that cannot be made, or whose state cannot be set; the message says why.
+        GroupError, RepError: a group or a rep that does not fit.
+    """
+    kind, _, env = target.partition(":")
+    world = build_world(world_config({"name": kind, "env": env, "reps": str(reps), "group": group}))
+    return world_probe(world, None, target)
+
+
 def world_probe(world: World, group: Group | str | None = None, name: str | None = None) -> WorldProbe:
     """The probe of a world: with its whole state where it gives access to it, else by what it observes.
 
@@ -115,7 +135,7 @@ def world_probe(world: World, group: Group | str | None = None, name: str | None
 def _by_observation(world: World, symmetry: Group, name: str) -> WorldProbe:
     """States are observations, and steps those of the world from what an observation shows."""
     see, do = world.observation_rep, world.action_rep
-    shape, width = (see.multiplicity, see.d), do.dim
+    shape, width = see.shape, do.dim
     few = world.transitions(2, seed=0)
 
     def step(state: np.ndarray, action: np.ndarray) -> np.ndarray:
@@ -130,8 +150,18 @@ def _by_observation(world: World, symmetry: Group, name: str) -> WorldProbe:
         drawn = world.transitions(n * horizon, seed=seed + 1, orientations="all").action.reshape(-1, width).numpy()
         return drawn[np.random.default_rng(seed).permutation(len(drawn))].reshape(n, horizon, width)
 
-    d = see.d
-    names = {f"point or vector {k}": tuple(range(d * k, d * k + d)) for k in range(see.multiplicity)}
     known = {channel: label for label, channel in world.components.items()}
-    channels = {known.get(k, label): at for k, (label, at) in enumerate(names.items())}
+    channels = {known.get(k, label): at for k, (label, at) in enumerate(_named(see).items())}
     return WorldProbe(step, starts, plans, symmetry, see, do, channels=channels, name=name)
+
+
+def _named(rep: Rep) -> dict[str, tuple[int, ...]]:
+    """The channels of a rep by their kinds, with their entries."""
+    found: dict[str, tuple[int, ...]] = {}
+    start = 0
+    for count, kind in rep.terms:
+        what = "point or vector" if kind.structured else kind.name
+        for _ in range(count):
+            found[f"{what} {len(found)}"] = tuple(range(start, start + kind.dim(rep.d)))
+            start += kind.dim(rep.d)
+    return found

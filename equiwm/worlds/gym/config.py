@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from equiwm.config import WorldConfig, check_wedge
 from equiwm.disk.safe_yaml import read_yaml
+from equiwm.environments.exploration import Exploration
 from equiwm.errors import ConfigError, nearest
 from equiwm.logs.spec import LogSpec, parse_spec
 from equiwm.printable import quoted
@@ -40,6 +41,7 @@ class GymConfig(WorldConfig):
 
     world: ClassVar[str] = "equiwm.worlds.gym.world:GymWorld"
     title: ClassVar[str] = "environment"
+    defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {"model": {"normalise": True}}
 
     name: Literal["gym"] = setting("gym", "which world")
     env: str = setting("", "the environment: an id, or module:id of a module that registers it (my_pkg:MyPush-v0)")
@@ -132,7 +134,21 @@ class GymConfig(WorldConfig):
             return self.reps, "world.reps"
         return read_yaml(Path(self.reps)), self.reps
 
-    def settled(self, decide: Callable[[Self], tuple[bool, str]] | None = None) -> tuple[Self, tuple[str, ...]]:
+    def exploration(self) -> Exploration:
+        """What `equiwm collect` takes from it.
+
+        Raises:
+            ConfigError: as `spec`; without `reps` none are taken.
+        """
+        reps = None
+        if self.reps is not None:
+            self.spec()
+            reps, _ = self._reps()
+        return Exploration(
+            self.environment, self.options, reps, self.policy, self.bounds, self.hold, self.episode_steps
+        )
+
+    def settled(self, shows: Callable[[Any, Any], tuple[bool, str]] | None = None) -> tuple[Self, tuple[str, ...]]:
         """As a run keeps it: the content of `reps.yaml`, and an absolute path of the episodes.
 
         Raises:

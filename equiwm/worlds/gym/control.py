@@ -10,16 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from equiwm.environments.environment import Environment
+from equiwm.environments.explore import seeds_of
+from equiwm.environments.layout import Placed
 from equiwm.errors import ConfigError, nearest
 from equiwm.planning.channel_goal import ChannelGoal, GoalChannel
 from equiwm.planning.frames import Frames
 from equiwm.planning.task import Channel, ControlTask, Criterion, Simulation, Tasks
 from equiwm.symmetry.elements import Elements
 from equiwm.worlds.gym.config import Goal
-from equiwm.worlds.gym.environment import Environment
-from equiwm.worlds.gym.explore import seeds_of
 from equiwm.worlds.gym.frames import StateFrames
-from equiwm.worlds.gym.layout import Placed
 
 if TYPE_CHECKING:
     from equiwm.worlds.gym.world import GymWorld
@@ -81,8 +81,7 @@ class GymControl(ControlTask):
             self._tracked = {name: placed for name, placed in known.items() if placed.rep.structured}
         copies = [(name, placed.rep.multiplicity) for name, placed in self._tracked.items()]
         self.parts = tuple(name for name, count in copies for _ in range(count)) or ("nothing",)
-        reason = world.environment.unplaced or world.state.partial
-        self.unturned = None if reason is None else f"starts cannot be turned: {reason}"
+        self.unturned = None if world.unplaced is None else f"starts cannot be turned: {world.unplaced}"
 
     def tasks(self, n: int, seed: int) -> Tasks:
         """`start` holds observations (n, *shape) where they can be set, else the seeds of resets (n,)."""
@@ -103,7 +102,7 @@ class GymControl(ControlTask):
         if self.unturned:
             return tasks
         rep = self.world.observation_rep
-        return Tasks(rep.transform(tasks.start, g), rep.transform(tasks.goal, g))
+        return Tasks(rep.transform_samples(tasks.start, g), rep.transform_samples(tasks.goal, g))
 
     def begin(self, tasks: Tasks) -> GymSimulation:
         environments = [self.world.environment.another() for _ in range(len(tasks))]

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from equiwm.checks import at_least_one
+from equiwm.environments.bounds import ActionBounds
+from equiwm.environments.environment import Environment
+from equiwm.environments.explore import Episode, Explorer, replayed, run_episode
+from equiwm.environments.layout import Layout
+from equiwm.environments.spaces import Rows
 from equiwm.errors import ConfigError, DataError, GroupError
+from equiwm.models.clouds import centred
 from equiwm.planning.task import ControlTask
+from equiwm.symmetry.about import AboutAxis
 from equiwm.symmetry.coverage import Arc, Coverage
 from equiwm.symmetry.elements import Elements
 from equiwm.symmetry.groups import Group
 from equiwm.symmetry.laws import changes, check_rep
+from equiwm.symmetry.reps import Rep
 from equiwm.worlds.draws import Moved, Orientations, check_orientations, generator, orientations_of
-from equiwm.worlds.gym.bounds import ActionBounds
 from equiwm.worlds.gym.config import GymConfig, parse_goal
 from equiwm.worlds.gym.control import GymControl
-from equiwm.worlds.gym.environment import Environment
-from equiwm.worlds.gym.explore import Episode, Explorer, replayed, run_episode
-from equiwm.worlds.gym.frames import StateFrames, covered, vectors_of
-from equiwm.worlds.gym.layout import Layout
+from equiwm.worlds.gym.frames import StateFrames, covered
+from equiwm.worlds.gym.recorded import CollectedEpisodes
+from equiwm.worlds.targets import by_kind, kind_reps
 from equiwm.worlds.world import (
     Progress,
     Sequences,
@@ -39,7 +47,7 @@ _TURNS, _RESIDUAL = 0x71, 0x72
 _CARRIED = 1e-6
 """Of how far a quantity moves: rounding stays far below, and where a world breaks it does so by far more."""
 _MEASURED_ROLLOUTS, _MEASURED_STEPS, _COVERAGE_TRANSITIONS = 12, 8, 256
-_FAR = 64
+_FAR, _LOOKS = 64, 8
 
 
 class GymWorld(World):
@@ -85,7 +93,43 @@ class GymWorld(World):
             )
         self.bounds = ActionBounds.of(self.push, config.bounds)
         self.steps = config.episode_steps or self.environment.steps or _STEPS
+        self._recorded: CollectedEpisodes | None = None
         self._explorer = Explorer(config.policy, self.environment, self.push, self.bounds, config.hold)
+
+    @property
+    def can_step(self) -> bool:
+        """Whether the environment can be put where an observation shows it."""
+        return self.unplaced is None
+
+    @property
+    def environment_id(self) -> str:
+        """Which environment."""
+        return self.config.environment
+
+    def observed(self, rows: Rows) -> Tensor:
+        """Observations (n, *shape) of the environment's own numbers (n, W)."""
+        return self.state.tensor(rows)
+
+    def sent(self, actions: Tensor) -> Rows:
+        """Actions (n, *shape), moved into their bounds, as the environment's own numbers (n, A)."""
+        return self.push.rows(self.bounds.clipped(actions))
+
+    @cached_property
+    def unplaced(self) -> str | None:
+        """Why it cannot be stepped from an observation, turned or not, in words; None where it can."""
+        return self.environment.unplaced or self.state.partial or self._lost()
+
+    def _lost(self) -> str | None:
+        """The quantity that is none any more once the group has turned it: an angle about z, under all rotations."""
+        rows = np.stack([self.environment.reset(seed) for seed in range(_LOOKS)])
+        g = self.group.sample(_LOOKS, 0)
+        turned = self.observation_rep.transform_samples(self.state.tensor(rows), g)
+        again = self.state.tensor(self.state.rows(turned))
+        for name in self.state.quantities:
+            there, back = (self.state.part(each, name) for each in (turned, again))
+            if float((there - back).abs().max()) > _CARRIED * max(1.0, float(there.abs().max())):
+                return f"'{name}', turned by {self.group}, is no {self.state.quantities[name].spec.rep} any more"
+        return None
 
     @property
     def components(self) -> Mapping[str, int]:  # type: ignore[override]
@@ -104,7 +148,8 @@ class GymWorld(World):
     def coverage(self) -> Coverage:  # type: ignore[override]
         """Orientations of its episodes: as the setting says, or measured."""
         if self.config.wedge is not None:
-            return Arc(*self.config.wedge, self.group.d)
+            axis = self.group.axis if isinstance(self.group, AboutAxis) else None
+            return Arc(*self.config.wedge, self.group.d, axis or "z")
         return covered(self.frames, self._few.observation, self.group)
 
     @cached_property
@@ -116,16 +161,23 @@ class GymWorld(World):
         """As the setting says; `auto` measures it where states can be set, and is no where they cannot."""
         if self.config.symmetric != "auto":
             return self.config.symmetric
-        return self.environment.unplaced is None and self._carries() <= _CARRIED
-
-    @property
-    def steps_from_observations(self) -> bool:
-        """Whether `step` knows an outcome: whether the environment can be put where an observation shows it."""
-        return self.environment.unplaced is None
+        return self.unplaced is None and self._carries() <= _CARRIED
 
     def episode(self, index: int, seed: int, steps: int | None = None) -> Episode:
         """Exploration episode `index` of a seed, in the environment's own numbers."""
         return run_episode(self.environment, self._explorer.actor, index, seed, steps or self.steps)
+
+    def training_side(self) -> World:
+        """What training asks: this world, or the episodes of the setting `episodes`.
+
+        Raises:
+            ConfigError, DataError: episodes that cannot be read, or of another environment.
+        """
+        if self.config.episodes is None:
+            return self
+        made = copy.copy(self)
+        made._recorded = CollectedEpisodes(self, Path(self.config.episodes))
+        return made
 
     def transitions(
         self, n: int, *, seed: int, orientations: Orientations = "seen", progress: Progress | None = None
@@ -139,6 +191,8 @@ class GymWorld(World):
                 set.
         """
         at_least_one("transitions", n=n)
+        if self._recorded is not None:
+            return self._recorded.transitions(n, seed)
         seen, done, following, number = [], [], [], []
         count = index = 0
         while count < n:
@@ -168,6 +222,8 @@ class GymWorld(World):
             DataError: as `transitions`, or a horizon that no episode survives.
         """
         at_least_one("sequences", n=n, horizon=horizon)
+        if self._recorded is not None:
+            return self._recorded.sequences(n, horizon, seed)
         observations, actions, kept = [], [], []
         for index in range(n):
             seen, done = self._scene(index, seed, horizon, orientations)
@@ -191,7 +247,7 @@ class GymWorld(World):
         if orientations != "seen":
             g = self._turn(index, seed, orientations)
             self._require_placed("scenes of other orientations")
-            start = self.observation_rep.transform(observations[:1], g)
+            start = self.observation_rep.transform_samples(observations[:1], g)
             actions = self.action_rep.transform(actions, g)
             rows = replayed(self.environment, self.state.rows(start)[0], self.push.rows(self.bounds.clipped(actions)))
             observations = self.state.tensor(rows)
@@ -216,11 +272,10 @@ class GymWorld(World):
             ) from None
 
     def _require_placed(self, what: str) -> None:
-        reason = self.environment.unplaced or self.state.partial
-        if reason is not None:
+        if self.unplaced is not None:
             raise DataError(
-                f"{self.environment.where} gives no {what}: {reason}. Seeded resets are all there is; offer "
-                "set_observation(observation), or do without."
+                f"{self.environment.where} gives no {what}: {self.unplaced}. Seeded resets are all there is; offer "
+                "set_observation(observation), or say world.symmetric: true where you know that it carries the group."
             )
 
     @torch.no_grad()
@@ -241,16 +296,34 @@ class GymWorld(World):
         return self.state.tensor(np.stack(ends)).to(observation.device)
 
     def readout_targets(self, observation: Tensor) -> Mapping[str, Tensor]:
-        """`state`: the vectors of an observation, and its points less their mean, (n, K, d)."""
-        found = vectors_of(observation, self.observation_rep)
-        return {"state": found} if found.shape[-2] else {}
+        """Every quantity, points less their mean; one of several kinds by kind (`turn 1o`)."""
+        state = centred(observation, self.observation_rep, self.group)
+        if self.observation_rep.structured:
+            parts = {name: self.state.part(state, name) for name in self.state.quantities}
+            return {name: part.unflatten(-1, (-1, self.group.d)) for name, part in parts.items()}
+        found: dict[str, Tensor] = {}
+        for name, placed in self.state.quantities.items():
+            kinds = by_kind(self.state.part(state, name), placed.rep.linear_part)
+            found |= {name if len(kinds) == 1 else f"{name} {kind}": part for kind, part in kinds.items()}
+        return found
+
+    @property
+    def target_reps(self) -> Mapping[str, Rep]:
+        """Reps of the targets, where they are flat."""
+        if self.observation_rep.structured:
+            return {}
+        found: dict[str, Rep] = {}
+        for name, placed in self.state.quantities.items():
+            kinds = kind_reps(placed.rep.linear_part)
+            found |= {name if len(kinds) == 1 else f"{name} {kind}": rep for kind, rep in kinds.items()}
+        return found
 
     def _residuals(self, rollouts: int, steps: int, seed: int) -> tuple[Tensor, Tensor]:
         """|g s_t - s_t(g s_0, g a)| and |s_t - s_0|, the largest of every entry, (n, dim) both."""
         self._require_placed("symmetry to be measured")
         data = self.sequences(rollouts, steps, seed=seed)
         g = self.group.sample(len(data), generator(_RESIDUAL, seed=seed))
-        expected = self.observation_rep.transform(data.observations, g[:, None])
+        expected = self.observation_rep.transform_samples(data.observations, g[:, None])
         actions = data.actions.reshape(len(data), steps, *self.action_rep.shape)
         turned = self.action_rep.transform(actions.flatten(2), g[:, None]).reshape(actions.shape)
         state = expected[:, 0]

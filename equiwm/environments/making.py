@@ -36,13 +36,14 @@ def make_environment(name: str, options: Mapping[str, Any] | None = None) -> Any
             warnings.simplefilter("ignore")
             return gymnasium.make(name, **(options or {}))
     except ModuleNotFoundError as error:
-        if error.name is not None and (module == error.name or module.startswith(f"{error.name}.")):
+        missing = error.name or getattr(error.__cause__, "name", None)  # Gymnasium raises another, without the name
+        if missing is not None and (module == missing or module.startswith(f"{missing}.")):
             raise DataError(
-                f"gym:{name}: no module named '{error.name}' in this folder or among installed packages; expected one "
+                f"gym:{name}: no module named '{missing}' in this folder or among installed packages; expected one "
                 "that registers the environment when it is imported."
             ) from None
         raise MissingExtraError(
-            f"gym:{name} needs the module '{error.name}': pip install 'gymnasium[mujoco]' for the MuJoCo bodies."
+            f"gym:{name} needs the module '{missing}': pip install 'gymnasium[mujoco]' for the MuJoCo bodies."
         ) from None
     except RAISED as error:  # an environment of somebody else's
         raise DataError(f"gym:{name} cannot be made: {reason_of(error)}") from None

@@ -8,14 +8,14 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from equiwm.environments.bounds import ActionBounds
+from equiwm.environments.environment import Environment
+from equiwm.environments.layout import Layout
+from equiwm.environments.spaces import Rows
 from equiwm.errors import DataError
 from equiwm.foreign import called
 from equiwm.locate import locate
 from equiwm.worlds.draws import generator
-from equiwm.worlds.gym.bounds import ActionBounds
-from equiwm.worlds.gym.environment import Environment
-from equiwm.worlds.gym.layout import Layout
-from equiwm.worlds.gym.spaces import Rows
 
 _EPISODES = 0x6E
 _SEEDS = 2**31

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from equiwm.environments.spaces import Flat, Rows
 from equiwm.errors import DataError, RepError
 from equiwm.logs.episodes import Logs
 from equiwm.logs.spec import ColumnSpec, LogSpec
 from equiwm.logs.typed import about, quantities
 from equiwm.printable import quoted
 from equiwm.symmetry.reps import Rep
-from equiwm.worlds.gym.spaces import Flat, Rows
 
 
 @dataclass(frozen=True)
@@ -181,5 +181,6 @@ def _quaternions(columns: Tensor, order: str) -> Rows:
     from scipy.spatial.transform import Rotation
 
     matrices = columns.reshape(-1, 3, 3).mT.numpy()
+    matrices = matrices * np.sign(np.linalg.det(matrices))[:, None, None]  # a mirrored one is none: it is another's
     found: Rows = Rotation.from_matrix(matrices).as_quat(canonical=True)
     return found if order == "xyzw" else np.roll(found, 1, axis=1)

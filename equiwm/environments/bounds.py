@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from equiwm.environments.layout import Layout
 from equiwm.errors import DataError
 from equiwm.symmetry.reps import Rep
-from equiwm.worlds.gym.layout import Layout
 
 Bounds = Literal["ball", "box"]
 

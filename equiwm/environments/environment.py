@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
+from equiwm.environments.making import make_environment
+from equiwm.environments.spaces import Flat, Rows
 from equiwm.errors import DataError
 from equiwm.foreign import called
-from equiwm.worlds.gym.making import make_environment
-from equiwm.worlds.gym.spaces import Flat, Rows
 
 _TRIED = 6
 """Steps of an episode that are done again."""

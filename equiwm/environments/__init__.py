@@ -1,0 +1,1 @@
+"""Gymnasium environments as deterministic simulators: numbers typed by `reps.yaml`, bounds that commute, episodes."""
