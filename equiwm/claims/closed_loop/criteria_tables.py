@@ -10,7 +10,7 @@ from equiwm.tables.table import Table, number
 
 
 def _share(value: float, interval: tuple[float, float]) -> str:
-    return number(None) if math.isnan(value) else f"{value:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]"
+    return number(None) if math.isnan(value) else f"{value:.2f} [{interval[0]:.2f}, {interval[1]:.2f}]"
 
 
 def criteria_table(shown: Mapping[str, ClosedLoopResult], name: str) -> Table | None:
@@ -19,7 +19,7 @@ def criteria_table(shown: Mapping[str, ClosedLoopResult], name: str) -> Table | 
     if not some.criteria:
         return None
     turned = bool(some.orbit)
-    headings = ("criterion", "model", "success [95%]", *(("turned [95%]", "turned - as it is") if turned else ()))
+    headings = ("criterion", "model", "success [95%]", *(("turned [95%]", "turned - seen") if turned else ()))
     rows = [
         (
             source,
@@ -29,7 +29,7 @@ def criteria_table(shown: Mapping[str, ClosedLoopResult], name: str) -> Table | 
         )
         for source in some.criteria
         for model, side in shown.items()
-        for rate in (side.criteria[source],)
+        if (rate := side.criteria.get(source)) is not None
     ]
     notes = [
         f"{source}: {rate.asks}; met at the start by {rate.at_start} of {some.tasks}."
