@@ -17,7 +17,7 @@ from equiwm.disk.safe_yaml import read_yaml
 from equiwm.errors import ConfigError, nearest
 from equiwm.locate import BUILT_IN, DEFAULT_WORLD, check_name, is_foreign, locate, search
 from equiwm.printable import quoted
-from equiwm.schema import build, coerce, plain, read_assignment, section_of, setting, settings_of
+from equiwm.schema import build, coerce, plain, read_assignment, section_of, setting, settings_of, since
 
 
 @dataclass(frozen=True)
@@ -114,17 +114,19 @@ class ModelConfig:
     )
     predictor_products: int = setting(24, "number of cross products of the predictor vn_cross", at_least=1)
     free_widths: tuple[int, ...] = setting(
-        (128, 128), "hidden widths of the free path of the predictor soft", at_least=1
+        (128, 128), "hidden widths of the free path of the predictor soft", at_least=1, later=True
     )
     frame: tuple[int, ...] = setting(
         (),
         "the d - 1 channels that canonical networks read their frame off, in order; [] takes principal axes",
         at_least=0,
+        later=True,
     )
     relative: tuple[int, ...] = setting(
         (),
         "channels of positions that a canonical forward model sees less the first of them; [] as they are",
         at_least=0,
+        later=True,
     )
 
 
@@ -156,12 +158,15 @@ class TrainingConfig:
     ema: float = setting(0.99, "decay of the EMA target encoder, per step", at_least=0.0, below=1.0)
     variance_weight: float = setting(0.04, "weight c of the variance hinge c mean_d relu(1 - std(z_d))", at_least=0.0)
     augment: bool = setting(
-        False, "turn all data by fresh elements of the world's group in every epoch (right where the world carries it)"
+        False,
+        "turn all data by fresh elements of the world's group in every epoch (right where the world carries it)",
+        later=True,
     )
     softness: float = setting(
         1e-2,
         "penalty beta of the free path of the predictor soft, beta E|v_free|^2 in units of the change",
         at_least=0.0,
+        later=True,
     )
 
     @property
@@ -249,6 +254,10 @@ class Config:
     def as_dict(self) -> dict[str, Any]:
         """Plain data for YAML: `parse(config.as_dict()) == config`."""
         return plain(dataclasses.asdict(self))
+
+    def as_params(self) -> dict[str, Any]:
+        """The same for the parameters of a cell, without later settings that stand at their defaults."""
+        return {**self.as_dict(), **{name: since(getattr(self, name)) for name in ("world", *SECTIONS)}}
 
 
 def world_config(values: Mapping[str, Any]) -> WorldConfig:

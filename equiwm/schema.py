@@ -28,6 +28,7 @@ def setting(
     above: float | None = None,
     below: float | None = None,
     unit: str = "",
+    later: bool = False,
 ) -> Any:
     """A dataclass field with its help text and its range.
 
@@ -38,9 +39,22 @@ def setting(
         above: value that it has to exceed.
         below: value that it has to stay under.
         unit: follows the numbers in a refusal (`steps`).
+        later: whether it came after studies were made without it, whose default it is: `since` leaves it out there.
     """
-    bounds = {"at_least": at_least, "above": above, "below": below, "unit": unit}
+    bounds = {"at_least": at_least, "above": above, "below": below, "unit": unit, "later": later}
     return field(default=default, metadata={"help": help, **bounds})
+
+
+def since(section: Any) -> dict[str, Any]:
+    """A section as plain data without the later settings that stand at their defaults.
+
+    What is called by its settings (a cell of a study) keeps its name when there come to be more of them.
+    """
+    return {
+        each.name: plain(getattr(section, each.name))
+        for each in dataclasses.fields(section)
+        if not (each.metadata.get("later") and getattr(section, each.name) == each.default)
+    }
 
 
 def plain(value: Any) -> Any:

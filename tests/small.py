@@ -29,7 +29,7 @@ TINY = Size(
 )
 """A reproduction of hardly trained models."""
 
-_ABLATION = {"copies": 1, "test": 16, "epochs": 1, "updates": 2, "steps": 2, "elements": 2}
+_ABLATION = {"copies": 1, "test": 16, "epochs": 1, "updates": 2, "steps": 2, "elements": 2, "tasks": 1}
 """Parameters of a cell of an ablation, where it has them."""
 
 
