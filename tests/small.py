@@ -52,6 +52,9 @@ def _smaller(params: Mapping[str, Any], updates: int, parameters: Mapping[str, i
     if "config" in params:
         training = {**params["config"]["training"], "transitions": 64, "batch": 32, "epochs": -(-updates // 2)}
         made["config"] = {**params["config"], "training": training}
+        if "tasks" in params:  # a closed loop
+            small_loop = {key.partition("=")[0].removeprefix("planning."): int(key.partition("=")[2]) for key in LOOP}
+            made["config"]["planning"] = {**params["config"]["planning"], **small_loop}
     return made
 
 
