@@ -18,7 +18,7 @@ from equiwm.errors import ConfigError, nearest
 from equiwm.locate import BUILT_IN, DEFAULT_WORLD, check_name, is_foreign, locate, search
 from equiwm.printable import quoted
 from equiwm.results.guard import read_guard
-from equiwm.schema import build, coerce, plain, read_assignment, section_of, setting, settings_of
+from equiwm.schema import build, coerce, plain, read_assignment, section_of, setting, settings_of, since
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ class WorldConfig:
         None,
         "where its symmetry holds: a map that check-world --save-guard wrote (a .json file, kept in the run), or "
         "module:holds, a function of states (n, S); what leaves it is left out of data, test sets and loops",
+        later=True,
     )
 
     @property
@@ -124,6 +125,7 @@ class ModelConfig:
         None,
         "rep of the latents, as 32x0e+32x1o, in place of latent; null is vectors, and with encoder vn as many scalars "
         "as vectors where the world has more than vectors",
+        later=True,
     )
     encoder_widths: tuple[int, ...] = setting(
         (64, 64),
@@ -138,15 +140,17 @@ class ModelConfig:
         False,
         "scale observations and actions to unit size, with one sigma a vector and one mean and sigma a scalar, fitted "
         "on the training data",
+        later=True,
     )
     predictor_products: int = setting(24, "number of cross products of the predictor vn_cross", at_least=1)
     free_widths: tuple[int, ...] = setting(
-        (128, 128), "hidden widths of the free path of the predictor soft", at_least=1
+        (128, 128), "hidden widths of the free path of the predictor soft", at_least=1, later=True
     )
     frame: tuple[int, ...] = setting(
         (),
         "the d - 1 channels that canonical networks read their frame off, in order; [] takes principal axes",
         at_least=0,
+        later=True,
     )
     relative: tuple[int, ...] = setting(
         (),
@@ -185,12 +189,15 @@ class TrainingConfig:
     ema: float = setting(0.99, "decay of the EMA target encoder, per step", at_least=0.0, below=1.0)
     variance_weight: float = setting(0.04, "weight c of the variance hinge c mean_d relu(1 - std(z_d))", at_least=0.0)
     augment: bool = setting(
-        False, "turn all data by fresh elements of the world's group in every epoch (right where the world carries it)"
+        False,
+        "turn all data by fresh elements of the world's group in every epoch (right where the world carries it)",
+        later=True,
     )
     softness: float = setting(
         1e-2,
         "penalty beta of the free path of the predictor soft, beta E|v_free|^2 in units of the change",
         at_least=0.0,
+        later=True,
     )
 
     @property
@@ -295,6 +302,10 @@ class Config:
     def as_dict(self) -> dict[str, Any]:
         """Plain data for YAML: `parse(config.as_dict()) == config`."""
         return plain(dataclasses.asdict(self))
+
+    def as_params(self) -> dict[str, Any]:
+        """The same for the parameters of a cell, without later settings that stand at their defaults."""
+        return {**self.as_dict(), **{name: since(getattr(self, name)) for name in ("world", *SECTIONS)}}
 
 
 def world_config(values: Mapping[str, Any]) -> WorldConfig:

@@ -29,7 +29,7 @@ TINY = Size(
 )
 """A reproduction of hardly trained models."""
 
-_ABLATION = {"copies": 1, "test": 16, "epochs": 1, "updates": 2, "steps": 2, "elements": 2}
+_ABLATION = {"copies": 1, "test": 16, "epochs": 1, "updates": 2, "steps": 2, "elements": 2, "tasks": 1}
 """Parameters of a cell of an ablation, where it has them."""
 
 
@@ -52,6 +52,9 @@ def _smaller(params: Mapping[str, Any], updates: int, parameters: Mapping[str, i
     if "config" in params:
         training = {**params["config"]["training"], "transitions": 64, "batch": 32, "epochs": -(-updates // 2)}
         made["config"] = {**params["config"], "training": training}
+        if "tasks" in params:  # a closed loop
+            small_loop = {key.partition("=")[0].removeprefix("planning."): int(key.partition("=")[2]) for key in LOOP}
+            made["config"]["planning"] = {**params["config"]["planning"], **small_loop}
     return made
 
 

@@ -26,6 +26,7 @@ SMALLER = {
     "rollout": ["--sequences", "8"],
     "closed-loop": ["--tasks", "2", *_set(*LOOP)],
     "ablate": ["--seeds", "1"],
+    "compare": ["--episodes", "2"],
     "reproduce": ["small:ROLLOUT", "--seeds", "1"],
 }
 """Options that override those of a command line, since the last one counts."""
@@ -39,8 +40,11 @@ def smaller(arguments: list[str]) -> list[str]:
     for index, word in enumerate(rest[:-1]):
         if word in HERE:
             rest[index + 1] = HERE[word]
-    if command in ("ablate", "closed-loop"):
+    if command in ("ablate", "closed-loop", "compare"):
         rest += ["--jobs", "1"]
+    if command == "compare":
+        settings = ",".join(LOOP)
+        rest[:2] = [f"{side}{',' if ':' in side else ':'}{settings}" for side in rest[:2]]
     if command == "reproduce":  # the reference is there already; of --seeds the last one counts
         rest = ["small" if word == "reference" else word for word in rest if word not in CLAIMS]
     if command == "ablate":

@@ -127,6 +127,14 @@ STUDIES = [
     ("data", "field", True, "ablate-data-field-quick", "4bcb9432d0dd7be7"),
     ("breaking", "cloud", False, "ablate-breaking", "2b59f3e67bbec34e"),
     ("breaking", "cloud", True, "ablate-breaking-quick", "4aa99982a63a0c60"),
+    ("architecture", "pusht", False, "ablate-architecture", "7db50bcfe101d38c"),
+    ("architecture", "pusht", True, "ablate-architecture-quick", "552b917fe684f0d1"),
+    ("architecture", "cloud", False, "ablate-architecture-cloud", "35cd69721298efa4"),
+    ("architecture", "cloud", True, "ablate-architecture-cloud-quick", "9684334b574555ee"),
+    ("architecture", "body", False, "ablate-architecture-body", "00f406f4acbc8581"),
+    ("architecture", "body", True, "ablate-architecture-body-quick", "5d36958924cf7f8a"),
+    ("architecture", "ring", False, "ablate-architecture-ring", "f8ce9964309a4169"),
+    ("architecture", "ring", True, "ablate-architecture-ring-quick", "ff30cfe69a928090"),
 ]
 
 
@@ -172,8 +180,8 @@ def test_the_help_names_the_kinds_and_their_worlds(ablate):
     status, out, _ = ablate("--help")
     told = " ".join(out.replace("│", " ").split())
     assert status == 0
-    assert "augmentation, scale, soft, optimizer, data or breaking" in told
-    assert "field, cloud, pusht or paper [the kind's own]" in told
+    assert "augmentation, scale, soft, optimizer, data, breaking or architecture" in told
+    assert "field, cloud, pusht, paper, body or ring [the kind's own]" in told
 
 
 def test_showing_a_kind_needs_no_torch():

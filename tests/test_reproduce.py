@@ -153,16 +153,22 @@ def test_the_whole_range_has_to_lie_within_the_bound(bound: Bound, inside, outsi
     assert not bound.holds(Estimate.of_seeds([1.0, float("inf")]))
 
 
-def test_a_closed_loop_is_read_over_tasks():
-    """Seeds are averaged first: the interval is over tasks."""
+def test_a_closed_loop_is_read_over_seeds_and_tasks():
+    """The interval resamples both: it is wider where seeds differ, and of one seed over tasks alone."""
     seen, turned = np.array([1.0, 2.0, 3.0]), np.array([2.0, 4.0, 6.0])
-    results = [
-        SimpleNamespace(error_deg=np.stack([seen + off, turned + off, turned + off], 1).tolist()) for off in (-0.5, 0.5)
-    ]
-    minus, over = closed_loops.difference(results), closed_loops.ratio(results)
-    assert (minus.median, over.median) == (2.0, 2.0)
-    assert (over.low, over.high) == (2.0, 2.0)
-    assert (minus.low, minus.high) == (1.0, 3.0)
+
+    def results(*offs: float) -> list[SimpleNamespace]:
+        return [SimpleNamespace(error_deg=np.stack([seen, turned + off, turned + off], 1).tolist()) for off in offs]
+
+    alike, apart = closed_loops.difference(results(0.0, 0.0)), closed_loops.difference(results(-1.5, 1.5))
+    assert (alike.median, apart.median) == (2.0, 2.0)
+    assert (alike.low, alike.high) == (1.0, 3.0)
+    assert apart.low < alike.low
+    assert apart.high > alike.high
+    over = closed_loops.ratio(results(-1.5, 1.5))
+    assert over.median == 2.0
+    assert over.low < 2.0 < over.high
+    assert (apart.over, closed_loops.difference(results(0.0)).over) == ("seeds and tasks", "tasks")
 
 
 @pytest.mark.parametrize(

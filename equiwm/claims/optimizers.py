@@ -124,7 +124,7 @@ def optimizer_study(
         Cell(
             f"optimizer={name}",
             {
-                "config": config.as_dict(),
+                "config": config.as_params(),
                 "train_seed": loaded.seed,
                 "group": chosen.name,
                 "samples": samples,

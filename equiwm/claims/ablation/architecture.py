@@ -109,7 +109,7 @@ def cells(scope: Scope) -> list[Cell]:
             for budget, sized in budgets.items():
                 if sized is None:
                     continue
-                params = {"dim": dim, "arm": arm, "budget": budget, "config": sized.as_dict(), **_loop_of(given, dim)}
+                params = {"dim": dim, "arm": arm, "budget": budget, "config": sized.as_params(), **_loop_of(given, dim)}
                 name = f"dim={dim},{arm},budget={budget}"
                 found += [Cell(f"{name},seed={seed}", {**params, "seed": seed}) for seed in scope.seeds]
     return found

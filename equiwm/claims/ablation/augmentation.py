@@ -110,7 +110,7 @@ def cells(scope: Scope) -> list[Cell]:
                 "cell": name,
                 "coverage": degrees,
                 "copies": copies,
-                "config": _config(scope, dim, arm, degrees, copies, given).as_dict(),
+                "config": _config(scope, dim, arm, degrees, copies, given).as_params(),
                 "test": given["test"],
             }
             found += [Cell(f"dim={dim},{arm},{name},seed={seed}", {**params, "seed": seed}) for seed in scope.seeds]

@@ -102,7 +102,7 @@ def cells(scope: Scope) -> list[Cell]:
                     arm_config(scope.presets[dim], network, [*changes, f"world.breaking={g}"]),
                     n,
                     updates=chosen["updates"],
-                ).as_dict(),
+                ).as_params(),
             },
         )
         for dim in scope.dims

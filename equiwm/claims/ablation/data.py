@@ -75,7 +75,7 @@ def cells(scope: Scope) -> list[Cell]:
                 "arm": arm,
                 "seed": seed,
                 "transitions": n,
-                "config": scope_arm(scope, dim, arm).as_dict(),
+                "config": scope_arm(scope, dim, arm).as_params(),
                 "updates": chosen["updates"],
                 "epochs": chosen["epochs"],
             },

@@ -88,7 +88,7 @@ def cells(scope: Scope) -> list[Cell]:
                 if arm in ARMS:
                     config = with_optimizer(arm_config(scope.presets[dim], arm), name)
                     config = sized(config, chosen["transitions"], epochs=chosen["epochs"])
-                    own |= {"config": config.as_dict(), "elements": chosen["elements"]}
+                    own |= {"config": config.as_params(), "elements": chosen["elements"]}
                 else:
                     own["steps"] = chosen["steps"]
                 found += [

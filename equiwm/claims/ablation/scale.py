@@ -78,7 +78,7 @@ def cells(scope: Scope) -> list[Cell]:
                     width=width,
                 )
                 params = {"dim": dim, "arm": arm, "cell": name, "width": width, "scenes": scenes}
-                params |= {"config": config.as_dict(), "test": given["test"]}
+                params |= {"config": config.as_params(), "test": given["test"]}
                 found += [Cell(f"dim={dim},{arm},{name},seed={seed}", {**params, "seed": seed}) for seed in scope.seeds]
     return found
 

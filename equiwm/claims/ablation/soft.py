@@ -79,8 +79,8 @@ def cells(scope: Scope) -> list[Cell]:
             for arm, beta in networks:
                 name = f"g={breaking:g}" + ("" if beta is None else f",beta={beta:g}")
                 params = {"dim": dim, "arm": arm, "cell": name, "beta": beta, "breaking": breaking}
-                params |= {"config": (mlp if arm == "mlp" else vn).as_dict(), "test": given["test"]}
-                params["free"] = mlp.as_dict() if arm == "soft" else None
+                params |= {"config": (mlp if arm == "mlp" else vn).as_params(), "test": given["test"]}
+                params["free"] = mlp.as_params() if arm == "soft" else None
                 found += [Cell(f"dim={dim},{arm},{name},seed={seed}", {**params, "seed": seed}) for seed in scope.seeds]
     return found
 

@@ -106,7 +106,7 @@ def train_cell_of(training: Training, seed: int) -> Cell:
     """The cell of a training (`cells.train_cell`)."""
     name = run_name(training.preset, seed)
     line = [*training.arguments, *(["--seed", str(seed)] if seed else [])]
-    params = {"config": training.config.as_dict(), "name": name, "seed": seed, "line": line}
+    params = {"config": training.config.as_params(), "name": name, "seed": seed, "line": line}
     return Cell(f"{training.preset},seed={seed}", params)
 
 
