@@ -14,6 +14,7 @@ from equiwm.planning.costs import LatentGoal, Objective, ProcrustesGoal, Term
 from equiwm.planning.rollouts import compile_rollout, trajectory_shape
 from equiwm.planning.task import ControlTask
 from equiwm.planning.view import PlannerView
+from equiwm.symmetry.group import Group
 from equiwm.symmetry.reps import Rep
 
 
@@ -112,14 +113,15 @@ class TrueRollout:
     Args:
         control: the world's tasks, which can `simulate`.
         rep: of the observations.
+        group: of the world: points count from their mean where it translates; None is where they always do.
     """
 
-    def __init__(self, control: ControlTask, rep: Rep) -> None:
-        self._control, self._rep = control, rep
+    def __init__(self, control: ControlTask, rep: Rep, group: Group | None = None) -> None:
+        self._control, self._rep, self._group = control, rep, group
 
     def encode(self, observation: Tensor) -> Tensor:
         """(T, *rep.shape) -> (T, dim)."""
-        return centred(observation, self._rep).flatten(1)
+        return centred(observation, self._rep, self._group).flatten(1)
 
     def __call__(self, latent: Tensor, actions: Tensor) -> Tensor:
         """See `rollouts.Rollout`.
@@ -130,11 +132,13 @@ class TrueRollout:
         found = self._control.simulate(latent.unflatten(-1, self._rep.shape), actions)
         if found is None:
             raise ConfigError("this world does not simulate plans: it has no line of its true dynamics.")
-        seen = centred(found, self._rep).flatten(3).unflatten(3, trajectory_shape(self._rep))
+        seen = centred(found, self._rep, self._group).flatten(3).unflatten(3, trajectory_shape(self._rep))
         return seen.permute(0, 2, 3, 4, 1)
 
 
-def dynamics_goal(config: PlanningConfig, kind: str, control: ControlTask, rep: Rep) -> Goal:
+def dynamics_goal(
+    config: PlanningConfig, kind: str, control: ControlTask, rep: Rep, group: Group | None = None
+) -> Goal:
     """The same cost, of true observations in place of latents: what control comes to with a perfect model.
 
     Args:
@@ -142,8 +146,9 @@ def dynamics_goal(config: PlanningConfig, kind: str, control: ControlTask, rep: 
         kind: of the goal (`goal_kind`).
         control: the world's tasks.
         rep: of the observations.
+        group: of the world, as of `TrueRollout`.
     """
-    rollout = TrueRollout(control, rep)
+    rollout = TrueRollout(control, rep, group)
 
     def goal(observation: Tensor, wanted: Tensor, horizon: int) -> Objective:
         terms = [*_terms(kind, config, rollout.encode(wanted))]

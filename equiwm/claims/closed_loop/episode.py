@@ -94,7 +94,8 @@ def _goal(run: ControlledRun, controller: Controller, config: PlanningConfig) ->
     if controller == "centroid":
         return centroid_goal(config, run.control)
     if controller == "dynamics":
-        return dynamics_goal(config, kind, run.control, run.subject.world.observation_rep)
+        world = run.subject.world
+        return dynamics_goal(config, kind, run.control, world.observation_rep, world.group)
     return model_goal(config, kind, run.subject.model, run.control)
 
 
