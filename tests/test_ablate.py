@@ -135,6 +135,8 @@ STUDIES = [
     ("architecture", "body", True, "ablate-architecture-body-quick", "5d36958924cf7f8a"),
     ("architecture", "ring", False, "ablate-architecture-ring", "f8ce9964309a4169"),
     ("architecture", "ring", True, "ablate-architecture-ring-quick", "ff30cfe69a928090"),
+    ("quadrant", "pusht", False, "ablate-quadrant", "d6b3135cd39f5de9"),
+    ("quadrant", "pusht", True, "ablate-quadrant-quick", "cca6db6ee2130d99"),
 ]
 
 
@@ -180,7 +182,7 @@ def test_the_help_names_the_kinds_and_their_worlds(ablate):
     status, out, _ = ablate("--help")
     told = " ".join(out.replace("│", " ").split())
     assert status == 0
-    assert "augmentation, scale, soft, optimizer, data, breaking or architecture" in told
+    assert "augmentation, scale, soft, optimizer, data, breaking, architecture or quadrant" in told
     assert "field, cloud, pusht, paper, body or ring [the kind's own]" in told
 
 

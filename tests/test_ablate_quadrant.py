@@ -32,7 +32,7 @@ def test_arms_differ_in_class_and_turns_alone():
     assert sorted(updates) == [1000, 3000, 10_000, 20_000, 100_000]
 
 
-@pytest.mark.parametrize("arm", ["vn", "augmented"])
+@pytest.mark.parametrize("arm", ["vn", "augmented", "canonical"])
 def test_a_cell_trains_and_plays(arm, monkeypatch):
     monkeypatch.setattr(StandardControl, "steps", 6)
     params = next(json.loads(json.dumps(dict(c.params))) for c in KIND.cells(SCOPE) if c.params["arm"] == arm)
@@ -43,7 +43,7 @@ def test_a_cell_trains_and_plays(arm, monkeypatch):
     assert row.episodes == 2
     assert row.success in (0.0, 0.5, 1.0)
     assert 0.0 <= row.mean_max_reward <= 1.0
-    assert (abs(row.ood_factor - 1.0) < 1e-5) is (arm == "vn")
+    assert (abs(row.ood_factor - 1.0) < 1e-5) is (arm in ("vn", "canonical"))
     assert row.transitions == 200
 
 

@@ -179,16 +179,17 @@ def fitted(preset: str, *assignments: str, group=SO2, seed: int = 0) -> Fit:
 def test_augmentation_turns_every_row_by_an_element_of_its_own_anew_each_epoch():
     torch.manual_seed(1)
     fit = fitted("augmented-2d-forward")
-    first, action, following = fit._turned()
+    every = torch.arange(len(fit.data))
+    first, action, following = fit._batch(every, fit._turns())
     (before, before_action, after), d = fit._columns, 2
     for i in (0, 17):
         turn = torch.linalg.lstsq(before[i], first[i]).solution.mT  # row vectors
         assert torch.allclose(turn @ turn.mT, torch.eye(d), atol=1e-4)
         assert torch.allclose(before_action[i] @ turn.mT, action[i], atol=1e-4)
         assert torch.allclose(after[i] @ turn.mT, following[i], atol=1e-4)
-    assert torch.equal(fit._turned()[0], first)  # of this epoch
+    assert torch.equal(fit._batch(every, fit._turns())[0], first)  # of this epoch
     fit.run_epoch()
-    assert not torch.allclose(fit._turned()[0], first, atol=1e-2)
+    assert not torch.allclose(fit._batch(every, fit._turns())[0], first, atol=1e-2)
 
 
 def test_an_augmented_training_goes_on_to_the_same_weights():

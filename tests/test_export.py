@@ -439,6 +439,9 @@ class _Odd(PlannerView):
     def frames(self, observation):
         return self.control.frames(observation)
 
+    def physical(self, actions):
+        return actions
+
     def centroid_term(self, observation, goal, *, weight, horizon):
         made = self.control.centroid_term(observation, goal, weight=weight, horizon=horizon)
         return replace(made, start=made.start * observation.norm(dim=(-2, -1))[:, None])

@@ -64,9 +64,9 @@ def test_a_folder_becomes_a_table(tmp_path, monkeypatch, capsys):
     assert "| [a](../probes/a.py) |" in text
     assert "equivariant \\| under O(3)" in text
     assert "| [a:probe_clamped](../probes/a.py) |" in text
-    (exact,) = [line for line in text.splitlines() if line.startswith("| a | it |")]
+    (exact,) = [line for line in text.splitlines() if line.startswith("| a | output |")]
     assert [cell.split(" ")[0] for cell in exact.split(" | ")[3:5]] == ["exact", "exact"]
-    (clamped,) = [line for line in text.splitlines() if line.startswith("| a:probe_clamped | it |")]
+    (clamped,) = [line for line in text.splitlines() if line.startswith("| a:probe_clamped | output |")]
     assert clamped.split(" | ")[3].startswith("broken")
     assert "### a\n\nA sum of vectors.\n\nexact: It is equivariant" in text
     assert "Looked into by hand: somebody looked" in text

@@ -151,7 +151,7 @@ def _file_of(reps: list[str] | None) -> Path | None:
     Raises:
         ConfigError: a file and something besides.
     """
-    files = [each for each in reps or [] if "=" not in each]
+    files = [each for each in reps or [] if each.endswith((".yaml", ".yml"))]
     if not files:
         return None
     if reps != files or len(files) > 1:

@@ -7,6 +7,7 @@ than with the spatial axis last. Networks convert once at either end (`to_channe
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Literal
 
@@ -36,7 +37,7 @@ class Layer(nn.Module):
 
         This is what the architecture intends; what holds is measured by `equiwm.audit`.
         """
-        return not any(isinstance(part, Layer) and part.ordinary for part in self.modules())
+        return not self.ordinary and all(part.equivariant for part in _nearest(self))
 
     def extra_repr(self) -> str:
         return f"{self.in_rep} -> {self.out_rep}"
@@ -49,6 +50,15 @@ class Layer(nn.Module):
                 )
         if len({rep.d for rep in reps}) > 1:
             raise RepError(f"{type(self).__name__} cannot change the dimension d: got {[rep.d for rep in reps]}.")
+
+
+def _nearest(module: nn.Module) -> Iterator[Layer]:
+    """The layers that a module is made of; what they are made of themselves is theirs to say."""
+    for part in module.children():
+        if isinstance(part, Layer):
+            yield part
+        else:
+            yield from _nearest(part)
 
 
 class Sequential(Layer):

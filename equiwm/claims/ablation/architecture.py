@@ -162,9 +162,10 @@ def statements(scope: Scope) -> list[Statement[ArchitectureRow]]:
     lines: list[Statement[ArchitectureRow]] = []
     for dim in scope.dims:
         preset = _preset(scope, dim)
+        vn, ordinary = (ARMS[arm] for arm in ("vn", "plain"))
         flat, plain = of_each_seed(dim, largest_off_one), of_each_seed(dim, _plain_factor)
-        lines.append(ours(f"{ARMS['vn']}, {dim}D", "|OOD / seen - 1|", flat, at_most(FLAT)))
-        lines.append(ours(f"{ARMS['plain']}, {dim}D", "OOD / seen", plain, at_least(NOT_FLAT)))
+        lines.append(ours(f"{vn}, {dim}D", "|OOD / seen - 1|", flat, at_most(FLAT)))
+        lines.append(ours(f"{ordinary}, {dim}D", "OOD / seen", plain, at_least(NOT_FLAT)))
         for arm in RIVALS:
             if arm_of(preset, arm) is not None:
                 error, solved = of_each_seed(dim, _error_over(arm)), of_each_seed(dim, _solved_less(arm))
@@ -185,6 +186,10 @@ _LOOP = {
 _FRAME = ("certainty_least", "frame_turn_deg")
 
 
+def _ood_factor() -> dict[str, str]:
+    return {name: QUANTITIES[name] for name in ("ood_factor",)}
+
+
 def tables(data: StudyRows[ArchitectureRow]) -> list[Table]:
     """For each dimension what one step says, and what the closed loop does."""
     found = []
@@ -192,7 +197,7 @@ def tables(data: StudyRows[ArchitectureRow]) -> list[Table]:
         rows = select(data.rows, dim=dim)
         frame = _frame(rows)
         errors = {name: name for name in frame.columns if ", " in name}
-        step = {"ood_factor": QUANTITIES["ood_factor"], "relative_residual": "residual, float32"} | errors
+        step = _ood_factor() | {"relative_residual": "residual, float32"} | errors
         title = f"{data.name}: {data.world} in {dim}D"
         note = "Errors are over the true change: 1 is predicting none. They compare models; OOD / seen shows flatness."
         found.append(_table(f"{title}, one step", frame, step, (note,)))
@@ -234,7 +239,7 @@ def figure(data: StudyRows[ArchitectureRow], folder: Path) -> Path:
     ]
     return draw_panels(
         pd.DataFrame(lines, columns=["dim", "class", "side", "error", "ood_factor"]),
-        {"error": "error / true change", "ood_factor": QUANTITIES["ood_factor"]},
+        {"error": "error / true change"} | _ood_factor(),
         x="class",
         line="side",
         x_label="class of network",

@@ -13,7 +13,7 @@ from equiwm.claims.ablation.arms import arm_config, sized
 from equiwm.claims.ablation.kind import AblationKind, Scope, StudyRows
 from equiwm.claims.ablation.rows import column, largest_off_one, of_each_seed, select
 from equiwm.claims.statement import FLAT, Statement, at_least, at_most, ours
-from equiwm.config import parse
+from equiwm.config import load, parse
 from equiwm.errors import TrainingError, nearest
 from equiwm.figures.canvas import COLOURS, MARKERS, canvas, legend_below, save
 from equiwm.figures.panels import frame_of, label_tables
@@ -42,17 +42,20 @@ class Contender:
         name: in words.
         side: the preset, or its baseline.
         turned: whether its data are turned over the circle.
+        canonical: whether it sees everything in the frame of the block, and its output is turned back.
     """
 
     name: str
     side: Literal["vn", "mlp"]
     turned: bool = False
+    canonical: bool = False
 
 
 CONTENDERS = {
     "vn": Contender("VN", "vn"),
     "mlp": Contender("MLP", "mlp"),
     "augmented": Contender("MLP, augmented", "mlp", turned=True),
+    "canonical": Contender("MLP in the block's frame", "mlp", canonical=True),
 }
 
 
@@ -101,12 +104,16 @@ def cells(scope: Scope) -> list[Cell]:
     chosen, found = settings(scope), []
     for dim in scope.dims:
         for arm, contender in CONTENDERS.items():
-            config = arm_config(scope.presets[dim], contender.side, [f"world.wedge={chosen['wedge']}"])
+            asked = [f"world.wedge={chosen['wedge']}"]
+            if contender.canonical:
+                frame = list(load(scope.presets[dim]).world.frame)
+                asked += ["model.predictor=canonical", f"model.frame={frame}"]
+            config = arm_config(scope.presets[dim], contender.side, asked)
             copies = chosen["copies"] if contender.turned else 1
             for n in chosen["transitions"]:
                 params = {
                     **{"dim": dim, "arm": arm, "transitions": n, "copies": copies, "tasks": chosen["tasks"]},
-                    "config": sized(config, n * copies, updates=chosen["updates"]).as_dict(),
+                    "config": sized(config, n * copies, updates=chosen["updates"]).as_params(),
                 }
                 found += [
                     Cell(f"dim={dim},{arm},transitions={n},seed={seed}", {**params, "seed": seed})
@@ -183,11 +190,10 @@ def tables(data: StudyRows[QuadrantRow]) -> list[Table]:
 
 def figure(data: StudyRows[QuadrantRow], folder: Path) -> Path:
     """Success over the number of transitions, a line for each network: medians over seeds with their range."""
-    frame = frame_of(data.rows, ("arm", "seed", "transitions", "success", "mean_max_reward"))
     with canvas(5.2, 3.6) as drawing:
         axes = drawing.subplots()
         for index, (arm, contender) in enumerate(CONTENDERS.items()):
-            by_size = frame[frame["arm"] == arm].groupby("transitions")["success"]
+            by_size = frame_of(select(data.rows, arm=arm), ("transitions", "success")).groupby("transitions").success
             middle, low, high = by_size.median(), by_size.min(), by_size.max()
             spread = np.array([middle - low, high - middle])
             axes.errorbar(
@@ -205,7 +211,8 @@ def figure(data: StudyRows[QuadrantRow], folder: Path) -> Path:
         axes.set_xlabel("training transitions, stem in one quadrant")
         axes.set_title("success at every start and goal", fontsize=10)
         legend_below(drawing, axes)
-        return save(drawing, frame, folder, "ablate_quadrant")
+        columns = ("arm", "seed", "transitions", "success", "mean_max_reward")
+        return save(drawing, frame_of(data.rows, columns), folder, "ablate_quadrant")
 
 
 def work(params: Mapping[str, Any]) -> float:
