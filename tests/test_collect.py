@@ -33,6 +33,8 @@ from equiwm.worlds.factory import build_world
 from equiwm.worlds.gym.config import GymConfig
 from equiwm.worlds.gym.world import GymWorld
 
+pytest.importorskip("pyarrow", reason="logs are Parquet files: pip install 'equiwm[logs]'")
+
 
 @pytest.fixture(autouse=True)
 def _carts(monkeypatch):

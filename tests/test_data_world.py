@@ -26,6 +26,8 @@ from equiwm.worlds.data.world import Recorded
 from equiwm.worlds.factory import build_world
 from equiwm.worlds.world import RecordedWorld, SequenceWorld
 
+pytest.importorskip("pyarrow", reason="logs are Parquet files: pip install 'equiwm[logs]'")
+
 LEROBOT = Path(__file__).parent / "data" / "lerobot-v3"
 TINY = ("--set", "training.epochs=2", "--set", "training.batch=64")
 

@@ -116,6 +116,7 @@ def test_where_states_cannot_be_set_nothing_is_paired_and_it_is_said(home, capsy
 
 
 def test_a_run_is_a_policy(home, capsys):
+    pytest.importorskip("pyarrow")
     train()
     Path("reps.yaml").write_text(json.dumps(CART))
     settings = [
