@@ -77,8 +77,15 @@ class ClosedLoopError(EquiwmError):
     exit_status = 1
 
 
+MOST_KNOWN = 60
+"""Names that a message lists, where none is near: more are none that anybody reads."""
+
+
 def nearest(given: str, known: Iterable[str]) -> str:
-    """The end of an error message about an unknown name: the nearest known ones, else all of them."""
+    """The end of an error message about an unknown name: the nearest known ones, else all of them, or some of many."""
     known, given = sorted(known), given[:MOST_QUOTED]
     close = difflib.get_close_matches(given, known, n=3, cutoff=0.5)
-    return f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known)}."
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    more = f" and {len(known) - MOST_KNOWN} more" if len(known) > MOST_KNOWN + 1 else ""
+    return f"known: {', '.join(known[:MOST_KNOWN] if more else known)}{more}."

@@ -192,6 +192,16 @@ def test_augmentation_turns_every_row_by_an_element_of_its_own_anew_each_epoch()
     assert not torch.allclose(fit._batch(every, fit._turns())[0], first, atol=1e-2)
 
 
+@pytest.mark.parametrize("inside", ["model.relative=[2,0]", "model.normalise=true"])
+def test_a_free_path_inside_another_predictor_is_refused(inside):
+    """Its penalty would be left out in silence, and a soft model be as free as an ordinary one."""
+    config = load("soft-2d-forward", None, [inside])
+    world = build_world(config.world)
+    model = build_model(config.model, world.observation_rep, world.action_rep, seed=0, group=world.group)
+    with pytest.raises(ConfigError, match=r"its penalty does not reach .* expected model.relative=\[\]"):
+        Fit(config.training, model, toy(), seed=0)
+
+
 def test_an_augmented_training_goes_on_to_the_same_weights():
     torch.manual_seed(1)
     whole = fitted("augmented-2d-forward")

@@ -456,6 +456,22 @@ def test_a_cost_that_cannot_be_kept_is_not_guessed():
         measured(model, config.planning, _Odd(world.control(seen)), seen)
 
 
+class _Scaled(_Odd):
+    """A world that takes a planner's actions in another unit."""
+
+    def physical(self, actions):
+        return 0.1 * actions
+
+
+def test_actions_in_units_of_a_world_are_not_guessed():
+    config = load("vn-3d")
+    world = build_world(config.world)
+    model = build_model(config.model, world.observation_rep, world.action_rep, seed=0).eval()
+    seen = torch.randn(32, 24, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    with pytest.raises(DataError, match="takes actions in units of its own"):
+        measured(model, config.planning, _Scaled(world.control(seen)), seen)
+
+
 def test_a_model_that_cannot_plan_says_why(model):
     cannot = ExportedModel(
         replace(model.record, plan=None, no_plan="its latents are scalars."), model.model, model.planning

@@ -5,6 +5,8 @@ import torch
 
 from equiwm.errors import DataError
 from equiwm.planning.costs import CentroidGoal, LatentGoal, Objective, PoseGoal, ProcrustesGoal
+from equiwm.planning.goals import TrueRollout
+from equiwm.symmetry.group import Group
 from equiwm.symmetry.groups import SE2, SE3, SO2, SO3
 from equiwm.symmetry.reps import Rep, vectors
 
@@ -154,3 +156,23 @@ def test_an_objective_in_groups_is_the_objective_at_once():
     assert not cost.is_inference()
     with pytest.raises(DataError, match="40 tasks"):
         Objective([LatentGoal(goal)], rollout, latent)(actions[:3])
+
+
+@pytest.mark.parametrize(("group", "centred"), [("se2", True), ("so2", False)])
+def test_true_dynamics_are_centred_where_the_group_translates(group, centred):
+    """As the latents of forward models are: elsewhere a point is a vector from the origin."""
+
+    class Still:
+        def simulate(self, observation, actions):
+            return observation[:, None, None].expand(-1, actions.shape[1], actions.shape[2], -1, -1)
+
+    rep = Rep.parse("3xp+1o", 2)
+    seen = torch.randn(4, 4, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    moved = seen + torch.tensor([[3.0, -2.0]] * 3 + [[0.0, 0.0]], dtype=torch.float64)
+    rollout = TrueRollout(Still(), rep, Group.parse(group))
+    actions = torch.zeros(4, 2, 1, 1, 2, dtype=torch.float64)
+    for one, other in (
+        (rollout.encode(seen), rollout.encode(moved)),
+        (rollout(seen.flatten(1), actions), rollout(moved.flatten(1), actions)),
+    ):
+        assert torch.allclose(one, other, atol=1e-12) is centred

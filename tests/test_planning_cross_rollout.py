@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from equiwm.models.cross import CrossVNPredictor
+from equiwm.models.relative import RelativePredictor
 from equiwm.models.world_model import IdentityEncoder, WorldModel
 from equiwm.planning.rollouts import PredictRollout, compile_rollout
 from equiwm.planning.vn_rollout import VNRollout
@@ -77,3 +78,12 @@ def test_a_predictor_that_has_learnt_something_new_is_not_taken():
             return super().change(latent, action) * 1.01
 
     assert isinstance(compile_rollout(_model(torch.float64, kind=Other)), PredictRollout)
+
+
+def test_products_of_differences_are_not_multiplied_out():
+    """The fast rollout would take the products of the positions themselves; none is made."""
+    model = _model(torch.float64)
+    seen = WorldModel(model.encoder, RelativePredictor(model.predictor, (2, 0)), model.action_rep).double()
+    assert VNRollout.of(model.predictor, 1) is not None
+    assert VNRollout.of(seen.predictor, 1) is None
+    assert isinstance(compile_rollout(seen), PredictRollout)
