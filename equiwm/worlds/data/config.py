@@ -7,29 +7,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
-from equiwm.config import WorldConfig, check_wedge
 from equiwm.disk.safe_yaml import read_yaml
 from equiwm.errors import ConfigError
 from equiwm.logs.spec import LogSpec, parse_spec, required_spec
 from equiwm.schema import plain, setting
+from equiwm.worlds.described import DescribedConfig
 
 
 @dataclass(frozen=True)
-class DataConfig(WorldConfig):
+class DataConfig(DescribedConfig):
     """Recorded episodes of any layout that `equiwm check-data` reads, and a `reps.yaml` that says what they hold."""
 
     world: ClassVar[str] = "equiwm.worlds.data.world:Recorded"
     title: ClassVar[str] = "recorded episodes"
-    defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {"model": {"normalise": True}}
     recorded: ClassVar[bool] = True
 
     name: Literal["data"] = setting("data", "which world")
     path: str = setting("", "the log: an .npz, .csv, .parquet or .hdf5 file, or a Zarr, Minari or LeRobot folder")
     reps: str | dict[str, Any] | None = setting(
         None, "what its columns are: a reps.yaml, or what stands in one; null is the one beside the log"
-    )
-    group: str | None = setting(
-        None, "the symmetry group: so2, se2, o2, so2z, so3, ...; null is so2 in the plane, and has to be said in space"
     )
     symmetric: bool | Literal["auto"] = setting(
         "auto",
@@ -38,27 +34,9 @@ class DataConfig(WorldConfig):
     orientation: str | None = setting(
         None, "the quantity of the state that orientations are read off; null is the first angle, vector or point"
     )
-    wedge: tuple[float, float] | None = setting(
-        None, "orientations to train on, degrees [low, high); null is all that the log has"
-    )
     held_out: float = setting(0.2, "share of the episodes that training never sees", above=0.0, below=1.0)
     split: int = setting(0, "seed of which episodes those are", at_least=0)
     skip_bad: bool = setting(False, "leave out episodes and files that cannot be read, and say which")
-
-    @property
-    def space_dimension(self) -> int | None:
-        """d, where `reps` says it; None where a file does."""
-        found = self.reps.get("dimension") if isinstance(self.reps, Mapping) else None
-        return found if isinstance(found, int) else None
-
-    def check(self) -> None:
-        """Refuse a wedge that is none.
-
-        Raises:
-            ConfigError: such a wedge.
-        """
-        if self.wedge is not None:
-            check_wedge(self.wedge)
 
     @property
     def place(self) -> Path:

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
-from equiwm.config import WorldConfig, check_wedge
 from equiwm.disk.safe_yaml import read_yaml
 from equiwm.environments.exploration import Exploration
 from equiwm.errors import ConfigError, nearest
 from equiwm.logs.spec import LogSpec, parse_spec
 from equiwm.printable import quoted
 from equiwm.schema import coerce, plain, setting
+from equiwm.worlds.described import DescribedConfig
 
 _GOAL = ("channels", "from", "approach", "steps")
 
@@ -36,12 +36,11 @@ class Goal:
 
 
 @dataclass(frozen=True)
-class GymConfig(WorldConfig):
+class GymConfig(DescribedConfig):
     """Any Gymnasium environment whose observations are numbers, typed by a `reps.yaml`."""
 
     world: ClassVar[str] = "equiwm.worlds.gym.world:GymWorld"
     title: ClassVar[str] = "environment"
-    defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {"model": {"normalise": True}}
 
     name: Literal["gym"] = setting("gym", "which world")
     env: str = setting("", "the environment: an id, or module:id of a module that registers it (my_pkg:MyPush-v0)")
@@ -50,9 +49,6 @@ class GymConfig(WorldConfig):
         None,
         "what its observations and actions are: a reps.yaml, or what stands in one (`from` names a key of a Dict, "
         "or observation, or action)",
-    )
-    group: str | None = setting(
-        None, "the symmetry group: so2, se2, o2, so2z, so3, ...; null is so2 in the plane, and has to be said in space"
     )
     symmetric: bool | Literal["auto"] = setting(
         "auto",
@@ -78,20 +74,13 @@ class GymConfig(WorldConfig):
         None, "closed loop: {channels: {block: 0.02, turn: 5}, from: reset or episode, approach: [hand, block]}"
     )
 
-    @property
-    def space_dimension(self) -> int | None:
-        """d, where `reps` says it; None where a file does."""
-        found = self.reps.get("dimension") if isinstance(self.reps, Mapping) else None
-        return found if isinstance(found, int) else None
-
     def check(self) -> None:
         """Refuse a wedge or a goal that is none.
 
         Raises:
             ConfigError: such a one.
         """
-        if self.wedge is not None:
-            check_wedge(self.wedge)
+        super().check()
         if self.goal is not None:
             parse_goal(self.goal)
 
