@@ -111,6 +111,30 @@ def test_chaos_is_no_break_whatever_the_seed(seed):
     assert check_world(whirling(whirl), states=8, seed=seed).verdict == "precision-limited"
 
 
+def few_whirl(state, action, drift=0.0):
+    """A vector and two scalars, kind and clock: kind 1 whirls; the others turn slowly, and drift after 40 steps."""
+    after = whirl(state[:2], 0 * action) if state[2] > 0.5 else np.array([[0.8, -0.6], [0.6, 0.8]]) @ state[:2]
+    late = state[3] > 40.5 and state[2] < 0.5
+    return np.concatenate([after + np.array([drift * late, 0.0]), [state[2], state[3] + 1.0]])
+
+
+def few_whirling(step, kinds):
+    angles = np.linspace(0.1, 6.0, len(kinds))
+    states = np.stack([0.3 * np.cos(angles), 0.3 * np.sin(angles), kinds, np.zeros(len(kinds))], 1)
+    return WorldProbe(step, states, ([-1.0, -1.0], [1.0, 1.0]), "so2", "1o+2x0e", "1o")
+
+
+@pytest.mark.parametrize("drift", [1e-6, 1e-3, 0.3])
+def test_chaos_in_one_rollout_does_not_explain_a_break_in_the_others(drift):
+    kinds = [0.0] * 22 + [1.0] * 2
+    symmetric = check_world(few_whirling(few_whirl, kinds))
+    assert symmetric.verdict == "precision-limited"
+    assert symmetric.rounding_worst[-1] > 0.01 > 1e-9 > symmetric.rounding_growth[-1]
+    broken = check_world(few_whirling(lambda s, a: few_whirl(s, a, drift), kinds))
+    assert broken.verdict in ("approximate", "broken")
+    assert broken.region.share == [0.0, 0.0, 0.0, pytest.approx(22 / 24)]
+
+
 def test_float32_inside_is_no_break():
     def single(state, action):
         return spring(state.astype(np.float32), action.astype(np.float32)).astype(np.float32).astype(np.float64)

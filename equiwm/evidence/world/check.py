@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from equiwm.audit.verdict import Verdict
 from equiwm.checks import at_least_one
 from equiwm.errors import DataError
 from equiwm.evidence.world.acting import motions
@@ -89,6 +90,7 @@ def _result(
     }
     residual = [float(by_channel[h].max()) for h in steps]
     growth = [float(np.median(judged.rounding[:, h])) for h in steps]
+    grown = [float(judged.rounding[:, h].max()) for h in steps]
     where = ""
     if judged.verdict.breaks:
         start = measured.straight[0].states[0]
@@ -101,7 +103,7 @@ def _result(
         probe.name,
         str(probe.group),
         residual=residual,
-        growth=growth,
+        growth=grown if judged.verdict is Verdict.LIMITED else growth,
         horizons=steps,
         where=where,
         says_until=until,
@@ -122,6 +124,7 @@ def _result(
         median=[float(np.median(pairs[:, :, h])) for h in steps],
         worst=[float(pairs[:, :, h].max()) for h in steps],
         rounding_growth=growth,
+        rounding_worst=grown,
         says_until=until,
         channels=[
             ChannelResult(measured.columns[int(k)].name, [float(by_channel[h, k]) for h in steps]) for k in order

@@ -4,11 +4,16 @@ Contacts amplify rounding. A copy that drifts away from its rollout has broken t
 than copies one ulp away, which need no group element. With d the largest relative difference over the channels, and u
 the same of the rounded copies, the largest up to that step,
 
-    explained   d <= 1024 u, or d <= the largest u of any rollout at that step;
+    explained   d <= 1024 u, or d <= the largest u of any rollout at that step, if that happens to rounded copies too;
     blind       1024 u > 0.05: rounding alone may do what would be called broken, and nothing is said from there on.
 
 Where a symmetry holds, d / u reaches 53 over bodies that walk and fall and 92 over a chaotic map that forgets what it
 was rounded to (960 rollouts); in the step in which one breaks it is 1e6 and more (gravity tilted by 1e-6: 3e6).
+
+The second explanation is for an event that rounding sets off in some copies only, as a contact that one of them
+misses. It is lent by other rollouts, so that one chaotic rollout could hide a break in all the others. But rounding
+sets it off in rounded copies as often: if transformed copies stray 1024-fold from what their own rounded copies do in
+significantly more rollouts than a rounded copy does from its fellows (sign test), nothing is lent.
 """
 
 from __future__ import annotations
@@ -18,6 +23,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import binomtest
 
 from equiwm.audit.judgement import APPROXIMATE
 from equiwm.audit.verdict import Verdict
@@ -33,6 +39,8 @@ _FEW = 4
 """Fewer breaks in either half of the rollouts say nothing of where they are."""
 _SEPARATES = 0.85
 """A bound has to be right for this share of the states, on rollouts that it was not chosen on."""
+_STRAYS = 1e-3
+"""The level at which copies stray more often than rounding makes them: ten rollouts against none."""
 _SMALL = 1e-3
 """A channel that has hardly moved is compared with this share of its size."""
 
@@ -74,12 +82,15 @@ def judge(measured: Measured) -> Judged:
     floor = measured.eps * measured.sizes / scale
     relative = apart / scale
     relative[:, :, 0] = 0.0  # the copy's start is the start's copy
-    each = np.maximum((growth / scale).max(1), floor)
-    each[:, 0] = 0.0
-    rounding = np.maximum.accumulate(each.max(-1), 1)
+    each = np.maximum(growth / scale, floor)
+    each[:, :, 0] = 0.0
+    rounded = np.maximum.accumulate(each.max(-1), 2)
+    rounding = rounded.max(1)
     difference = relative.max(-1)
-    bound = np.maximum(EXPLAINED * rounding, rounding.max(0))[:, None]
     sees = (EXPLAINED * rounding <= APPROXIMATE)[:, None] & np.ones_like(difference, dtype=bool)
+    bound = EXPLAINED * rounding[:, None]
+    if _rounding_strays_as_often(difference, rounded, sees):
+        bound = np.maximum(bound, rounding.max(0))
     unexplained = (difference > bound) & sees
     unexplained[:, :, 0] = False
     broken_at = np.where(unexplained.any(-1), unexplained.argmax(-1), 0)
@@ -94,6 +105,26 @@ def judge(measured: Measured) -> Judged:
     else:
         verdict = Verdict.EXACT if blind_from is None and float(difference.max()) <= EXACT else Verdict.LIMITED
     return Judged(verdict, relative, rounding, broken_at, blind_from, agree)
+
+
+def _rounding_strays_as_often(difference: np.ndarray, rounded: np.ndarray, sees: np.ndarray) -> bool:
+    """Whether transformed copies stray from their rollouts no more often than one rounded copy strays from the others.
+
+    Args:
+        difference: (n, m, H + 1) of the transformed copies.
+        rounded: (n, k, H + 1) growth of the rounded ones.
+        sees: (n, m, H + 1) where rounding does not blind.
+    """
+    k = rounded.shape[1]
+    if k < 2:
+        return True
+    others = np.stack([np.delete(rounded, j, axis=1).max(1) for j in range(k)], 1)
+    there = (difference > EXPLAINED * rounded.max(1)[:, None]) & sees
+    here = (rounded > EXPLAINED * others) & (EXPLAINED * others <= APPROXIMATE)
+    strayed = [int(each[:, :k, 1:].any((1, 2)).sum()) for each in (there, here)]
+    if not any(strayed):
+        return True
+    return bool(binomtest(strayed[0], sum(strayed), 0.5, alternative="greater").pvalue > _STRAYS)
 
 
 def region(measured: Measured, judged: Judged, centres: Mapping[str, np.ndarray]) -> str:

@@ -102,6 +102,7 @@ class WorldResult(Result):
         median: the median pair's worst channel, relative.
         worst: the worst pair's.
         rounding_growth: the same of one ulp without any group element, the median rollout's.
+        rounding_worst: the worst rollout's.
         says_until: the last step of which something can be said.
         channels: the channels, the worst first.
         cosets: residual of rotations, reflections, translations apart, one list an entry of the horizons.
@@ -124,6 +125,7 @@ class WorldResult(Result):
     median: list[Real]
     worst: list[Real]
     rounding_growth: list[Real]
+    rounding_worst: list[Real]
     says_until: int
     channels: list[ChannelResult]
     cosets: dict[str, list[Real]]

@@ -48,7 +48,8 @@ def tables(result: WorldResult) -> list[Table]:
         ("residual", *(number(x, 2) for x in result.residual)),
         ("median pair", *(number(x, 2) for x in result.median)),
         ("worst pair", *(number(x, 2) for x in result.worst)),
-        ("one ulp grows to", *(number(x, 2) for x in result.rounding_growth)),
+        ("one ulp grows to, median", *(number(x, 2) for x in result.rounding_growth)),
+        ("one ulp grows to, worst", *(number(x, 2) for x in result.rounding_worst)),
         ("states that break", *(f"{100 * x:.0f}%" for x in result.region.share)),
     ]
     if len(result.cosets) > 1:
