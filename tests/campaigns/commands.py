@@ -15,10 +15,9 @@ from typing import Any
 
 from processes import session_of
 
-TESTS = Path(__file__).resolve().parents[1]
-PATIENCE = 240.0
-"""Seconds after which a command is taken to hang; the machine may have other work."""
+from campaigns.waiting import PATIENCE
 
+TESTS = Path(__file__).resolve().parents[1]
 TINY = (
     *("training.transitions=64", "training.epochs=3", "training.batch=32"),
     *("model.latent=4", "model.encoder_widths=[4]", "model.predictor_widths=[4]"),
@@ -111,9 +110,9 @@ class Commands:
             path.unlink()
         return Ended(out=texts[0], err=texts[1], **answer)
 
-    def run(self, folder: Path, arguments: Sequence[str], **request: Any) -> Ended:
+    def run(self, folder: Path, arguments: Sequence[str], seconds: float = PATIENCE, **request: Any) -> Ended:
         """Start it, and wait."""
-        return self.wait(self.start(folder, arguments, **request))
+        return self.wait(self.start(folder, arguments, **request), seconds)
 
     def close(self) -> None:
         """No more commands."""

@@ -23,6 +23,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from campaigns.waiting import PATIENCE, wait
+
 WRITES = frozenset({"create", "write", "fsync", "replace", "rename", "mkdir"})
 """What takes space on a disk."""
 CHANGES = WRITES | {"unlink", "rmdir", "ftruncate"}
@@ -49,16 +51,28 @@ class Faults:
         n: which call fails, from 1.
         said: file that is written when it does: the call, and its path.
         calls: what is counted, if not all that the kind counts.
-        survey: nothing fails; when the command ends, the class of each operation of torch is written to `said`.
+        survey: nothing fails; when the command ends, the class of each operation of torch, and how many changes of
+            files were before it, are written to `said`.
+        branches: calls before a command changes a file, each of which fails in a branch of the process: a fork, which
+            ends as the command does whose n-th call fails, while the process itself waits for it and goes on. How a
+            branch ended is a line of `said`; what it printed lies beside that. A branch costs what follows the fault,
+            not the whole command.
     """
 
     def __init__(
-        self, root: str, kind: str, n: int, said: str, calls: Sequence[str] = (), survey: bool = False
+        self,
+        root: str,
+        kind: str,
+        n: int,
+        said: str,
+        calls: Sequence[str] = (),
+        survey: bool = False,
+        branches: Sequence[int] = (),
     ) -> None:
         self.root, self.kind, self.n, self.said = os.path.realpath(root), kind, n, said
-        self.changes, self.survey = 0, survey
+        self.changes, self.survey, self.branches, self.beside = 0, survey, frozenset(branches), said
         self.classes: dict[Any, int] = {}
-        self.surveyed: list[int] = []
+        self.surveyed: list[tuple[int, int]] = []
         self.counted = frozenset(calls) or KINDS[kind][0]
         self.count = 0
         self.write, self.kill = os.write, os.kill
@@ -84,9 +98,12 @@ class Faults:
         if name not in self.counted:
             return
         self.count += 1
-        if self.count < self.n or (self.count > self.n and self.kind != "full"):
+        if self.branches:
+            if self.count not in self.branches or not self._branch(f"{name} {path}"):
+                return
+        elif self.count < self.n or (self.count > self.n and self.kind != "full"):
             return
-        if self.count == self.n:
+        elif self.count == self.n:
             self.write(self.log, f"{name} {path}".encode())
         if self.kind == "kill":
             self.kill(os.getpid(), signal.SIGKILL)
@@ -96,6 +113,23 @@ class Faults:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes.")
         number = errno.EIO if self.kind == "failing" else errno.ENOSPC
         raise OSError(number, os.strerror(number), path)
+
+    def _branch(self, met: str) -> bool:
+        """Fork; whether this is the branch."""
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        process = os.fork()
+        if process == 0:
+            self.branches, self.n = frozenset(), 0
+            for number, end in ((1, "out"), (2, "err")):
+                before = os.pread(os.open(f"/proc/self/fd/{number}", os.O_RDONLY), 2**20, 0)
+                path = f"{self.beside}.{self.count}.{end}"
+                os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+                self.write(number, before)
+            return True
+        ended = {"n": self.count, "met": met, **wait(process, PATIENCE)}
+        self.write(self.log, (json.dumps(ended) + "\n").encode())
+        return False
 
     def fails_next(self, name: str) -> bool:
         """Whether the next such call is the one."""
@@ -212,7 +246,7 @@ class Faults:
             stack.append((frame.f_code, frame.f_lasti))
             frame = frame.f_back
         key = (operation, self.changes, tuple(stack))
-        self.surveyed.append(self.classes.setdefault(key, len(self.classes)))
+        self.surveyed.append((self.classes.setdefault(key, len(self.classes)), self.changes))
 
     def _tell_classes(self) -> None:
         self.write(self.log, json.dumps(self.surveyed).encode())

@@ -14,7 +14,6 @@ import json
 import os
 import pkgutil
 import resource
-import select
 import signal
 import sys
 import tempfile
@@ -23,6 +22,8 @@ import time
 import traceback
 from contextlib import suppress
 from typing import Any
+
+from campaigns.waiting import wait
 
 
 def prepare() -> None:
@@ -143,25 +144,6 @@ def _spare(size: int) -> None:
 def _virtual() -> int:
     with open("/proc/self/statm") as file:
         return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def wait(process: int, seconds: float) -> dict[str, Any]:
-    """How a command ended; one that does not end in time is killed with its session."""
-    poll = select.poll()
-    descriptor = os.pidfd_open(process)
-    poll.register(descriptor, select.POLLIN)
-    ended = bool(poll.poll(1000 * seconds))
-    os.close(descriptor)
-    if not ended:
-        with suppress(ProcessLookupError):
-            os.killpg(process, signal.SIGKILL)
-    _, status, usage = os.wait4(process, 0)
-    return {
-        "status": os.waitstatus_to_exitcode(status),
-        "hung": not ended,
-        "rss": usage.ru_maxrss * 1024,
-        "cpu": usage.ru_utime + usage.ru_stime,
-    }
 
 
 def serve() -> None:

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -17,6 +17,7 @@ import pytest
 from campaigns.bits import bits, state
 from campaigns.commands import LOOP, TRAIN, VERIFY, Commands, Ended
 from campaigns.faults import KINDS, said
+from campaigns.waiting import PATIENCE
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="descriptors are looked up in /proc")
 
@@ -114,10 +115,48 @@ class Campaign:
         self.said.unlink(missing_ok=True)
         done = self.run(self.case.arguments, fault=self._fault(kind, n))
         met = said(self.said)
-        where = f"{kind} {n}, {met}: {done}\n{done.out[-1000:]}"
         if not met:
-            assert done.status == self.status, where
+            assert done.status == self.status, f"{kind} {n}: {done}"
             return False
+        where = self._ended_well(kind, n, met, done)
+        left = state(self.work)
+        if left in self.seen:  # what follows was seen to go well, and is a function of what lies there
+            return True
+        if not self.case.judges:
+            self._opens(where)
+        self._again(where)
+        self.seen.add(left)
+        return True
+
+    def inject_in_branches(self, kind: str, numbers: Sequence[int]) -> Iterator[str]:
+        """Fail these calls, before which no file has changed, each in a branch of one process.
+
+        Yields:
+            How each went wrong that did.
+        """
+        self.fresh()
+        fault = {**self._fault(kind, 0), "branches": numbers}
+        whole = self.run(self.case.arguments, seconds=PATIENCE + 5 * len(numbers), fault=fault)
+        assert whole.status == self.status, whole
+        assert not self.case.judges or whole.out == self.out, whole
+        ended = [json.loads(line) for line in said(self.said).splitlines()]
+        assert [each["n"] for each in ended] == list(numbers)
+        for each in ended:
+            n, met = each.pop("n"), each.pop("met")
+            try:
+                self._ended_well(kind, n, met, self.printed(n, each))
+            except AssertionError as error:
+                yield str(error)
+        assert bits(self.work) == self.expected, "a branch has written"
+
+    def printed(self, n: int, answer: Mapping[str, Any]) -> Ended:
+        """How a branch ended, with what it printed."""
+        texts = [Path(f"{self.said}.{n}.{end}").read_text(errors="replace") for end in ("out", "err")]
+        return Ended(out=texts[0], err=texts[1], **answer)
+
+    def _ended_well(self, kind: str, n: int, met: str, done: Ended) -> str:
+        """What a fault may do to a command; and words for it."""
+        where = f"{kind} {n}, {met}: {done}\n{done.out[-1000:]}"
         self.met[met.partition(" ")[0]] += 1
         assert not done.hung, where
         if kind == "kill":
@@ -129,29 +168,32 @@ class Campaign:
             assert done.status != 2 or len(done.lines) == 1, where
         if self.case.judges:
             assert done.status != self.status or kind == "kill" or done.out == self.out, where
-        left = state(self.work)
-        if left in self.seen:  # what follows was seen to go well, and is a function of what lies there
-            return True
-        if not self.case.judges:
-            self._opens(where)
+        return where
+
+    def _again(self, where: str) -> None:
+        """The command given again comes to what it came to undisturbed."""
         again = self.run([*self.case.arguments, *self.case.again])
         assert again.status == self.status, f"{where}\nagain: {again}"
         found = bits(self.work)
         assert found == self.expected, f"{where}\nagain: {again}\n{_differences(self.expected, found)}"
-        self.seen.add(left)
-        return True
 
-    def operations(self) -> Iterator[int]:
-        """Of each class of operations of torch (see `campaigns.faults`) the first and the last one."""
+    def operations(self) -> tuple[list[int], list[int]]:
+        """Of each class of operations of torch (see `campaigns.faults`) the first and the last one.
+
+        Returns:
+            Those before which no file has changed, and the others.
+        """
         self.fresh()
         self.said.unlink(missing_ok=True)
         done = self.run(self.case.arguments, fault={**self._fault("allocation", 0), "survey": True})
         assert done.status == self.status, done
-        classes = json.loads(said(self.said))
-        first = {each: n for n, each in reversed(list(enumerate(classes, 1)))}
-        last = {each: n for n, each in enumerate(classes, 1)}
-        print(f"{len(classes)} operations of {len(first)} classes")
-        return iter(sorted({*first.values(), *last.values()}))
+        surveyed = json.loads(said(self.said))
+        first = {each: n for n, (each, _) in reversed(list(enumerate(surveyed, 1)))}
+        last = {each: n for n, (each, _) in enumerate(surveyed, 1)}
+        found = sorted({*first.values(), *last.values()})
+        before = [n for n in found if surveyed[n - 1][1] == 0]
+        print(f"{len(surveyed)} operations of {len(first)} classes; {len(before)} of {len(found)} before any change")
+        return before, found[len(before) :]
 
     def _fault(self, kind: str, n: int) -> dict[str, Any]:
         return {"root": str(self.work), "kind": kind, "n": n, "said": str(self.said)}
@@ -188,14 +230,31 @@ def test_some_faults(commands, tmp_path, name):
     assert sum(campaign.met.values()) >= (1 if CASES[name].judges else 3)
 
 
+def test_a_branch_ends_as_the_command_does(commands, tmp_path):
+    campaign = Campaign(commands, CASES["audit-probe"], tmp_path)
+    numbers = [2, 40, 300]
+    assert list(campaign.inject_in_branches("allocation", numbers)) == []
+    answers = {each["n"]: each for each in map(json.loads, said(campaign.said).splitlines())}
+    branches = [campaign.printed(n, {k: v for k, v in answers[n].items() if k not in ("n", "met")}) for n in numbers]
+    for n, branch in zip(numbers, branches, strict=True):
+        campaign.fresh()
+        alone = campaign.run(campaign.case.arguments, fault=campaign._fault("allocation", n))
+        assert (branch.status, branch.out, branch.err) == (alone.status, alone.out, alone.err)
+        assert said(campaign.said) == answers[n]["met"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", CASES)
 def test_every_fault(commands, tmp_path, name, kind):
     """Until the command passes; of the operations of torch, the first and the last one of each class."""
     campaign = Campaign(commands, CASES[name], tmp_path)
+    numbers: Iterable[int] = count(1)
     wrong = []
-    for n in campaign.operations() if kind == "allocation" else count(1):
+    if kind == "allocation":
+        before, numbers = campaign.operations()
+        wrong += campaign.inject_in_branches(kind, before)
+    for n in numbers:
         try:
             if not campaign.inject(kind, n):
                 assert kind != "allocation", n
