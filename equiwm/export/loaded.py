@@ -129,7 +129,8 @@ class ExportedModel:
         begin = None if start is None else as_finite(start, shape, "start", single=True)[None]
         planner = replace(self._planner, horizon=steps)
         objective = self._goal(now, wanted, steps)
-        return planner.plan(objective, self.action_rep, [seed], frame=axes, start=begin).actions[0]
+        plan = planner.plan(objective, self.action_rep, [seed], frame=axes, start=begin, rough=objective.rough)
+        return plan.actions[0]
 
 
 def load_export(path: Path | str, *, settings: Sequence[str] = (), trust: bool = False) -> ExportedModel:
