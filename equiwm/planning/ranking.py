@@ -84,7 +84,7 @@ class Scoring:
             DataError: costs of another shape.
         """
         shape = candidates.shape[:2]
-        few = bool(cuts) and 2 * BANDS[0] * len(cuts) > shape[1]
+        few = 4 * BANDS[0] * len(cuts) > shape[1]  # too few samples for the second pass to be much cheaper
         if self._rough is None or not cuts or few or self._fallbacks >= GIVE_UP:
             return shaped(self._exact(candidates), shape, "costs")
         rough = shaped(self._rough(candidates), shape, "costs").double()
