@@ -14,7 +14,7 @@ from equiwm.config import PlanningConfig
 from equiwm.planning.cem import CEM
 from equiwm.planning.costs import Objective
 from equiwm.planning.mppi import MPPI
-from equiwm.planning.ranking import Scored
+from equiwm.planning.ranking import Cost, Scored
 from equiwm.planning.sampling import PlanSeed, SamplingPlanner
 from equiwm.planning.task import ControlTask, Tasks
 from equiwm.planning.variants import Variant
@@ -22,8 +22,9 @@ from equiwm.planning.view import PlannerView
 from equiwm.symmetry.groups import Elements
 from equiwm.symmetry.reps import Rep
 
-Goal = Callable[[Tensor, Tensor, int], Objective]
-"""From what is observed and what is to be observed, (T, C, d) each, to the cost of sequences of so many actions."""
+Goal = Callable[[Tensor, Tensor, int], Cost]
+"""From what is observed and what is to be observed, (T, C, d) each, to the cost of sequences of so many actions (an
+`Objective` may be ranked in float32 first)."""
 
 
 class Policy(Protocol):
@@ -120,7 +121,7 @@ class PlannerPolicy:
         axes = self._control.frames(observation).axes if self._variant.frame == "state" else None
         frame = self._variant.noise_frame(state=axes, oracle=self._oracle)
         objective, physical = self._goal(observation, goal, hold * planner.horizon), self._control.physical
-        rough = objective.rough
+        rough = objective.rough if isinstance(objective, Objective) else None
         plan = planner.plan(
             lambda actions: objective(_held(physical(actions), hold, 2)),
             self._action_rep,
