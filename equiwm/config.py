@@ -244,6 +244,12 @@ class PlanningConfig:
         "what of a plan is carried out: the mean of its last distribution, or the best plan ever drawn for it",
         later=True,
     )
+    ranking: Literal["float32", "none"] = setting(
+        "float32",
+        "how cem in float64 finds its elites: all plans scored in float32 and those near a choice again in float64, "
+        "which gives the same plans bit for bit, or none of it",
+        later=True,
+    )
     warm: bool = setting(False, "a plan begins from what is left of the last one", later=True)
     goal: Literal["pose", "keypoints", "latent", "procrustes"] | None = setting(
         None,

@@ -14,7 +14,7 @@ from equiwm.planning.frames import planar_frames
 from equiwm.planning.keypoints import KeypointGoal
 from equiwm.planning.refit import cheapest
 from equiwm.planning.rollouts import PredictRollout, compile_rollout
-from equiwm.planning.sampling import SamplingPlanner
+from equiwm.planning.sampling import Plan, SamplingPlanner
 from equiwm.planning.variants import VARIANTS
 from equiwm.planning.vn_rollout import VNRollout
 from equiwm.symmetry.groups import SE2, SO2
@@ -197,10 +197,11 @@ def test_actions_are_held_and_a_plan_begins_from_what_is_left_of_the_last(monkey
     asked, given = [], torch.arange(6.0, dtype=torch.float64).view(1, 3, 1, 2) / 10
     horizons = []
 
-    def plan(self, cost, rep, seeds, *, frame, start):
+    def plan(self, cost, rep, seeds, *, frame, start, rough):
         asked.append(start)
+        assert rough is None  # a goal that is any function is not ranked
         assert cost(given[:, None]).shape == (1, 1)
-        return type("Plan", (), {"actions": given})()
+        return Plan(given, torch.zeros(1))
 
     def goal(observation, wanted, horizon):
         horizons.append(horizon)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ import torch
 from equiwm.claims.closed_loop.episode import orbit_cell
 from equiwm.claims.closed_loop.measure import TOLERANCES_DEG, Outcome, _result, closed_loop
 from equiwm.claims.closed_loop.orbit import parse_orbit
-from equiwm.claims.closed_loop.result import ClosedLoopResult
+from equiwm.claims.closed_loop.result import ClosedLoopResult, Ranking
 from equiwm.claims.closed_loop.view import closed_loop_tables
 from equiwm.cli.main import run
 from equiwm.cli.progress import ProgressBars
@@ -490,3 +490,29 @@ def test_a_store_in_use_is_refused_by_its_owner_s_name(runs, tmp_path, monkeypat
     assert nested == [2]
     assert f"in use by process {os.getpid()} on " in capsys.readouterr().err
     assert not (tmp_path / "closed_loop").exists()
+
+
+# --- ranking
+
+
+@pytest.mark.parametrize(
+    ("preset", "orbit", "settings"),
+    [
+        ("vn-2d-forward", "90", ()),
+        ("vn-2d-forward", "37", ("planning.goal=keypoints", "planning.carry=best", "planning.warm=true")),
+        ("mlp-2d-forward", "90", ()),
+        ("vn-3d", "so3:1", ()),
+    ],
+)
+def test_ranked_in_float32_everything_is_as_in_float64_and_counted(runs, tmp_path, preset, orbit, settings):
+    settings = ("planning.samples=64", *settings)
+    ranked, exact = (
+        loop(runs, preset, tmp_path / ranking, *settings, f"planning.ranking={ranking}", orbit=orbit)
+        for ranking in ("float32", "none")
+    )
+    assert replace(ranked, ranking=exact.ranking) == exact
+    assert exact.ranking == Ranking()
+    candidates = 2 * (1 + len(exact.orbit)) * QUICK["iterations"] * 64 * 2  # two tasks, two plans an episode
+    assert ranked.ranking.candidates <= candidates
+    assert 0 < ranked.ranking.again <= ranked.ranking.candidates / 2
+    assert ranked.ranking.wholly < ranked.ranking.candidates / 2

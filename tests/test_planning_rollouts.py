@@ -3,10 +3,14 @@
 import pytest
 import torch
 
+from equiwm.models.cross import CrossVNPredictor
 from equiwm.models.mlp import MLPPredictor
+from equiwm.models.relative import RelativePredictor
+from equiwm.models.step import StepPredictor
 from equiwm.models.vector_neurons import VNPredictor
 from equiwm.models.world_model import IdentityEncoder, WorldModel
-from equiwm.planning.rollouts import PredictRollout, compile_rollout
+from equiwm.planning.mlp_rollout import MLPRollout
+from equiwm.planning.rollouts import PredictRollout, compile_rollout, ranking_rollout
 from equiwm.planning.vn_rollout import VNRollout
 from equiwm.symmetry.reps import Rep, vectors
 
@@ -78,13 +82,66 @@ def test_a_zero_direction_divides_by_eps_and_not_by_zero():
     assert torch.equal(given, torch.zeros_like(given))
 
 
+ORDINARY = {
+    "2d": {},
+    "2d, layer norm": {"norm": True},
+    "3d, force and torque": {"d": 3, "actions": 2, "norm": True, "widths": (12, 8, 8)},
+    "positions seen from one another": {"relative": (2, 0)},
+    "no hidden layer": {"widths": (), "relative": (1, 0)},
+}
+
+
+def _mlp(d=2, actions=1, widths=(16, 8), norm=False, relative=(), dtype=torch.float64):
+    torch.manual_seed(0)
+    predictor = MLPPredictor(vectors(4, d), vectors(actions, d), widths, norm=norm)
+    with torch.no_grad():  # biases and norms that are not those of the beginning
+        for parameter in predictor.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return _model(RelativePredictor(predictor, relative) if relative else predictor, actions, d).to(dtype)
+
+
+@pytest.mark.parametrize("settings", ORDINARY.values(), ids=ORDINARY)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 2e-5)])
+def test_the_fast_rollout_of_an_ordinary_network_is_its_predict(settings, dtype, tolerance):
+    model = _mlp(**settings, dtype=dtype)
+    latent, actions = _inputs(model, dtype=dtype)
+    rollout = compile_rollout(model)
+    assert isinstance(rollout, MLPRollout)
+    expected, given = _by_predict(model, latent, actions), rollout(latent, actions)
+    assert given.dtype == dtype
+    assert given.shape == expected.shape
+    assert (given - expected).abs().max() <= tolerance * expected.abs().max()
+
+
 def test_other_architectures_use_their_own_predict():
     torch.manual_seed(0)
-    model = _model(MLPPredictor(vectors(4, 2), vectors(2, 2), (16,)), 2, 2).double()
+    model = _model(StepPredictor(MLPPredictor(vectors(4, 2), vectors(2, 2), (16,)), 0.3), 2, 2).double()
     latent, actions = _inputs(model)
     rollout = compile_rollout(model)
     assert isinstance(rollout, PredictRollout)
     assert torch.allclose(rollout(latent, actions), _by_predict(model, latent, actions), rtol=0, atol=1e-12)
+    model = _mlp()
+    model.predictor.network.layers[1].norm = torch.nn.Sigmoid()  # a layer that is another one
+    assert isinstance(compile_rollout(model), PredictRollout)
+
+
+def test_only_a_fast_rollout_in_float64_is_ranked_with_another_in_float32():
+    for model in (_vn(), _mlp(relative=(2, 0)), _cross()):
+        latent, actions = _inputs(model)
+        exact, rough = compile_rollout(model)(latent, actions), ranking_rollout(model)(latent, actions)
+        assert rough.dtype == torch.float32
+        assert 0.0 < (rough - exact).abs().max() <= 2e-5 * exact.abs().max()
+        assert next(model.parameters()).dtype == torch.float64  # it was left as it was
+        assert ranking_rollout(model.float()) is None
+    assert ranking_rollout(_model(StepPredictor(_mlp().predictor, 0.3), 1, 2)) is None
+
+
+def _cross():
+    torch.manual_seed(0)
+    predictor = CrossVNPredictor(vectors(5, 3), vectors(1, 3), (8,), 4)
+    with torch.no_grad():
+        predictor.products.layers[1].weight.normal_(std=0.1)
+    return _model(predictor, 1, 3).double()
 
 
 def test_a_predictor_that_has_learnt_something_new_is_not_compiled():

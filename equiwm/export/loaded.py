@@ -22,6 +22,7 @@ from equiwm.export.view import ExportedView
 from equiwm.export.weights import from_weights
 from equiwm.models.world_model import WorldModel
 from equiwm.planning.control import build_planner
+from equiwm.planning.costs import Objective
 from equiwm.planning.goals import model_goal
 from equiwm.planning.sampling import PlanSeed
 from equiwm.planning.variants import parse_variant
@@ -129,7 +130,9 @@ class ExportedModel:
         begin = None if start is None else as_finite(start, shape, "start", single=True)[None]
         planner = replace(self._planner, horizon=steps)
         objective = self._goal(now, wanted, steps)
-        return planner.plan(objective, self.action_rep, [seed], frame=axes, start=begin).actions[0]
+        rough = objective.rough if isinstance(objective, Objective) else None
+        plan = planner.plan(objective, self.action_rep, [seed], frame=axes, start=begin, rough=rough)
+        return plan.actions[0]
 
 
 def load_export(path: Path | str, *, settings: Sequence[str] = (), trust: bool = False) -> ExportedModel:

@@ -29,6 +29,10 @@ class CEM(SamplingPlanner):
         if not 1 <= self.elites <= self.samples:
             raise ConfigError(f"planning.elites: got {self.elites}, expected 1 to planning.samples ({self.samples}).")
 
+    @property
+    def cut(self) -> int | None:
+        return self.elites if self.elites < self.samples else None
+
     def weights(self, costs: Tensor, tie: float) -> Tensor:
         return elite_weights(costs, self.elites, tie)
 

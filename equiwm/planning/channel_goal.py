@@ -49,6 +49,8 @@ class ChannelGoal(Term):
     approach: float = 0.05
     together: tuple[slice, slice] | None = None
 
+    any_dtype = True
+
     def score(self, trajectory: Tensor, actions: Tensor, tasks: slice) -> Tensor:
         state = trajectory.flatten(2, 3)  # (t, H, D, N)
         total = torch.zeros_like(state[:, :, 0])

@@ -14,6 +14,7 @@ from equiwm.config import PlanningConfig
 from equiwm.planning.cem import CEM
 from equiwm.planning.costs import Objective
 from equiwm.planning.mppi import MPPI
+from equiwm.planning.ranking import Cost, Scored
 from equiwm.planning.sampling import PlanSeed, SamplingPlanner
 from equiwm.planning.task import ControlTask, Tasks
 from equiwm.planning.variants import Variant
@@ -21,8 +22,9 @@ from equiwm.planning.view import PlannerView
 from equiwm.symmetry.groups import Elements
 from equiwm.symmetry.reps import Rep
 
-Goal = Callable[[Tensor, Tensor, int], Objective]
-"""From what is observed and what is to be observed, (T, C, d) each, to the cost of sequences of so many actions."""
+Goal = Callable[[Tensor, Tensor, int], Cost]
+"""From what is observed and what is to be observed, (T, C, d) each, to the cost of sequences of so many actions (an
+`Objective` may be ranked in float32 first)."""
 
 
 class Policy(Protocol):
@@ -46,10 +48,12 @@ class Episodes:
     Attributes:
         observations: (T, S + 1, C, d), the start included.
         excluded: for each, why the symmetry does not cover it, or None.
+        scored: how the candidates of their plans were scored.
     """
 
     observations: Tensor
     excluded: list[str | None]
+    scored: Scored = Scored()
 
 
 def build_planner(config: PlanningConfig, variant: Variant) -> SamplingPlanner:
@@ -85,6 +89,9 @@ class PlannerPolicy:
             never in a hurry: with 12 steps, renewed every 6, half of the way is left each time.
         hold: steps that an action of a plan is held; the planner's horizon is in actions.
         warm: begin each plan from what is left of the last one.
+
+    Attributes:
+        scored: how the candidates of all its plans so far were scored.
     """
 
     def __init__(
@@ -105,6 +112,7 @@ class PlannerPolicy:
         self._generators = [np.random.default_rng(seed) for seed in seeds]
         self._hold, self._warm = hold, warm
         self._last: tuple[Tensor, int] | None = None
+        self.scored = Scored()
 
     def __call__(self, observation: Tensor, goal: Tensor, remaining: int) -> Tensor:
         planner, hold = self._planner, self._hold
@@ -113,14 +121,17 @@ class PlannerPolicy:
         axes = self._control.frames(observation).axes if self._variant.frame == "state" else None
         frame = self._variant.noise_frame(state=axes, oracle=self._oracle)
         objective, physical = self._goal(observation, goal, hold * planner.horizon), self._control.physical
+        rough = objective.rough if isinstance(objective, Objective) else None
         plan = planner.plan(
             lambda actions: objective(_held(physical(actions), hold, 2)),
             self._action_rep,
             self._generators,
             frame=frame,
             start=self._left(planner.horizon, remaining) if self._warm else None,
+            rough=None if rough is None else lambda actions: rough(_held(physical(actions), hold, 2)),
         )
         self._last = plan.actions, remaining
+        self.scored += plan.scored
         return _held(physical(plan.actions), hold, 1)
 
     def _left(self, horizon: int, remaining: int) -> Tensor | None:

@@ -23,7 +23,14 @@ and the hidden layers leave the cache, fewer and the calls cost more than the ar
 
 
 class Term(ABC):
-    """A part of a cost that knows the goals of T tasks."""
+    """A part of a cost that knows the goals of T tasks.
+
+    Attributes:
+        any_dtype: whether it scores trajectories of any dtype in theirs, which is faster where samples are ranked in
+            float32 first. A term that does not say so is given them in the dtype of the model.
+    """
+
+    any_dtype = False
 
     @abstractmethod
     def score(self, trajectory: Tensor, actions: Tensor, tasks: slice) -> Tensor:
@@ -39,11 +46,23 @@ class Objective:
         rollout: of the model (`rollouts.compile_rollout`), or anything with its signature, such as the true
             dynamics; None where no term looks at the trajectory.
         latent: z_0, (T, D).
+        quick: the rollout in float32 of a model in float64; None where there is none.
     """
 
     terms: Sequence[Term]
     rollout: Rollout | None = None
     latent: Tensor | None = None
+    quick: Rollout | None = None
+
+    @property
+    def rough(self) -> Objective | None:
+        """The same cost of trajectories in float32, by which samples can be ranked; None without a `quick` rollout."""
+        quick, latent = self.quick, self.latent
+        if quick is None or latent is None:
+            return None
+        if all(term.any_dtype for term in self.terms):
+            return Objective(self.terms, quick, latent.float())
+        return Objective(self.terms, lambda start, actions: quick(start, actions).to(latent.dtype), latent)
 
     def __call__(self, actions: Tensor) -> Tensor:
         """(T, N, H, A, d) -> (T, N), in the dtype of the model, T tasks in groups that fit the cache.
@@ -93,6 +112,8 @@ class PoseGoal(Term):
     approach: float = 0.05
     weight: float = 5.0
 
+    any_dtype = True
+
     def score(self, trajectory: Tensor, actions: Tensor, tasks: slice) -> Tensor:
         agent, position, direction = (trajectory[:, :, channel] for channel in self.channels)
         goal = self.position[tasks].to(trajectory)[:, None, :, None]
@@ -118,6 +139,8 @@ class LatentGoal(Term):
     latent: Tensor
     weight: float = 1.0
     running: float = 0.0
+
+    any_dtype = True
 
     def score(self, trajectory: Tensor, actions: Tensor, tasks: slice) -> Tensor:
         goal = self.latent[tasks].to(trajectory).unflatten(-1, trajectory.shape[2:4])[:, None, ..., None]
@@ -147,6 +170,8 @@ class CentroidGoal(Term):
     weight: float = 0.5
     drift: float | Tensor = 0.15
     channel: int = 0
+
+    any_dtype = True
 
     def score(self, trajectory: Tensor, actions: Tensor, tasks: slice) -> Tensor:
         dtype = trajectory.dtype
@@ -181,6 +206,8 @@ class ProcrustesGoal(Term):
     turn: float = 1.0
     shape: float = 1.0
     running: float = 0.0
+
+    any_dtype = True
 
     def score(self, trajectory: Tensor, actions: Tensor, tasks: slice) -> Tensor:
         # float64: a rotation near the identity is 1 - cos(angle), which float32 loses below 0.02 degrees.

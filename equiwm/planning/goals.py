@@ -11,7 +11,7 @@ from equiwm.models.clouds import centred
 from equiwm.models.world_model import IdentityEncoder, WorldModel
 from equiwm.planning.control import Goal
 from equiwm.planning.costs import LatentGoal, Objective, ProcrustesGoal, Term
-from equiwm.planning.rollouts import compile_rollout, trajectory_shape
+from equiwm.planning.rollouts import compile_rollout, ranking_rollout, trajectory_shape
 from equiwm.planning.task import ControlTask
 from equiwm.planning.view import PlannerView
 from equiwm.symmetry.group import Group
@@ -66,6 +66,7 @@ def model_goal(config: PlanningConfig, kind: str, model: WorldModel, control: Pl
         control: the world's tasks.
     """
     rollout = compile_rollout(model)
+    quick = ranking_rollout(model) if config.ranking == "float32" else None
     parameter = next(model.parameters())
 
     @torch.no_grad()
@@ -74,10 +75,9 @@ def model_goal(config: PlanningConfig, kind: str, model: WorldModel, control: Pl
         if kind in ("pose", "keypoints"):
             term = _state_term(kind, config, control, wanted)
             assert term is not None  # goal_kind has refused the others
-            return Objective([term], rollout, latent)
-        return Objective(
-            [*_terms(kind, config, aim), *_centroid(config, control, observation, wanted, horizon)], rollout, latent
-        )
+            return Objective([term], rollout, latent, quick)
+        terms = [*_terms(kind, config, aim), *_centroid(config, control, observation, wanted, horizon)]
+        return Objective(terms, rollout, latent, quick)
 
     return goal
 

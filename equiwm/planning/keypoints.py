@@ -45,6 +45,8 @@ class KeypointGoal(Term):
     running: float = 0.1
     approach: float = 0.02
 
+    any_dtype = True
+
     def score(self, trajectory: Tensor, actions: Tensor, tasks: slice) -> Tensor:
         agent, position, direction = (trajectory[:, :, channel] for channel in self.channels)  # (t, H, 2, N)
         points = self.points.to(trajectory)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from equiwm.models.world_model import WorldModel
+from equiwm.nn.layer import Layer
+from equiwm.planning.mlp_rollout import MLPRollout
 from equiwm.planning.vn_rollout import VNRollout
 from equiwm.symmetry.reps import Rep
 
@@ -56,16 +59,29 @@ def trajectory_shape(rep: Rep) -> tuple[int, int]:
 
 
 def compile_rollout(model: WorldModel) -> Rollout:
-    """The fastest rollout there is for a model: `VNRollout` for vector-neuron predictors, else `PredictRollout`.
+    """The fastest rollout there is for a model: `VNRollout` for vector-neuron predictors, `MLPRollout` for ordinary
+    ones, else `PredictRollout`.
 
     The weights are copied: compile again after training on. A fast rollout that does not reproduce one step of
     the model's own `predict` (a predictor that has learnt something new) is not used.
     """
     slow = PredictRollout(model)
-    if not (model.latent_rep.vectors_only and model.action_rep.vectors_only):
-        return slow
-    fast = VNRollout.of(model.predictor, model.action_rep.multiplicity)
+    fast = _fast_rollout(model, model.predictor)
     return slow if fast is None or not _agree(fast, slow, model) else fast
+
+
+def ranking_rollout(model: WorldModel) -> Rollout | None:
+    """The fast rollout of a model in float64, in float32; None for a model in another dtype, or without a fast one."""
+    if isinstance(compile_rollout(model), PredictRollout) or next(model.parameters()).dtype != torch.float64:
+        return None
+    return _fast_rollout(model, copy.deepcopy(model.predictor).float())
+
+
+def _fast_rollout(model: WorldModel, predictor: Layer) -> Rollout | None:
+    """That of its predictor, or of a copy in another dtype; None where there is none."""
+    if not (model.latent_rep.vectors_only and model.action_rep.vectors_only):
+        return None
+    return VNRollout.of(predictor, model.action_rep.multiplicity) or MLPRollout.of(predictor)
 
 
 def _agree(fast: Rollout, slow: PredictRollout, model: WorldModel) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from equiwm.errors import ConfigError, DataError
+from equiwm.planning.ranking import Cost, Scored, Scoring, shaped
 from equiwm.planning.refit import (
     TIE,
     Constraint,
@@ -29,11 +30,6 @@ from equiwm.symmetry.reps import Rep
 
 Carry = Literal["mean", "best"]
 
-Cost = Callable[[Tensor], Tensor]
-"""All a planner sees: actions (T, N, H, *shape) of T tasks with N samples each -> costs (T, N). An action has the
-`Rep.shape` of its rep: (A, d) of vectors, flat (dim,) of anything else. Samples may be strided (they lie last in
-memory)."""
-
 PlanSeed = int | Sequence[int] | np.random.Generator
 """A seed as `numpy.random.default_rng` takes it; a generator is drawn from and so advanced."""
 
@@ -47,10 +43,12 @@ class Plan:
             distribution, or the best sample of all.
         cost: (T,) float64, smallest cost of the samples of the last iteration (of all of them, where the best sample is
             carried out); inf where none was finite.
+        scored: how its candidates were scored.
     """
 
     actions: Tensor
     cost: Tensor
+    scored: Scored = Scored()
 
 
 @dataclass(frozen=True)
@@ -111,6 +109,11 @@ class SamplingPlanner(ABC):
     def next_spread(self, samples: Tensor, weights: Tensor, mean: Tensor, old: Tensor) -> Tensor:
         """The spread of the next iteration."""
 
+    @property
+    def cut(self) -> int | None:
+        """How many of the cheapest samples alone count, each as much as the others; None where every cost does."""
+        return None
+
     @torch.no_grad()
     def plan(
         self,
@@ -120,6 +123,7 @@ class SamplingPlanner(ABC):
         *,
         frame: Tensor | None = None,
         start: Tensor | None = None,
+        rough: Cost | None = None,
     ) -> Plan:
         """Plans of T tasks at once; each is what it would be alone, with its own seed.
 
@@ -146,24 +150,32 @@ class SamplingPlanner(ABC):
             _Term(self, kind, part.shape, axes=turned, mean=part)
             for (_, kind), part in zip(action_rep.terms, _parted(begun, action_rep), strict=True)
         ]
-        best = _Best(begun)
+        best, keep = _Best(begun), self.carry == "best"
+        scoring = Scoring(cost, None if self.cut is None else rough)
         for iteration in range(self.iterations):
             for task, rng in enumerate(generators):  # numbers of its own: a task does not depend on its neighbours
                 for term in terms:
                     rng.standard_normal(out=term.buffer[task])
             drawn = [term.draw(first=iteration == 0 and start is not None) for term in terms]
             candidates = _joined(drawn, action_rep)
-            given = cost(candidates)
-            costs, tie = _as(given, (tasks, self.samples), "costs"), TIE.get(given.dtype, TIE[torch.float32])
+            last = iteration == self.iterations - 1
+            cuts = [] if self.cut is None else [self.cut, 1] if keep or last else [self.cut]
+            given = scoring(candidates, cuts, lambda costs: self._settled(costs, best if keep else None))
+            costs, tie = given.double(), TIE.get(given.dtype, TIE[torch.float32])
             weights = self.weights(costs, tie)
             # A task without a finite cost has nothing to learn from: it keeps what it has.
             known = (weights.sum(-1) > 0.0)[:, None, None, None, None]
             weights = torch.where(known[..., 0, 0, 0], weights, 1.0)
-            best.see(candidates, costs, tie, keep=self.carry == "best")
+            best.see(candidates, costs, tie, keep=keep)
             for term in terms:
                 term.refit(weights, known)
         mean = _joined([term.mean for term in terms], action_rep)[:, 0]
-        return Plan(best.actions if self.carry == "best" else mean, best.cost)
+        return Plan(best.actions if keep else mean, best.cost, scoring.scored)
+
+    def _settled(self, costs: Tensor, best: _Best | None) -> bool:
+        """Whether neither the weights nor the best sample depend on the rounding of costs (T, N) float64."""
+        weights = self.weights(costs, 2.0 * TIE[torch.float64])
+        return bool(((weights == 0.0) | (weights == 1.0)).all()) and (best is None or best.settled(costs))
 
     def _refitted(self, samples: Tensor, weights: Tensor, mean: Tensor) -> Tensor:
         return spread(samples, weights, mean, self.refit)
@@ -181,14 +193,27 @@ class _Best:
 
     def see(self, candidates: Tensor, costs: Tensor, tie: float, *, keep: bool) -> None:
         """The candidates (T, N, H, *shape) of an iteration and their costs (T, N)."""
-        index, lowest = cheapest(costs, tie)
+        index, lowest, better = self._found(costs, tie)
         if not keep:
             self.cost = lowest
             return
-        better = lowest < self.cost - tie * self.cost.abs().nan_to_num(posinf=0.0)
         found = candidates[torch.arange(len(candidates)), index]
         self.actions = torch.where(better.view(-1, *[1] * (found.dim() - 1)), found, self.actions)
         self.cost = torch.where(better, lowest, self.cost)
+
+    def settled(self, costs: Tensor) -> bool:
+        """Whether the same sample is found, and found better or not, however wide a tie is and wherever in it the
+        costs (T, N) float64 lie."""
+        tie = TIE[torch.float64]
+        (index, lowest, better), (other, _, worse) = (self._found(costs, width * tie) for width in (0.5, 2.0))
+        # Two costs that cancel to almost nothing have the rounding of what they are sums of.
+        apart = (lowest - self.cost).abs() > tie * costs.abs().median(-1).values
+        return torch.equal(index, other) and torch.equal(better, worse) and bool(apart.all())
+
+    def _found(self, costs: Tensor, tie: float) -> tuple[Tensor, Tensor, Tensor]:
+        """The cheapest sample of each task (T,), its cost, and whether that is better than what was found before."""
+        index, lowest = cheapest(costs, tie)
+        return index, lowest, lowest < self.cost - tie * self.cost.abs().nan_to_num(posinf=0.0)
 
 
 class _Term:
@@ -247,6 +272,4 @@ def _joined(parts: Sequence[Tensor], rep: Rep) -> Tensor:
 
 
 def _as(value: Tensor, shape: tuple[int, ...], what: str) -> Tensor:
-    if value.shape != shape:
-        raise DataError(f"planning: {what} has shape {tuple(value.shape)}, expected {shape}.")
-    return value.detach().cpu().double()
+    return shaped(value, shape, what).double()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import torch
 
 from equiwm.claims.closed_loop.claim import OWN
 from equiwm.claims.closed_loop.orbit import parse_orbit
-from equiwm.claims.closed_loop.result import Paths, TaskResult
+from equiwm.claims.closed_loop.result import Paths, Ranking, TaskResult
 from equiwm.claims.probe import held_out_seed
 from equiwm.config import PlanningConfig
 from equiwm.devices import DTYPES
@@ -19,6 +19,7 @@ from equiwm.errors import ConfigError, DataError, nearest
 from equiwm.loading import load_run
 from equiwm.planning.control import Episodes, Goal, PlannerPolicy, Policy, ReplayPolicy, build_planner, run_episodes
 from equiwm.planning.goals import centroid_goal, dynamics_goal, goal_kind, model_goal
+from equiwm.planning.ranking import Scored
 from equiwm.planning.sampling import PlanSeed
 from equiwm.planning.task import REFERENCES, Controller, ControlTask, Tasks
 from equiwm.planning.variants import Variant, parse_variant
@@ -132,7 +133,8 @@ def drive(
             hold=config.hold,
             warm=config.warm,
         )
-    return run_episodes(control, tasks, policy, steps=steps, replan=config.replan)
+    episodes = run_episodes(control, tasks, policy, steps=steps, replan=config.replan)
+    return replace(episodes, scored=policy.scored) if isinstance(policy, PlannerPolicy) else episodes
 
 
 @torch.no_grad()
@@ -175,7 +177,9 @@ def orbit_cell(params: dict[str, Any]) -> dict[str, Any]:
             for m in range(len(g))
         ]
         episodes = Episodes(
-            torch.cat([part.observations for part in parts]), [r for part in parts for r in part.excluded]
+            torch.cat([part.observations for part in parts]),
+            [r for part in parts for r in part.excluded],
+            sum((part.scored for part in parts), Scored()),
         )
     angle, distance = control.pose_error(episodes.observations, tasks.goal[:, None])
     moved, _ = control.pose_error(episodes.observations[:, -1], episodes.observations[:, 0])
@@ -190,6 +194,7 @@ def orbit_cell(params: dict[str, Any]) -> dict[str, Any]:
         reached={source: poses.any(-1).tolist() for source, poses in reached.items()},
         begun={source: poses[:, 0].tolist() for source, poses in reached.items()},
         reward=reward.amax(-1).tolist() if reached else [],
+        ranking=Ranking(**asdict(episodes.scored)),
     )
     if params["controller"] == "model":
         steps = control.steps or config.steps

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from equiwm.claims.closed_loop.result import (
     GapClosed,
     MeanEstimate,
     PairedTestResult,
+    Ranking,
     RatioEstimate,
     Reached,
     Recording,
@@ -231,10 +232,17 @@ def closed_loop(
             "task": task,
             "sees": ", ".join(name.replace("_", " ") for name in subject.world.components),
             "goals": run.control.goals,
+            "ranking": _ranking(found[:tasks]),
         },
         most_excluded=run.control.most_excluded,
     )
     return Recorded(result, _recording(outcomes["model"].recorded, show, video=video))
+
+
+def _ranking(tasks: Sequence[TaskResult]) -> Ranking:
+    """That of all tasks together."""
+    parts = [task.ranking for task in tasks]
+    return Ranking(*(sum(getattr(part, each.name) for part in parts) for each in fields(Ranking)))
 
 
 def _recording(task: TaskResult | None, number: int, *, video: bool) -> Recording:

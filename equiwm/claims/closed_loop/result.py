@@ -184,6 +184,21 @@ class Paths(Result):
 
 
 @dataclass(frozen=True)
+class Ranking(Result):
+    """How candidates were scored where they are ranked in float32 and chosen in float64 (`planning.ranking`).
+
+    Attributes:
+        candidates: that were ranked.
+        again: of them scored again in float64, near a choice.
+        wholly: of them scored again because their call fell back to float64: too near a tie, or to the rounding.
+    """
+
+    candidates: int = 0
+    again: int = 0
+    wholly: int = 0
+
+
+@dataclass(frozen=True)
 class TaskResult(Result):
     """One task at the identity and at every element of its orbit: M orientations, S + 1 poses.
 
@@ -200,6 +215,7 @@ class TaskResult(Result):
         reached: criterion by source -> whether an episode met it at any step, M.
         begun: and at its start.
         reward: largest reward of an episode, M; empty in a world that nobody else measures.
+        ranking: how the candidates of its plans were scored.
     """
 
     angle_deg: list[list[float]]
@@ -212,6 +228,7 @@ class TaskResult(Result):
     reached: dict[str, list[bool]] = field(default_factory=dict)
     begun: dict[str, list[bool]] = field(default_factory=dict)
     reward: list[Real] = field(default_factory=list)
+    ranking: Ranking = Ranking()
 
 
 @dataclass(frozen=True)
@@ -286,6 +303,7 @@ class ClosedLoopResult(Result):
             whose results are the same every time.
         sees: what the policy observes.
         goals: where starts and goals come from.
+        ranking: how the candidates of the model's plans were scored; zeros where none were ranked.
     """
 
     planner: FileName
@@ -336,6 +354,7 @@ class ClosedLoopResult(Result):
     seconds_per_episode: Real = UNKNOWN
     sees: str = ""
     goals: str = ""
+    ranking: Ranking = Ranking()
 
     @property
     def variant(self) -> str:
