@@ -15,7 +15,9 @@ from equiwm.claims.ablation.kind import StudyRows
 from equiwm.claims.ablation.study import decided, resolve_scope, study_name
 from equiwm.config import load
 from equiwm.errors import ConfigError
+from equiwm.models.factory import build_model
 from equiwm.results.ablation import ReadoutErrors, read_rows
+from equiwm.worlds.pusht.world import PushT
 
 PUSHT = resolve_scope(KIND, world="pusht", seeds=1, quick=True)
 
@@ -46,6 +48,30 @@ def test_the_presets_are_the_arms():
         for arm in ("augmented", "canonical", "soft"):
             ours, named = arm_of(load(preset), arm), load(f"{arm}-{ending}")
             assert (ours.model, ours.training) == (named.model, named.training), f"{arm}-{ending}"
+
+
+def test_arms_of_a_preset_with_relative_positions_have_them_too():
+    """Of a preset in SE(2): the presets of the arena, which differ from its ordinary network in one thing each."""
+    config, ordinary = load("vn-2d-arena"), load("mlp-2d-arena")
+    for arm, preset, section, differ in (
+        ("plain", "mlp-2d-arena", "model", set()),
+        ("augmented", "augmented-2d-arena", "training", {"augment"}),
+        ("canonical", "canonical-2d-arena", "model", {"predictor", "frame"}),
+    ):
+        made, named = arm_of(config, arm), load(preset)
+        assert (made.world, made.model, made.training, made.planning) == (
+            named.world,
+            named.model,
+            named.training,
+            named.planning,
+        )
+        theirs, own = ordinary.as_dict(), named.as_dict()
+        assert {key for key in own[section] if own[section][key] != theirs[section][key]} == differ
+        others = {"world", "model", "training", "planning"} - {section}
+        assert all(own[each] == theirs[each] for each in others)
+        build_model(made.model, PushT.observation_rep, PushT.action_rep, seed=0)
+    assert [arm_of(config, arm) for arm in ("canonical-se", "frame", "soft")] == [None] * 3
+    assert plain_model(load("vn-table")).normalise
 
 
 def test_equal_time_is_as_many_epochs_as_cost_the_same():

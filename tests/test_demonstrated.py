@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from equiwm.claims.closed_loop.measure import closed_loop
 from equiwm.cli.main import run
 from equiwm.config import load
 from equiwm.errors import ConfigError, DataError
+from equiwm.loading import load_run
 from equiwm.training.data import training_data
 from equiwm.worlds.factory import build_world
 from equiwm.worlds.pusht.agent import agent_velocities, control_step
@@ -190,10 +192,8 @@ def test_one_command_trains_and_the_run_acts_without_the_recordings(tmp_path, ca
     assert json.loads((path / "metrics.json").read_text())["train"]["transitions"] > 60
     (tmp_path / "mine.npz").unlink()
     fast = [f"planning.{each}" for each in ("samples=8", "iterations=1", "elites=4", "horizon=6")]
-    loop = [part for each in fast for part in ("--set", each)]
-    assert (
-        equiwm(capsys, "closed-loop", path, "--task", "standard", "--tasks", 2, "--jobs", 1, "--quiet", *loop)[0] == 0
-    )
+    loop = closed_loop(load_run(path), tasks=2, task="standard", settings=fast, store=tmp_path / "loop").result
+    assert loop.goals == "gym-pusht's resets and goal"
 
 
 def test_the_presets_differ_in_class_alone():
