@@ -232,6 +232,13 @@ class PlanningConfig:
     iterations: int = setting(6, "refits of the distribution for one plan", at_least=1)
     elites: int = setting(30, "cheapest plans that cem refits to", at_least=1)
     sigma: float = setting(0.8, "initial standard deviation of every coordinate of an action", above=0.0)
+    reach: float = setting(
+        1.0,
+        "norm that an action of a plan has at most, of the largest that the world takes, up to 1; less keeps plans to "
+        "actions that the data show",
+        above=0.0,
+        later=True,
+    )
     temperature: float = setting(0.1, "of mppi's weights, in standard deviations of the costs", above=0.0)
     steps: int = setting(30, "control steps of an episode", at_least=1)
     replan: int = setting(6, "steps of a plan that are carried out before the next one", at_least=1)

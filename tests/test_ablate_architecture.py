@@ -15,7 +15,9 @@ from equiwm.claims.ablation.kind import StudyRows
 from equiwm.claims.ablation.study import decided, resolve_scope, study_name
 from equiwm.config import load
 from equiwm.errors import ConfigError
+from equiwm.models.factory import build_model
 from equiwm.results.ablation import ReadoutErrors, read_rows
+from equiwm.worlds.pusht.world import PushT
 
 PUSHT = resolve_scope(KIND, world="pusht", seeds=1, quick=True)
 
@@ -48,6 +50,30 @@ def test_the_presets_are_the_arms():
             assert (ours.model, ours.training) == (named.model, named.training), f"{arm}-{ending}"
 
 
+def test_arms_of_a_preset_with_relative_positions_have_them_too():
+    """Of a preset in SE(2): the presets of the arena, which differ from its ordinary network in one thing each."""
+    config, ordinary = load("vn-2d-arena"), load("mlp-2d-arena")
+    for arm, preset, section, differ in (
+        ("plain", "mlp-2d-arena", "model", set()),
+        ("augmented", "augmented-2d-arena", "training", {"augment"}),
+        ("canonical", "canonical-2d-arena", "model", {"predictor", "frame"}),
+    ):
+        made, named = arm_of(config, arm), load(preset)
+        assert (made.world, made.model, made.training, made.planning) == (
+            named.world,
+            named.model,
+            named.training,
+            named.planning,
+        )
+        theirs, own = ordinary.as_dict(), named.as_dict()
+        assert {key for key in own[section] if own[section][key] != theirs[section][key]} == differ
+        others = {"world", "model", "training", "planning"} - {section}
+        assert all(own[each] == theirs[each] for each in others)
+        build_model(made.model, PushT.observation_rep, PushT.action_rep, seed=0)
+    assert [arm_of(config, arm) for arm in ("canonical-se", "frame", "soft")] == [None] * 3
+    assert plain_model(load("vn-table")).normalise
+
+
 def test_equal_time_is_as_many_epochs_as_cost_the_same():
     config = load("vn-2d")
     plain = in_equal_time(arm_of(config, "plain"), "plain", 2)
@@ -77,17 +103,19 @@ def measured(arm: str, **training: int) -> ArchitectureRow:
 
 
 def test_rows_of_exact_arms_are_flat_in_error_and_in_control_and_others_are_not():
-    rows = {arm: measured(arm) for arm in ("vn", "plain", "canonical", "canonical-se")}
-    for arm in ("vn", "canonical", "canonical-se"):
+    rows = {arm: measured(arm) for arm in ("vn", "plain", "canonical", "canonical-se", "frame", "soft")}
+    for arm in ("vn", "canonical", "canonical-se", "frame"):
         assert rows[arm].ood_factor == pytest.approx(1.0, abs=1e-4)
         assert rows[arm].paired_max_deg <= 1e-6
         errors = rows[arm].readouts["block_position"]
         assert errors.seen == pytest.approx(errors.ood, rel=1e-3)
-    assert rows["plain"].relative_residual > 1e-3
-    assert rows["plain"].paired_max_deg > 1e-6
+    for arm in ("plain", "soft"):
+        assert rows[arm].relative_residual > 1e-3
+        assert rows[arm].paired_max_deg > 1e-6
     assert math.isnan(rows["vn"].certainty_least)
-    assert rows["canonical"].certainty_least > 1.0  # the block's direction has norm 1
-    assert rows["canonical"].frame_turn_deg < 2.0
+    for arm in ("canonical", "canonical-se"):
+        assert rows[arm].certainty_least > 1.0  # the block's direction has norm 1
+        assert rows[arm].frame_turn_deg < 2.0
 
 
 def row(arm: str, seed: int, *, unseen: float, factor: float = 1.0, solved: float = 1.0) -> ArchitectureRow:

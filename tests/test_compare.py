@@ -208,7 +208,7 @@ def runs(copy_run) -> tuple[str, str]:
 
 
 def asked(a: str, b: str, **changes):
-    options = {"task": "own", "orientations": "all", "seed": 5, "dtype": torch.float64, "device": torch.device("cpu")}
+    options = {"seed": 5, "dtype": torch.float64, "device": torch.device("cpu")}
     return comparison(a, b, **{**options, **changes})
 
 
@@ -292,7 +292,6 @@ def test_wrong_input_is_refused_and_nothing_is_left(runs, capsys, policies, tmp_
     own = (f"{runs[0]}:{SETTINGS}",)
     refused(capsys, 2, "expected 1 to 100,000 pairs", *runs, "--episodes", 0)
     refused(capsys, 2, "more than 0 and less than 1", *runs, "--alpha", 2)
-    refused(capsys, 2, "unknown tasks 'standard'", *runs, "--task", "standard")
     refused(capsys, 2, "no directory of a run", runs[0], tmp_path / "none")
     refused(capsys, 2, "both policies", f"{policies}:idle", f"{policies}:idle")
     refused(capsys, 2, "has no 'none'", *own, f"{policies}:none")

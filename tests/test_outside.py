@@ -104,6 +104,47 @@ def test_control_of_its_own(home):
     assert found["moved_deg"] > 0.0
 
 
+MEASURED = """
+import torch
+from spring import Spring
+from spring_control import SpringControl
+
+
+class Short(SpringControl):
+    asks = {"elsewhere": "within 90 deg at any step"}
+    judged_by = "elsewhere"
+    steps = 4
+
+    def judge(self, observation, goal):
+        angle, _ = self.pose_error(observation, goal)
+        return {"elsewhere": angle < 90.0}, 1.0 - angle / 180.0
+
+
+class Measured(Spring):
+    standard_tasks = {"short": "four steps"}
+
+    def standard(self, name, demonstrations):
+        return Short(self, self.transitions(8, seed=0).observation)
+"""
+
+
+def test_tasks_that_others_measure_a_world_from_outside_by_are_compared_on(home, capsys):
+    (home / "measured.py").write_text(MEASURED)
+    settings = ("--set", "world.name=measured:Measured", "--set", "training.epochs=1", "--quiet")
+    for seed in (0, 1):
+        assert equiwm("train", "--preset", "spring.yaml", "--seed", seed, *settings) == 0
+    sides, options = ("runs/spring", "runs/spring-s1"), ("--episodes", 2, "--jobs", 1, "--quiet")
+    capsys.readouterr()
+    assert equiwm("compare", *sides, "--task", "short", *options) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "success by elsewhere, any pose" in shown
+    assert "elsewhere: within 90 deg at any step." in shown
+    (found,) = json.loads((home / "runs" / "spring" / "metrics.json").read_text())["compare"]["variants"].values()
+    assert (found["criterion"], found["orientations"]) == ("elsewhere", "all")
+    assert equiwm("compare", *sides, "--task", "shrot", *options) == 2
+    assert "unknown task 'shrot': did you mean short" in " ".join(capsys.readouterr().err.split())
+
+
 def test_a_run_from_somebody_else_closes_its_loop_where_its_module_is_trusted(home, monkeypatch, capsys):
     assert equiwm("train", "--preset", "spring.yaml", "--set", "training.epochs=1", "--quiet") == 0
     monkeypatch.setenv("XDG_STATE_HOME", str(home / "another"))

@@ -5,7 +5,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from equiwm.errors import ConfigError
+from equiwm.planning.cem import CEM
 from equiwm.planning.refit import constrained, elite_weights, scattered, softmin_weights, spread, weighted_mean
+from equiwm.symmetry.reps import vectors
 
 TIE = 1e-9
 
@@ -91,3 +94,28 @@ def test_the_ball_keeps_directions_and_the_box_does_not():
     ball, box = constrained(actions, "ball")[0, 0, 0].T, constrained(actions, "box")[0, 0, 0].T
     assert torch.allclose(ball, torch.tensor([[0.6, 0.8], [0.3, 0.4]], dtype=torch.float64))
     assert box.tolist() == [[1.0, 1.0], [0.3, 0.4]]
+
+
+def test_a_shorter_reach_is_a_smaller_ball_and_the_whole_one_changes_no_bit():
+    actions = torch.tensor([[3.0, 4.0], [0.3, 0.4], [0.1, 0.1]], dtype=torch.float64).T[None, None, None]
+    ball, box = (constrained(actions, each, 0.25)[0, 0, 0].T for each in ("ball", "box"))
+    assert torch.allclose(ball[:2], torch.tensor([[0.15, 0.2], [0.15, 0.2]], dtype=torch.float64))
+    assert ball[2].tolist() == [0.1, 0.1]
+    assert box.tolist() == [[0.25, 0.25], [0.25, 0.25], [0.1, 0.1]]
+    actions = torch.randn(1, 2, 1, 2, 50, dtype=torch.float64)
+    whole = actions / actions.square().sum(-2, keepdim=True).clamp_min(1.0).sqrt()
+    assert torch.equal(constrained(actions, "ball"), whole)
+
+
+@pytest.mark.parametrize("reach", [0.0, -1.0, 1.5, float("nan")])
+def test_a_reach_is_a_share_of_the_largest_action(reach):
+    with pytest.raises(ConfigError, match=r"planning\.reach: got .*, expected more than 0 and at most 1"):
+        CEM(reach=reach)
+
+
+def test_plans_stay_within_reach():
+    rep = vectors(1, 2)
+    for carry in ("mean", "best"):
+        planner = CEM(horizon=4, samples=20, elites=4, iterations=3, reach=0.3, carry=carry)
+        plan = planner.plan(lambda actions: -actions.square().sum((-1, -2, -3)), rep, [0])
+        assert 0.2 < float(plan.actions.norm(dim=-1).max()) <= 0.3 + 1e-12

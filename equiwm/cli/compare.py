@@ -37,6 +37,7 @@ class Outcome(StrEnum):
     success = "success"
     final = "final"
     error = "error"
+    reward = "reward"
 
 
 class Turned(StrEnum):
@@ -60,13 +61,40 @@ def compare(
     b: Annotated[
         str, typer.Argument(metavar="B", help="the same; a policy is called with what is observed, goal, steps")
     ],
-    task: Annotated[str, typer.Option("--task", help="which tasks: own, the world's own")] = "own",
+    task: Annotated[
+        str,
+        typer.Option(
+            "--task",
+            help="own: the world's own tasks; or the name of some that others measure the world by, as of closed-loop",
+        ),
+    ] = "own",
+    demonstrations: Annotated[
+        Path | None,
+        typer.Option("--demonstrations", help="recorded episodes, for tasks that take starts and goals from them"),
+    ] = None,
     outcome: Annotated[
-        Outcome, typer.Option("--outcome", help="success (best pose), final (last pose), error (pose error, clipped)")
+        Outcome,
+        typer.Option(
+            "--outcome",
+            help="success (by any pose on the way, of own tasks the best), final (last pose), error (pose error, "
+            "clipped), reward (largest of an episode)",
+        ),
     ] = Outcome.success,
+    criterion: Annotated[
+        str | None,
+        typer.Option(
+            "--criterion",
+            help=r"whose criterion success is, by source \[the one that the tasks come with]",
+        ),
+    ] = None,
     orientations: Annotated[
-        Turned, typer.Option("--orientations", help="all turns every task by an element of its own")
-    ] = Turned.all,
+        Turned | None,
+        typer.Option(
+            "--orientations",
+            help=r"all turns every task by an element of its own, seen leaves it as it stands \[all where tasks can be "
+            "turned]",
+        ),
+    ] = None,
     episodes: Annotated[int, typer.Option("--episodes", callback=_episodes, help="most pairs of episodes")] = 500,
     alpha: Annotated[float, typer.Option("--alpha", help="largest probability of a wrong difference")] = 0.05,
     power: Annotated[float, typer.Option("--power", help="least probability of finding one of the margin")] = 0.9,
@@ -87,13 +115,15 @@ def compare(
 
     Examples: equiwm compare runs/vn-2d-forward runs/mlp-2d-forward ;
     equiwm compare runs/vn-2d-forward runs/vn-2d-forward:planning.samples=100 --outcome error ;
-    equiwm compare runs/vn-2d-forward my_policy.py:push
+    equiwm compare runs/vn-2d-forward my_policy.py:push ;
+    equiwm compare runs/vn-2d-arena runs/mlp-2d-arena --task standard
     """
     import torch
 
     from equiwm.claims.compare.claim import CLAIM
     from equiwm.claims.compare.measure import compare as measured
     from equiwm.claims.compare.measure import comparison
+    from equiwm.claims.compare.scores import check_outcome, criterion_of
     from equiwm.claims.compare.sequential import Test
     from equiwm.claims.store import Stores
     from equiwm.cli.output import print_json, print_tables, publish, require_writable, say
@@ -107,12 +137,15 @@ def compare(
         a,
         b,
         task=task,
-        orientations=orientations.value,
+        demonstrations=demonstrations,
+        orientations=None if orientations is None else orientations.value,
         seed=seed,
         dtype=DTYPES[dtype.value],
         device=resolve_device(device.value),
         trust=trust or (),
     )
+    criterion = criterion_of(between.host, criterion)
+    check_outcome(between.host, outcome.value, seed)
     subject = between.host.subject
     require_writable(subject.stored, out)
     for run in between.runs:
@@ -125,6 +158,7 @@ def compare(
                 between,
                 test,
                 outcome=outcome.value,
+                criterion=criterion,
                 episodes=episodes,
                 store=stores.open({"claim": CLAIM.name, **between.params}),
                 jobs=jobs,

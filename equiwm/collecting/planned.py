@@ -75,6 +75,8 @@ class PlannedRun:
                 [rng],
                 oracle=self._world.group.identity(1),
                 shrink=self._config.shrink,
+                hold=self._config.hold,
+                warm=self._config.warm,
             )
             return _Planning(self._world, policy, tasks, self._config.replan, self._steps)
 

@@ -62,7 +62,7 @@ def build_planner(config: PlanningConfig, variant: Variant) -> SamplingPlanner:
     Raises:
         ConfigError: a setting out of its range.
     """
-    shared = {name: getattr(config, name) for name in ("samples", "iterations", "sigma")}
+    shared = {name: getattr(config, name) for name in ("samples", "iterations", "sigma", "reach")}
     shared |= {
         "horizon": config.horizon // config.hold,
         "constraint": variant.constraint,

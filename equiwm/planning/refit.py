@@ -21,15 +21,15 @@ EXPONENT_STEP = 2.0**-10
 """Grid of the softmin's exponents."""
 
 
-def constrained(actions: Tensor, constraint: Constraint) -> Tensor:
-    """Actions (T, H, A, d, N) moved into the unit ball, a / max(1, |a|), or into the box, clamp(a, -1, 1).
+def constrained(actions: Tensor, constraint: Constraint, reach: float = 1.0) -> Tensor:
+    """Actions (T, H, A, d, N) moved into the ball of radius r, a / max(1, |a| / r), or into the box, clamp(a, -r, r).
 
     The ball turns with the scene; the box, whose axes are the laboratory's, does not.
     """
     if constraint == "box":
-        return actions.clamp(-1.0, 1.0)
+        return actions.clamp(-reach, reach)
     # Not `norm(dim=-2)`: over an axis that is not the last it is several times slower than a sum.
-    return actions / actions.square().sum(-2, keepdim=True).clamp_min_(1.0).sqrt_()
+    return actions / actions.square().sum(-2, keepdim=True).clamp_min_(reach**2).sqrt_().div_(reach)
 
 
 def elite_weights(costs: Tensor, elites: int, tie: float) -> Tensor:

@@ -69,7 +69,9 @@ class SamplingPlanner(ABC):
         samples: N, samples an iteration.
         iterations: number of refits.
         sigma: initial standard deviation of every coordinate, in units of the action.
-        constraint: `ball` (|a| <= 1, every channel) or `box` (|a_i| <= 1).
+        constraint: `ball` (|a| <= reach, every channel) or `box` (|a_i| <= reach).
+        reach: radius of the ball, half the side of the box; 1 are all actions that the world takes. A model knows
+            nothing of actions that its data do not show, and a planner finds where it errs in its favour.
         carry: the plan that is given: the `mean` of the last distribution, or the `best` sample of all iterations, the
             first drawn of those that cost the same (`refit.cheapest`). A mean of plans that each reach a body by
             another way reaches it by none.
@@ -84,6 +86,7 @@ class SamplingPlanner(ABC):
     iterations: int = 6
     sigma: float = 0.8
     constraint: Constraint = "ball"
+    reach: float = 1.0
     refit: Refit = "isotropic"
     carry: Carry = "mean"
 
@@ -91,6 +94,8 @@ class SamplingPlanner(ABC):
         for name in ("horizon", "samples", "iterations"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"planning.{name}: got {getattr(self, name)}, expected at least 1.")
+        if not 0.0 < self.reach <= 1.0:
+            raise ConfigError(f"planning.reach: got {self.reach:g}, expected more than 0 and at most 1.")
         if not self.sigma > 0.0:
             raise ConfigError(f"planning.sigma: got {self.sigma:g}, expected a positive number.")
         for name, known in (
@@ -235,7 +240,9 @@ class _Term:
         if first and planner.carry == "best":
             noise[..., 0] = 0.0
         noise = noise if self.axes is None else self.axes @ noise
-        self.candidates = constrained(scattered(noise, self.scale, planner.refit).add_(self.mean), planner.constraint)
+        self.candidates = constrained(
+            scattered(noise, self.scale, planner.refit).add_(self.mean), planner.constraint, planner.reach
+        )
         return self.candidates
 
     def refit(self, weights: Tensor, known: Tensor) -> None:

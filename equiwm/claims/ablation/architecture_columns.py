@@ -22,6 +22,7 @@ from equiwm.claims.sweep.readout import pooled_error
 from equiwm.config import Config
 from equiwm.models.canonical import CanonicalEncoder, CanonicalPredictor, read_frame
 from equiwm.models.clouds import centred
+from equiwm.models.relative import RelativePredictor
 from equiwm.models.world_model import WorldModel
 from equiwm.planning.control import run_episodes
 from equiwm.results.ablation import ReadoutErrors
@@ -101,9 +102,12 @@ def _frame_facts(model: WorldModel, world: World, test: int) -> dict[str, float]
     turns where the observation is disturbed by a hundredth of its size: nine of ten turn less. NaN of other networks.
     """
     part = model.encoder if isinstance(model.encoder, CanonicalEncoder) else model.predictor
+    relative = part if isinstance(part, RelativePredictor) else None
+    part = part if relative is None else relative.inner
     if not isinstance(part, CanonicalEncoder | CanonicalPredictor):
         return {"certainty_least": math.nan, "frame_turn_deg": math.nan}
     x = centred(held_out_pair(world, test, PROBE_SEED)[0].observation, world.observation_rep)
+    x = x if relative is None else relative.differences.to(x) @ x
     size = x.square().mean((-2, -1), keepdim=True).sqrt()
     noise = torch.from_numpy(np.random.default_rng(PROBE_SEED).normal(size=x.shape))
     found, disturbed = (read_frame(each, part.channels) for each in (x, x + DISTURBED * size * noise))

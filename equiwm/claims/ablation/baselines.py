@@ -48,6 +48,8 @@ def plain_model(config: Config) -> ModelConfig:
         latent=config.model.latent,
         encoder_widths=encoder_widths,
         predictor_widths=predictor_widths,
+        normalise=config.model.normalise,
+        relative=config.model.relative,
     )
 
 
@@ -55,7 +57,9 @@ def arm_of(config: Config, arm: str) -> Config | None:
     """The configuration of an arm; None where there is none of this preset.
 
     Frames that the world names (`WorldConfig.frame`) are read off its channels, else off principal axes; relative
-    positions are those that it names. A soft network needs an equivariant predictor of ours beside its free path.
+    positions are those that it names, unless the preset has them already. A soft network needs an equivariant predictor
+    of ours beside its free path, and is not built inside one that normalises or takes positions off; neither is an
+    average over frames inside one that takes positions off.
     """
     if arm == "vn":
         return config
@@ -66,14 +70,17 @@ def arm_of(config: Config, arm: str) -> Config | None:
     if arm == "augmented":
         return replace(config, model=plain, training=replace(config.training, augment=True))
     if arm == "soft":
-        if config.model.module is not None or config.model.predictor not in ("vn", "vn_cross"):
+        inside = config.model.normalise or config.model.relative
+        if inside or config.model.module is not None or config.model.predictor not in ("vn", "vn_cross"):
             return None
         soft = replace(config.model, predictor="soft", free_widths=plain.predictor_widths)
         return replace(config, model=soft)
     if arm == "frame":
+        if plain.relative:
+            return None
         return replace(config, model=replace(plain, encoder="identity" if forward else "frame", predictor="frame"))
-    relative = world.positions if arm == "canonical-se" else ()
-    if arm == "canonical-se" and not (forward and relative):
+    relative = world.positions if arm == "canonical-se" else plain.relative
+    if arm == "canonical-se" and (plain.relative or not (forward and relative)):
         return None
     encoder = "identity" if forward else "canonical"
     model = replace(plain, encoder=encoder, predictor="canonical", frame=world.frame, relative=relative)

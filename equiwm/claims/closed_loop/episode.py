@@ -55,7 +55,7 @@ def controlled(subject: Subject, task: str = OWN, demonstrations: Path | None = 
     if task != OWN:
         if not isinstance(world, StandardWorld):
             raise ConfigError(
-                f"--task {task}: the world '{world.name}' has no tasks but its own; leave --task out. PushT has others."
+                f"--task {quoted(task)}: the world '{world.name}' has no tasks but its own; leave --task out."
             )
         if task not in world.standard_tasks:
             raise ConfigError(f"--task: unknown task {quoted(task)}: {nearest(task, [OWN, *world.standard_tasks])}")

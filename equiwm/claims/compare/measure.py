@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,22 +12,23 @@ from typing import Any
 import numpy as np
 import torch
 
+from equiwm.claims.closed_loop.claim import OWN
 from equiwm.claims.closed_loop.episode import ControlledRun
-from equiwm.claims.compare.pairs import Done, Pair, check_task, pair_cell, require_same
-from equiwm.claims.compare.result import CompareResult, Share, SideResult
+from equiwm.claims.compare.pairs import Done, Pair, orientations_of, pair_cell, require_same
+from equiwm.claims.compare.result import CompareResult, Share, SideResult, SourceResult
+from equiwm.claims.compare.scores import score
 from equiwm.claims.compare.sequential import Test, confidence_sequence
 from equiwm.claims.compare.sides import Side, as_params, code_of, loaded
 from equiwm.disk.strict_json import canonical_json
 from equiwm.errors import ClosedLoopError, ConfigError
 from equiwm.grid import Cell, run_grid
 from equiwm.results import door
+from equiwm.results.result import UNKNOWN
 from equiwm.stats import wilson_interval
 from equiwm.worlds.world import Progress
 
 BATCH = 8
 """Pairs between two looks. The result does not depend on it: a decision counts where it first fell."""
-OUTCOMES = ("success", "final", "error")
-ORIENTATIONS = ("all", "seen")
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,9 @@ def comparison(
     a: str,
     b: str,
     *,
-    task: str,
-    orientations: str,
+    task: str = OWN,
+    demonstrations: Path | None = None,
+    orientations: str | None = None,
     seed: int,
     dtype: torch.dtype,
     device: torch.device,
@@ -71,32 +73,37 @@ def comparison(
 
     Args:
         a, b: as `Side.parse` takes them.
-        task: which tasks.
-        orientations: `all` or `seen`.
+        task: `own`, or the name of tasks that others measure this world by (`StandardWorld`).
+        demonstrations: recorded episodes, for tasks that take starts and goals from them.
+        orientations: `all` or `seen`; None is all where the tasks can be turned.
         seed: of tasks, elements and planners.
         dtype, device: of the models.
         trust: as of `load_run`.
 
     Raises:
-        ConfigError: a text that is no side, two policies without a run, two runs of other worlds or tasks, or as
-            `sides.loaded`.
+        ConfigError: a text that is no side, two policies without a run, two runs of other worlds or tasks, tasks that
+            cannot be turned, or as `sides.loaded`.
         RunError, DataError: as `sides.loaded`.
     """
     sides = (Side.parse(a), Side.parse(b))
-    check_task(task)
     code = [None if side.policy is None else code_of(side.policy) for side in sides]
-    runs = [None if side.run is None else loaded(side, dtype, device, tuple(trust)) for side in sides]
+    runs = [
+        None if side.run is None else loaded(side, dtype, device, tuple(trust), task, demonstrations) for side in sides
+    ]
     if runs[0] is None and runs[1] is None:
         raise ConfigError(f"{a} and {b} are both policies; expected a run on one side, whose world they act in.")
     if runs[0] is not None and runs[1] is not None:
         require_same(runs[0], runs[1], (a, b), seed)
     host = next(run for run in runs if run is not None)
+    orientations = orientations_of(host, orientations, task)
     given = [as_params(side, run or host) for side, run in zip(sides, runs, strict=True)]
     params = {
         "a": given[0],
         "b": given[1],
         "code": code,
         "kind": task,
+        "goals": host.control.goals,
+        "demonstrations": None if demonstrations is None else str(demonstrations.resolve()),
         "orientations": orientations,
         "seed": seed,
         "dtype": str(dtype).removeprefix("torch."),
@@ -111,6 +118,7 @@ def compare(
     test: Test,
     *,
     outcome: str,
+    criterion: str | None = None,
     episodes: int,
     store: Path,
     jobs: int = 1,
@@ -122,7 +130,8 @@ def compare(
     Args:
         between: what is compared.
         test: the test.
-        outcome: `success`, `final` or `error`.
+        outcome: `success`, `final`, `error` or `reward`.
+        criterion: whose criterion success is, as of `scores.criterion_of`, which has resolved it.
         episodes: largest number of pairs.
         store: folder in which finished pairs are kept, made if it is missing.
         jobs: processes.
@@ -131,13 +140,14 @@ def compare(
 
     Raises:
         ConfigError: fewer than one pair.
+        DataError: rewards outside of [0, 1], which the test is not made for.
         ClosedLoopError: a pair failed; the others are kept.
         RunError: the store cannot be used.
     """
     if episodes < 1:
         raise ConfigError(f"--episodes: got {episodes}, expected at least 1 pair of episodes.")
     pairs = _known(known, between)[:episodes]
-    while len(pairs) < episodes and test.decide(_differences(pairs, outcome)) is None:
+    while len(pairs) < episodes and test.decide(_differences(pairs, outcome, criterion)) is None:
         numbers = range(len(pairs), min(len(pairs) + BATCH, episodes))
         cells = [Cell(f"task={k}", {**between.params, "task": k}) for k in numbers]
         done = run_grid(pair_cell, cells, store / f"{numbers[0]}-{numbers[-1]}", jobs=jobs, resume=True)
@@ -149,10 +159,10 @@ def compare(
         pairs += [door.read(Pair, cell.result) for cell in done if cell.result is not None]
         if progress:
             progress(len(pairs), episodes)
-    decided = test.decide(_differences(pairs, outcome))
+    decided = test.decide(_differences(pairs, outcome, criterion))
     if decided is not None:
         pairs = pairs[: decided[0]]
-    return _result(between, test, pairs, outcome, episodes, None if decided is None else decided[1])
+    return _result(between, test, pairs, (outcome, criterion), episodes, None if decided is None else decided[1])
 
 
 def _known(known: CompareResult | None, between: Comparison) -> list[Pair]:
@@ -161,30 +171,44 @@ def _known(known: CompareResult | None, between: Comparison) -> list[Pair]:
     sides = []
     for side in (known.a, known.b):
         rows = zip(side.reached, side.reached_last, side.errors_deg, side.poses, side.reasons, strict=True)
-        sides.append([Done(*row) for row in rows])
+        sides.append(
+            [
+                Done(
+                    *row,
+                    met={source: found.met[k] for source, found in side.criteria.items()},
+                    met_last={source: found.met_last[k] for source, found in side.criteria.items()},
+                    reward=side.rewards[k] if side.rewards else UNKNOWN,
+                )
+                for k, row in enumerate(rows)
+            ]
+        )
     return [Pair(a, b) for a, b in zip(*sides, strict=True)]
 
 
-def score(done: Done, outcome: str) -> float:
-    """What is compared of an episode, in [0, 1]."""
-    return done.score if outcome == "error" else float(done.success if outcome == "success" else done.final)
-
-
-def _differences(pairs: Sequence[Pair], outcome: str) -> np.ndarray:
-    return np.array([score(pair.a, outcome) - score(pair.b, outcome) for pair in pairs], dtype=float)
+def _differences(pairs: Sequence[Pair], outcome: str, criterion: str | None) -> np.ndarray:
+    found = [score(pair.a, outcome, criterion) - score(pair.b, outcome, criterion) for pair in pairs]
+    return np.array(found, dtype=float)
 
 
 def _result(
-    between: Comparison, test: Test, pairs: Sequence[Pair], outcome: str, most: int, decided: str | None
+    between: Comparison,
+    test: Test,
+    pairs: Sequence[Pair],
+    compared: tuple[str, str | None],
+    most: int,
+    decided: str | None,
 ) -> CompareResult:
-    differences = _differences(pairs, outcome)
+    outcome, criterion = compared
+    differences = _differences(pairs, outcome, criterion)
     given = (between.a, between.b)
     names = [side.name for side in given] if between.a.name != between.b.name else [side.text for side in given]
+    asks = between.host.control.asks
     sides = [
-        _side(side, name, run, [getattr(pair, which) for pair in pairs])
+        _side(side, name, run, [getattr(pair, which) for pair in pairs], asks)
         for side, name, run, which in zip(given, names, between.runs, ("a", "b"), strict=True)
     ]
-    scores = np.array([[score(getattr(pair, name), outcome) for pair in pairs] for name in ("a", "b")])
+    scores = np.array([[score(getattr(pair, name), outcome, criterion) for pair in pairs] for name in ("a", "b")])
+    binary = outcome in ("success", "final")
     low, high = confidence_sequence(differences)
     found = float(differences.mean())
     return CompareResult(
@@ -205,14 +229,18 @@ def _result(
         alpha=test.alpha,
         power=test.power,
         margin=test.margin,
-        unpaired_equivalent=unpaired(scores, found, test, binary=outcome != "error"),
-        unpaired_planned=unpaired(scores, test.margin, test, binary=outcome != "error"),
+        unpaired_equivalent=unpaired(scores, found, test, binary=binary),
+        unpaired_planned=unpaired(scores, test.margin, test, binary=binary),
         correlation=_correlation(scores),
         definition=between.definition,
+        criterion=criterion or "",
+        goals=between.params["goals"],
     )
 
 
-def _side(side: Side, name: str, run: ControlledRun | None, done: Sequence[Done]) -> SideResult:
+def _side(
+    side: Side, name: str, run: ControlledRun | None, done: Sequence[Done], asks: Mapping[str, str]
+) -> SideResult:
     reached, last = ([getattr(each, name) for each in done] for name in ("success", "final"))
     errors = [each.error_deg for each in done]
     return SideResult(
@@ -227,7 +255,15 @@ def _side(side: Side, name: str, run: ControlledRun | None, done: Sequence[Done]
         reached_last=last,
         errors_deg=errors,
         reasons=[each.excluded for each in done],
+        criteria={source: _source(words, source, done) for source, words in asks.items()},
+        mean_max_reward=float(np.mean([each.reward for each in done])),
+        rewards=[each.reward for each in done] if asks else [],
     )
+
+
+def _source(words: str, source: str, done: Sequence[Done]) -> SourceResult:
+    met, last = [each.met[source] for each in done], [each.met_last[source] for each in done]
+    return SourceResult(words, _share(met), _share(last), met, last)
 
 
 def _share(reached: Sequence[bool]) -> Share:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,16 +15,13 @@ from equiwm.claims.closed_loop.orbit import TRANSLATION_SIGMA
 from equiwm.claims.compare.sides import Side, loaded, policy_of
 from equiwm.claims.probe import held_out_seed
 from equiwm.devices import DTYPES
-from equiwm.errors import ConfigError, DataError, nearest
+from equiwm.errors import ConfigError, DataError
 from equiwm.planning.control import run_episodes
 from equiwm.planning.task import Criterion, Tasks
 from equiwm.results import door
-from equiwm.results.result import Real, Result
+from equiwm.results.result import UNKNOWN, Real, Result
 from equiwm.symmetry.groups import Elements
 
-OWN = "own"
-TASKS = (OWN,)
-"""The kinds of tasks: a world's own."""
 _STREAM = 0xC0_4A_12
 
 
@@ -36,6 +34,8 @@ class Done(Result):
         error_deg: angle of the scored pose.
         score: 1 - the scored pose's error over the criterion's, at least 0: of angle and position, in degrees.
         excluded: why the symmetry does not cover the episode, or None.
+        met, met_last: whether any pose, and the last one, met the criterion of each source that the world knows.
+        reward: the largest of the episode; not finite where the world has none.
     """
 
     success: bool
@@ -43,6 +43,9 @@ class Done(Result):
     error_deg: Real
     score: float
     excluded: str | None
+    met: dict[str, bool] = field(default_factory=dict)
+    met_last: dict[str, bool] = field(default_factory=dict)
+    reward: Real = UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -53,20 +56,21 @@ class Pair(Result):
     b: Done
 
 
-def check_task(name: str) -> str:
-    """The kind of tasks of that name.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    if name not in TASKS:
-        raise ConfigError(f"--task: unknown tasks '{name}': {nearest(name, TASKS)}")
-    return name
-
-
 def task_of(run: ControlledRun, number: int, seed: int) -> Tasks:
     """Task `number`, at an orientation that training has seen; none of its data."""
     return run.control.tasks(number + 1, held_out_seed(seed)).take([number])
+
+
+def orientations_of(run: ControlledRun, asked: str | None, task: str) -> str:
+    """How tasks are turned, `all` or `seen`: as asked, or all where they can be turned.
+
+    Raises:
+        ConfigError: `all` of tasks that cannot be turned.
+    """
+    fixed = run.control.unturned
+    if asked == "all" and fixed is not None:
+        raise ConfigError(f"--orientations all with --task {task}: {fixed}; leave --orientations out.")
+    return asked or ("all" if fixed is None else "seen")
 
 
 def element_of(run: ControlledRun, number: int, seed: int, orientations: str) -> Elements:
@@ -101,7 +105,8 @@ def _done(run: ControlledRun, side: Side, number: int, seed: int, orientations: 
     g = element_of(run, number, seed, orientations)
     tasks = control.turned(task_of(run, number, seed), g)
     policy = policy_of(side, run, [[seed, number]], g)
-    episodes = run_episodes(control, tasks, policy, steps=config.steps, replan=config.replan)
+    episodes = run_episodes(control, tasks, policy, steps=control.steps or config.steps, replan=config.replan)
+    reached, reward = control.judge(episodes.observations, tasks.goal[:, None])
     angle, distance = (part[0].numpy() for part in control.pose_error(episodes.observations, tasks.goal[:, None]))
     criterion = control.criterion
     error = angle + criterion.degrees * distance
@@ -115,6 +120,9 @@ def _done(run: ControlledRun, side: Side, number: int, seed: int, orientations: 
         error_deg=float(angle[scored]),
         score=max(0.0, score) if np.isfinite(score) else 0.0,
         excluded=episodes.excluded[0],
+        met={source: bool(poses.any()) for source, poses in reached.items()},
+        met_last={source: bool(poses[0, -1]) for source, poses in reached.items()},
+        reward=float(reward.amax()),
     )
 
 
@@ -123,8 +131,16 @@ def _reached(criterion: Criterion, angle: float, distance: float) -> bool:
 
 
 @lru_cache(maxsize=4)
-def _loaded(side: Side, checkpoint: str | None, dtype: str, device: str, trust: tuple[str, ...]) -> ControlledRun:
-    return loaded(side, DTYPES[dtype], device, trust)
+def _loaded(
+    side: Side,
+    checkpoint: str | None,
+    dtype: str,
+    device: str,
+    trust: tuple[str, ...],
+    kind: str,
+    demonstrations: Path | None,
+) -> ControlledRun:
+    return loaded(side, DTYPES[dtype], device, trust, kind, demonstrations)
 
 
 @torch.no_grad()
@@ -132,8 +148,8 @@ def pair_cell(params: dict[str, Any]) -> dict[str, Any]:
     """Both sides on one task.
 
     Args:
-        params: `a` and `b` (`sides.as_params`), `task` (its number), `seed`, `orientations`, `dtype`, `device` and
-            `trust`.
+        params: `a` and `b` (`sides.as_params`), `kind` (of tasks), `demonstrations` (a path or null), `task` (its
+            number), `seed`, `orientations`, `dtype`, `device` and `trust`.
 
     Returns:
         A `Pair` as JSON data.
@@ -141,10 +157,12 @@ def pair_cell(params: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ConfigError, DataError: a policy that raises something, or gives no actions.
     """
+    recorded = params["demonstrations"]
     place = (params["dtype"], params["device"], tuple(params["trust"]))
+    tasks = (params["kind"], None if recorded is None else Path(recorded))
     sides = [_side(params[name]) for name in ("a", "b")]
     runs = [
-        None if side.run is None else _loaded(side, params[name]["checkpoint"], *place)
+        None if side.run is None else _loaded(side, params[name]["checkpoint"], *place, *tasks)
         for side, name in zip(sides, ("a", "b"), strict=True)
     ]
     host = next((run for run in runs if run is not None), None)

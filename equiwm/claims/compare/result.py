@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sized
 from dataclasses import dataclass, field
 
-from equiwm.results.result import Real, Result
+from equiwm.results.result import UNKNOWN, Real, Result
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,24 @@ class Share(Result):
 
 
 @dataclass(frozen=True)
+class SourceResult(Result):
+    """How often the criterion of one source was met.
+
+    Attributes:
+        asks: what it asks, in words.
+        success: by any pose of an episode.
+        final: by its last pose.
+        met, met_last: the same of each pair.
+    """
+
+    asks: str
+    success: Share
+    final: Share
+    met: list[bool]
+    met_last: list[bool]
+
+
+@dataclass(frozen=True)
 class SideResult(Result):
     """What one side did.
 
@@ -24,8 +42,8 @@ class SideResult(Result):
         name: as it was given.
         checkpoint_sha256: of its weights; None of a policy that is no run.
         planner: variant of its planner; empty of such a policy.
-        success: by the best pose on the way.
-        final: by the final pose.
+        success: by the best pose on the way, by the criterion of the world's own tasks.
+        final: by the final pose, likewise.
         error_deg: mean angle of the scored pose.
         poses: 1 - the scored pose's error over the criterion's, at least 0, one a pair.
         reached: of each pair whether the best pose met the criterion.
@@ -33,6 +51,9 @@ class SideResult(Result):
         errors_deg: angle of the scored pose, one a pair.
         reasons: of each pair why the symmetry does not cover the episode (it met a wall, or diverged), or None; such
             episodes count as they ended.
+        criteria: by source, the criteria of everybody who measures this world; empty where nobody else does.
+        mean_max_reward: mean of `rewards`; not finite where the world has none.
+        rewards: the largest reward of each episode.
     """
 
     name: str
@@ -46,6 +67,9 @@ class SideResult(Result):
     reached_last: list[bool]
     errors_deg: list[Real]
     reasons: list[str | None]
+    criteria: dict[str, SourceResult] = field(default_factory=dict)
+    mean_max_reward: Real = UNKNOWN
+    rewards: list[Real] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -56,8 +80,8 @@ class CompareResult(Result):
         a, b: the sides.
         task: which tasks.
         orientations: `all` turns every task by an element of its own, `seen` leaves it as it is.
-        outcome: what is compared: `success` (best pose on the way), `final`, or `error` (1 - the scored pose's error
-            over that of the criterion, at least 0).
+        outcome: what is compared: `success` (best pose on the way), `final`, `error` (1 - the scored pose's error
+            over that of the criterion, at least 0), or `reward` (the largest of an episode).
         group: that tasks are turned by.
         dtype: of the models.
         seed: of tasks, elements and planners.
@@ -76,6 +100,8 @@ class CompareResult(Result):
         unpaired_planned: the same for a difference of the margin: what has to be planned where it is not known.
         correlation: of the two scores over pairs; not finite where one never changes.
         definition: hash of all that a pair depends on; further pairs are added to those of the same one.
+        criterion: whose criterion success is, by source; empty for that of the world's own tasks.
+        goals: where starts and goals come from, in words; empty for the world's own tasks.
     """
 
     a: SideResult
@@ -99,12 +125,14 @@ class CompareResult(Result):
     unpaired_planned: Real
     correlation: Real
     definition: str = field(default="")
+    criterion: str = ""
+    goals: str = ""
 
     @property
     def variant(self) -> str:
         """Key among the section's variants: what it is compared with, on what, by what."""
         other = self.b.name.replace("/", "_")
-        return f"{other}/{self.task}-{self.orientations}/{self.outcome}"
+        return "/".join([other, f"{self.task}-{self.orientations}", self.outcome, *filter(None, [self.criterion])])
 
     @property
     def misfit(self) -> str | None:
@@ -113,6 +141,8 @@ class CompareResult(Result):
             return "it has no pair"
         for side in (self.a, self.b):
             lists: tuple[Sized, ...] = (side.poses, side.reached, side.reached_last, side.errors_deg, side.reasons)
+            lists += tuple(each for found in side.criteria.values() for each in (found.met, found.met_last))
+            lists += (side.rewards,) if side.criteria else ()
             if any(len(each) != self.episodes for each in lists):
                 return f"{side.name} has not {self.episodes} episodes"
         return None

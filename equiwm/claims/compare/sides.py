@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from equiwm.checks import as_finite
+from equiwm.claims.closed_loop.claim import OWN
 from equiwm.claims.closed_loop.episode import ControlledRun, check_controller, controlled
 from equiwm.config import PlanningConfig, planning_of
 from equiwm.errors import ConfigError, DataError
@@ -154,17 +155,29 @@ def code_of(name: str) -> str | None:
     return None if path is None else hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
-def loaded(side: Side, dtype: torch.dtype, device: torch.device | str, trust: tuple[str, ...]) -> ControlledRun:
+def loaded(
+    side: Side,
+    dtype: torch.dtype,
+    device: torch.device | str,
+    trust: tuple[str, ...],
+    task: str = OWN,
+    demonstrations: Path | None = None,
+) -> ControlledRun:
     """A side's run and the tasks of its world, once it is certain that it can plan for them.
 
+    Args:
+        side: a run.
+        dtype, device, trust: as of `load_run`.
+        task, demonstrations: which tasks, as of `controlled`.
+
     Raises:
-        RunError, ConfigError, DataError: no such run, settings that do not fit, a world without tasks, or a goal that
-            the model cannot express.
+        RunError, ConfigError, DataError: no such run, settings that do not fit, a world without such tasks, or a goal
+            that the model cannot express.
     """
     assert side.run is not None
     subject = load_run(side.run, dtype, device, trust=trust)
     subject = subject.altered(planning=side.planning(subject.planning))
-    run = controlled(subject)
+    run = controlled(subject, task, demonstrations)
     build_planner(subject.planning, parse_variant(side.planner))
     check_controller(run, "model", subject.planning)
     return run
@@ -185,7 +198,18 @@ def policy_of(side: Side, run: ControlledRun, seeds: list[list[int]], g: Element
     config, variant = run.subject.planning, parse_variant(side.planner)
     goal = model_goal(config, goal_kind(config, run.subject.model, run.control), run.subject.model, run.control)
     planner = build_planner(config, variant)
-    return PlannerPolicy(run.control, planner, variant, goal, world.action_rep, seeds, oracle=g, shrink=config.shrink)
+    return PlannerPolicy(
+        run.control,
+        planner,
+        variant,
+        goal,
+        world.action_rep,
+        seeds,
+        oracle=g,
+        shrink=config.shrink,
+        hold=config.hold,
+        warm=config.warm,
+    )
 
 
 def as_params(side: Side, run: ControlledRun) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from equiwm.worlds.draws import Orientations, generators, orientations_of, plana
 from equiwm.worlds.pusht.arena import arena_starts, explore
 from equiwm.worlds.pusht.config import PushTConfig
 from equiwm.worlds.pusht.control import PushTControl
+from equiwm.worlds.pusht.demonstrated import Demonstrated
 from equiwm.worlds.pusht.physics import (
     AGENT,
     AGENT_VELOCITY,
@@ -142,6 +144,19 @@ class PushT(World):
         self.equivariant = True
         self.coverage: Coverage = Arc(*self.config.wedge)
         self._axis = AXIS_ANGLE[self.config.direction]
+        self._demonstrated: Demonstrated | None = None
+
+    def training_side(self) -> World:
+        """What training asks: this world, or the recordings of `world.demonstrations` and nothing else.
+
+        Raises:
+            ConfigError: nothing says which recordings.
+        """
+        if self.config.scenes != "demonstrations":
+            return self
+        made = copy.copy(self)
+        made._demonstrated = Demonstrated(self.config.recordings, self.coverage)
+        return made
 
     def observe(self, states: np.ndarray) -> Tensor:
         """Observations (..., 4, 2) float64 of the states (..., STATE_SIZE)."""
@@ -205,12 +220,21 @@ class PushT(World):
 
         An episode starts in one of `PUSH_SCENES` or anywhere in the arena (`world.scenes`), turned as a whole by an
         angle of the wedge (or of the circle). It ends early where it leaves the wall guard; `excluded` counts what is
-        dropped there, by reason.
+        dropped there, by reason. The training side of demonstrations gives theirs, at most `n`.
 
         Raises:
-            DataError: `n` below 1, a negative seed or unknown orientations.
+            DataError: `n` below 1, a negative seed or unknown orientations; what is wrong with the demonstrations.
         """
         at_least_one("transitions", n=n)
+        if self._demonstrated is not None:
+            taken = self._demonstrated.steps(n, seed=seed)
+            return Transitions(
+                self.observe(taken.before),
+                torch.from_numpy(taken.action),
+                self.observe(taken.after),
+                episode=torch.from_numpy(taken.episode),
+                excluded=taken.excluded,
+            )
         steps = self.config.episode_steps
         columns: list[tuple[np.ndarray, ...]] = []
         excluded: Counter[str] = Counter()
@@ -251,13 +275,23 @@ class PushT(World):
 
         Those that do not are dropped whole and counted in `excluded`. The guard does not depend on how a scene is
         turned, so `unseen` keeps the draws that `seen` keeps (`episode` says which). Most sequences of 32 steps leave
-        it: drawing ends at 20 times `n`, with fewer than `n` sequences.
+        it: drawing ends at 20 times `n`, with fewer than `n` sequences. The training side of demonstrations gives
+        stretches of theirs.
 
         Raises:
             DataError: `n` or `horizon` below 1, a negative seed, unknown orientations, or a horizon that none of the
-                first 256 draws survives.
+                first 256 draws survives; what is wrong with the demonstrations.
         """
         at_least_one("sequences", n=n, horizon=horizon)
+        if self._demonstrated is not None:
+            taken = self._demonstrated.stretches(n, horizon, seed=seed)
+            before, after = (part.reshape(-1, horizon, STATE_SIZE) for part in (taken.before, taken.after))
+            return Sequences(
+                self.observe(np.concatenate([before, after[:, -1:]], 1)),
+                torch.from_numpy(taken.action.reshape(-1, horizon, 2)),
+                torch.from_numpy(taken.episode[::horizon].copy()),
+                taken.excluded,
+            )
         columns: list[tuple[np.ndarray, ...]] = []
         excluded: Counter[str] = Counter()
         drawn = kept = 0
@@ -437,7 +471,7 @@ class PushT(World):
             place_first: whether push scenes are drawn before their actions. Transitions and sequences have always
                 differed in it, and their data stay what they were.
         """
-        if self.config.scenes == "arena":
+        if self.config.scenes != "push":
             states, actions, touched = explore(draws, arena_starts(draws, frames), frames, steps)
             return Rollouts(states, touched), actions
         starts = _scenes(draws, frames, PUSH_SCENES) if place_first else None
