@@ -28,6 +28,7 @@ LEVELS = {
     "trust": 1,
     "checks": 1,
     "schema": 1,
+    "policy": 1,
     "locate": 1,
     "foreign": 1,
     "config": 1,

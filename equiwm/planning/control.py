@@ -107,6 +107,14 @@ class PlannerPolicy:
         self._last: tuple[Tensor, int] | None = None
 
     def __call__(self, observation: Tensor, goal: Tensor, remaining: int) -> Tensor:
+        return held(self._control.physical(self.plan(observation, goal, remaining)), self._hold, 1)
+
+    def plan(self, observation: Tensor, goal: Tensor, remaining: int) -> Tensor:
+        """The plan itself, (T, H, *action_rep.shape) in the planner's unit, of which each is held `hold` steps.
+
+        Args:
+            observation, goal, remaining: as of `Policy`.
+        """
         planner, hold = self._planner, self._hold
         if self._shrink and remaining < hold * planner.horizon:
             planner = replace(planner, horizon=-(-remaining // hold))
@@ -114,14 +122,14 @@ class PlannerPolicy:
         frame = self._variant.noise_frame(state=axes, oracle=self._oracle)
         objective, physical = self._goal(observation, goal, hold * planner.horizon), self._control.physical
         plan = planner.plan(
-            lambda actions: objective(_held(physical(actions), hold, 2)),
+            lambda actions: objective(held(physical(actions), hold, 2)),
             self._action_rep,
             self._generators,
             frame=frame,
             start=self._left(planner.horizon, remaining) if self._warm else None,
         )
         self._last = plan.actions, remaining
-        return _held(physical(plan.actions), hold, 1)
+        return plan.actions
 
     def _left(self, horizon: int, remaining: int) -> Tensor | None:
         """What the last plan has left after the steps since then, and no action after it; None before the first."""
@@ -132,7 +140,7 @@ class PlannerPolicy:
         return torch.cat([left, left.new_zeros(len(left), horizon - left.shape[1], *left.shape[2:])], 1)
 
 
-def _held(actions: Tensor, steps: int, axis: int) -> Tensor:
+def held(actions: Tensor, steps: int, axis: int) -> Tensor:
     """Every action of that axis so many times, one after another."""
     return actions if steps == 1 else actions.repeat_interleave(steps, axis)
 

@@ -134,6 +134,7 @@ class ControlTask(ABC):
             then gives the largest error in tolerances first.
         asks: what is asked of an episode by everybody who measures this world, source -> words; `judge` says which
             poses meet it.
+        decides: the one of `asks` that an episode is to meet in any of its poses; empty where it is the criterion.
         steps: control steps of an episode; None is what the configuration says.
         most_excluded: share of excluded pairs above which nothing is concluded.
         goals: where starts and goals come from, in words.
@@ -145,6 +146,7 @@ class ControlTask(ABC):
     references: tuple[Controller, ...] = ()
     channels: Mapping[str, Channel] = {}
     asks: Mapping[str, str] = {}
+    decides: str = ""
     steps: int | None = None
     most_excluded: float = 0.05
     goals: str = ""
@@ -184,6 +186,18 @@ class ControlTask(ABC):
         A reward is NaN where the world has none.
         """
         return {}, observation.new_full(observation.shape[:-2], torch.nan)
+
+    def achieved(self, observations: Tensor, goal: Tensor) -> Tensor:
+        """Which episodes did what was asked: (T, S + 1, C, d) and (T, C, d) -> (T,) bool."""
+        if self.decides:
+            return self.judge(observations, goal[:, None])[0][self.decides].any(-1)
+        angle, distance = self.pose_error(observations, goal[:, None])
+        criterion = self.criterion
+        at = angle[:, -1:].new_full((len(angle), 1), angle.shape[1] - 1).long()
+        if criterion.scored == "best":
+            at = (angle + criterion.degrees * distance).argmin(-1, keepdim=True)
+        angle, distance = angle.gather(-1, at)[:, 0], distance.gather(-1, at)[:, 0]
+        return (angle < criterion.angle_deg) & (distance < criterion.distance)
 
     def physical(self, actions: Tensor) -> Tensor:
         """A planner's actions, every copy of their rep in the unit ball, in the world's own units."""

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 from equiwm.results.result import UNKNOWN, FileName, Real, Result
 
+POLICY = "policy"
+"""What `planner` says where a policy acted, and nothing was planned."""
+
 Points = list[list[list[float]]]
 """Of several episodes, or of several steps of one: M x K x d."""
 
@@ -234,9 +237,9 @@ class ClosedLoopResult(Result):
     """Section `closed_loop` (claim C). Angles in degrees; lists over tasks and, within, over orientations.
 
     Attributes:
-        planner: variant (`equivariant`, `paper`, `ordinary`).
-        method: `cem` or `mppi`.
-        goal: kind of cost.
+        planner: variant (`equivariant`, `paper`, `ordinary`); `policy` where one acted.
+        method: `cem` or `mppi`; `network` of a policy.
+        goal: kind of cost; of a policy its name.
         group: the world's group.
         dtype: dtype of the model.
         device: device of the model.
@@ -286,6 +289,7 @@ class ClosedLoopResult(Result):
             whose results are the same every time.
         sees: what the policy observes.
         goals: where starts and goals come from.
+        policy_sha256: of the policy's weights; None where a planner acted.
     """
 
     planner: FileName
@@ -336,12 +340,14 @@ class ClosedLoopResult(Result):
     seconds_per_episode: Real = UNKNOWN
     sees: str = ""
     goals: str = ""
+    policy_sha256: str | None = None
 
     @property
     def variant(self) -> str:
-        """Key among the section's variants: `equivariant/pose`; what differs from float64, cem and the world's own
+        """Key among the section's variants: `equivariant/pose`, `policy/NAME`; what differs from float64, cem and the world's own
         tasks is named as well."""
-        usual = ((self.dtype, "float64"), (self.method, "cem"), (self.task, "own"))
+        method = "network" if self.planner == POLICY else "cem"
+        usual = ((self.dtype, "float64"), (self.method, method), (self.task, "own"))
         rest = [part for part, default in usual if part != default]
         return "/".join([self.planner, self.goal, *rest])
 

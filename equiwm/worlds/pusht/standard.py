@@ -15,7 +15,7 @@ from equiwm.worlds.draws import generators
 from equiwm.worlds.pusht.arena import arena_starts, explore
 from equiwm.worlds.pusht.control import PushTControl, PushTSimulation
 from equiwm.worlds.pusht.demonstrations import Demonstrations, read_demonstrations
-from equiwm.worlds.pusht.judges import COVERED, STABLE, coverages
+from equiwm.worlds.pusht.judges import COVERED, GYM, STABLE, coverages
 from equiwm.worlds.pusht.physics import (
     ANGLE,
     BLOCK,
@@ -76,6 +76,7 @@ class StandardControl(PushTControl):
     """
 
     steps = STANDARD_STEPS
+    decides = GYM
     most_excluded = 1.0  # episodes begin anywhere in the arena, and often meet its border: the others are paired
 
     def __init__(self, world: PushT, *, turned: bool) -> None:
@@ -115,6 +116,7 @@ class WMControl(StandardControl):
     """
 
     steps = WM_STEPS
+    decides = STABLE
     goal_has_agent = True
 
     def __init__(self, world: PushT, demonstrations: Demonstrations | None) -> None:

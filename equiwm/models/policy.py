@@ -1,0 +1,179 @@
+"""A policy: one network from what is observed and what is to be reached to an action, in the place of a planner."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from equiwm.config import ModelConfig
+from equiwm.errors import ConfigError, RepError
+from equiwm.models.factory import build_encoder, seeded
+from equiwm.models.typed import TypedEncoder, group_of
+from equiwm.nn.layer import Layer
+from equiwm.nn.normalise import Normalise
+from equiwm.policy import PolicyConfig
+from equiwm.symmetry.groups import O2, Group
+from equiwm.symmetry.kinds import SCALAR
+from equiwm.symmetry.reps import Rep
+
+
+class Policy(nn.Module):
+    """pi(x, x*, left) = B(net(N D [x, x*, left])): pi(g x, g x*, left) = rho(g) pi(x, x*, left) where net commutes.
+
+    D takes the first of the `positions` of x off all of them in x and in x*, N scales to unit size (`nn.normalise`),
+    and B divides every copy of a kind in the action by max(1, its norm), as a planner bounds it: all three commute with
+    the group, D with all translations too. Points are the network's own to take relative to one another.
+
+    Args:
+        network: from `seen_rep(observation_rep, timed)` to the action's rep.
+        observation_rep: of x and x*.
+        timed: whether it sees `left`.
+        positions: channels of positions in an observation, the reference first; () for none.
+        normalise: N, or None.
+
+    Raises:
+        ConfigError: positions that an observation does not have.
+        RepError: a network of other reps.
+    """
+
+    differences: Tensor
+
+    def __init__(
+        self,
+        network: Layer,
+        observation_rep: Rep,
+        *,
+        timed: bool,
+        positions: Sequence[int] = (),
+        normalise: Normalise | None = None,
+    ) -> None:
+        super().__init__()
+        if network.in_rep != seen_rep(observation_rep, timed):
+            raise RepError(
+                f"a policy of observations {observation_rep} sees {seen_rep(observation_rep, timed)}; its network takes "
+                f"{network.in_rep}."
+            )
+        self.network, self.normalise = network, normalise
+        self.observation_rep, self.action_rep, self.timed = observation_rep, network.out_rep, timed
+        self._relative = bool(positions)
+        self.register_buffer(
+            "differences", _differences(network.in_rep, observation_rep, tuple(positions)), persistent=False
+        )
+        widths = self.action_rep.channels
+        self._owner = torch.arange(len(widths)).repeat_interleave(torch.tensor(widths))
+
+    @property
+    def equivariant(self) -> bool:
+        """Whether the network is meant to be (`Layer.equivariant`); what it is, `equiwm.audit` measures."""
+        return self.network.equivariant
+
+    @property
+    def parameter_count(self) -> int:
+        """Number of trained scalars."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    def seen(self, observation: Tensor, goal: Tensor, left: Tensor | None = None) -> Tensor:
+        """D [x, x*, left], flat: (B, *shape) twice and (B, 1) -> (B, dim of `seen_rep`)."""
+        inner = len(self.observation_rep.shape)
+        parts = [observation.flatten(-inner), goal.flatten(-inner)]
+        if self.timed:
+            if left is None:
+                raise RepError("this policy sees which share of the episode is left: give left, (B, 1).")
+            parts.append(left)
+        flat = torch.cat(parts, -1)
+        return flat @ self.differences.mT if self._relative else flat
+
+    def unbounded(self, seen: Tensor) -> Tensor:
+        """net(N y) of y from `seen`: (B, dim) -> (B, dim of the action), as labels are held against it."""
+        scaled = seen if self.normalise is None else self.normalise(seen)
+        made: Tensor = self.network(scaled.reshape(*scaled.shape[:-1], *self.network.in_rep.shape))
+        return made
+
+    def forward(self, observation: Tensor, goal: Tensor, left: Tensor | None = None) -> Tensor:
+        """Actions (B, *action_rep.shape) in the unit of plans: every copy of a kind in the unit ball.
+
+        Args:
+            observation: x, (B, *shape) of `observation_rep`.
+            goal: x*, likewise.
+            left: (B, 1), the share of the episode's steps that is left, in (0, 1]; of a policy that is `timed`.
+
+        Raises:
+            RepError: `left` is missing.
+        """
+        made = self.unbounded(self.seen(observation, goal, left))
+        squares = made.new_zeros(*made.shape[:-1], len(self.action_rep.channels))
+        norms = squares.index_add(-1, self._owner.to(made.device), made.square()).clamp(min=1.0).sqrt()
+        return (made / norms[..., self._owner]).reshape(*made.shape[:-1], *self.action_rep.shape)
+
+
+def seen_rep(observation_rep: Rep, timed: bool) -> Rep:
+    """Rep of what a policy's network takes: state, goal and, where it is timed, the share of the episode left."""
+    both = observation_rep + observation_rep
+    return both + Rep(((1, SCALAR),), observation_rep.d) if timed else both
+
+
+def _differences(rep: Rep, observation_rep: Rep, positions: tuple[int, ...]) -> Tensor:
+    """The matrix (dim, dim) that takes the first position of the state off every position of state and goal."""
+    matrix = torch.eye(rep.dim)
+    if not positions:
+        return matrix
+    widths = observation_rep.channels
+    if len(set(positions)) < len(positions) or max(positions) >= len(widths):
+        raise ConfigError(
+            f"policy.relative: got {list(positions)}, expected different channels of the observation, 0 to "
+            f"{len(widths) - 1}."
+        )
+    if len({widths[channel] for channel in positions}) > 1:
+        raise ConfigError(f"policy.relative: the channels {list(positions)} are not all of one kind.")
+    starts = [sum(widths[:channel]) for channel in positions]
+    for half in (0, observation_rep.dim):
+        for start in starts:
+            for entry in range(widths[positions[0]]):
+                matrix[half + start + entry, starts[0] + entry] -= 1.0
+    return matrix
+
+
+def build_policy(
+    config: PolicyConfig,
+    observation_rep: Rep,
+    action_rep: Rep,
+    *,
+    seed: int,
+    dtype: torch.dtype = torch.float32,
+    group: Group,
+) -> Policy:
+    """The policy of a configuration whose nulls are settled, with the weights that `seed` gives (as `build_model`).
+
+    Raises:
+        ConfigError: settings that do not fit the reps, or an encoder that is not found.
+        RepError: actions with points, which no planner draws, or layers that do not fit each other.
+    """
+    if action_rep.has_points:
+        raise RepError(f"actions of rep {action_rep} hold points: a planner draws about 0, and has no such plans.")
+
+    def build() -> Policy:
+        taken = seen_rep(observation_rep, bool(config.timed))
+        network = _network(config, taken, action_rep, group)
+        normalise = Normalise(taken, group) if config.normalise else None
+        return Policy(
+            network,
+            observation_rep,
+            timed=bool(config.timed),
+            positions=config.relative or (),
+            normalise=normalise,
+        )
+
+    return seeded(build, seed=seed, dtype=dtype).train()
+
+
+def _network(config: PolicyConfig, taken: Rep, given: Rep, group: Group) -> Layer:
+    d = taken.d
+    weights = config.weights or ("complex" if d == 2 and O2 not in group else "real")
+    shape = ModelConfig(
+        encoder=config.encoder, weights=weights, encoder_widths=config.widths, encoder_skip=config.skip
+    )
+    if config.encoder == "vn" and d != 2:  # vector neurons alone have no cross products: a policy needs them
+        return TypedEncoder(taken, given, config.widths, group_of(shape, group, d))
+    return build_encoder(shape, taken, given, group)
