@@ -56,7 +56,7 @@ class PolicyConfig:
     epochs: int = setting(60, "passes over all labels so far, in each round", at_least=1)
     batch: int = setting(256, "batch size, in labels", at_least=1)
     optimizer: str = setting("adam", "as training.optimizer")
-    lr: float | None = setting(None, "learning rate, which falls to 0 in each round; null is the optimiser's", above=0.0)
+    lr: float | None = setting(None, "learning rate, to 0 in each round; null is the optimiser's own", above=0.0)
     weight_decay: float | None = setting(None, "weight decay; null is the optimiser's own", at_least=0.0)
     least_success: float = setting(
         0.5, "share of the first round's tasks that the planner has to solve; below it there is nothing to clone"

@@ -52,8 +52,8 @@ class Policy(nn.Module):
         super().__init__()
         if network.in_rep != seen_rep(observation_rep, timed):
             raise RepError(
-                f"a policy of observations {observation_rep} sees {seen_rep(observation_rep, timed)}; its network takes "
-                f"{network.in_rep}."
+                f"a policy of observations {observation_rep} sees {seen_rep(observation_rep, timed)}; its network "
+                f"takes {network.in_rep}."
             )
         self.network, self.normalise = network, normalise
         self.observation_rep, self.action_rep, self.timed = observation_rep, network.out_rep, timed
@@ -171,9 +171,7 @@ def build_policy(
 def _network(config: PolicyConfig, taken: Rep, given: Rep, group: Group) -> Layer:
     d = taken.d
     weights = config.weights or ("complex" if d == 2 and O2 not in group else "real")
-    shape = ModelConfig(
-        encoder=config.encoder, weights=weights, encoder_widths=config.widths, encoder_skip=config.skip
-    )
+    shape = ModelConfig(encoder=config.encoder, weights=weights, encoder_widths=config.widths, encoder_skip=config.skip)
     if config.encoder == "vn" and d != 2:  # vector neurons alone have no cross products: a policy needs them
         return TypedEncoder(taken, given, config.widths, group_of(shape, group, d))
     return build_encoder(shape, taken, given, group)

@@ -106,7 +106,7 @@ CLAIM: Claim[ClosedLoopResult] = Claim(
         Option(
             "policy",
             Path,
-            help="a policy of equiwm distill acts in the place of the run's planner (a run that is a policy acts itself)",
+            help="a policy of equiwm distill acts in the planner's place (a run that is a policy acts itself)",
             metavar="RUN",
             run_alone=True,  # the baseline plans, or is a policy itself
         ),

@@ -36,7 +36,7 @@ from equiwm.claims.closed_loop.result import (
 from equiwm.claims.probe import PROBE_SEED
 from equiwm.config import planning_of
 from equiwm.disk.strict_json import canonical_json
-from equiwm.errors import ClosedLoopError, DataError
+from equiwm.errors import ClosedLoopError, ConfigError, DataError
 from equiwm.grid import Cell, run_grid
 from equiwm.loading import load_run
 from equiwm.planning.control import build_planner
@@ -178,7 +178,7 @@ def closed_loop(
         run = run.driven_by(load_run(policy, subject.dtype, subject.device, trust=subject.trust))
     network = run.actor.policy
     if network is not None and (goal is not None or planner != "equivariant"):
-        raise ConfigError(f"--planner and --goal: {run.actor.path} is a policy, which plans for nothing; leave them out.")
+        raise ConfigError(f"--planner, --goal: {run.actor.path} is a policy, which plans for nothing; leave them out.")
     unturned = run.control.unturned
     if unturned is not None and orbit is not None:
         raise DataError(f"--orbit {orbit}: {unturned}; leave --orbit out to measure success at seeded resets alone.")

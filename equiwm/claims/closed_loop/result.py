@@ -344,8 +344,8 @@ class ClosedLoopResult(Result):
 
     @property
     def variant(self) -> str:
-        """Key among the section's variants: `equivariant/pose`, `policy/NAME`; what differs from float64, cem and the world's own
-        tasks is named as well."""
+        """Key among the section's variants: `equivariant/pose`, `policy/NAME`; what differs from float64, cem and the
+        world's own tasks is named as well."""
         method = "network" if self.planner == POLICY else "cem"
         usual = ((self.dtype, "float64"), (self.method, method), (self.task, "own"))
         rest = [part for part, default in usual if part != default]
