@@ -46,7 +46,9 @@ def check_policy(run: Run, results: Sequence[Stored] | None, found: Findings) ->
         elif os.path.lexists(run.resume_point):
             found.add(f"{run.resume_point} is no state of this policy, which is complete; move it away.")
         if results is not None and made is None:
-            found.add(f"{run.metrics_path} has lost its section 'distill'; restore it, or distill under another --name.")
+            found.add(
+                f"{run.metrics_path} has lost its section 'distill'; restore it, or distill under another --name."
+            )
         elif made is not None and not run.summary.is_file():
             found.add(f"{run.path} has no summary; {run.resume_command} writes it.")
     elif os.path.lexists(run.resume_point):

@@ -61,8 +61,6 @@ class Policy(nn.Module):
         self.register_buffer(
             "differences", _differences(network.in_rep, observation_rep, tuple(positions)), persistent=False
         )
-        widths = self.action_rep.channels
-        self._owner = torch.arange(len(widths)).repeat_interleave(torch.tensor(widths))
 
     @property
     def equivariant(self) -> bool:
@@ -103,9 +101,9 @@ class Policy(nn.Module):
             RepError: `left` is missing.
         """
         made = self.unbounded(self.seen(observation, goal, left))
-        squares = made.new_zeros(*made.shape[:-1], len(self.action_rep.channels))
-        norms = squares.index_add(-1, self._owner.to(made.device), made.square()).clamp(min=1.0).sqrt()
-        return (made / norms[..., self._owner]).reshape(*made.shape[:-1], *self.action_rep.shape)
+        copies = made.split(list(self.action_rep.channels), -1)
+        bounded = [part / part.square().sum(-1, keepdim=True).clamp(min=1.0).sqrt() for part in copies]
+        return torch.cat(bounded, -1).reshape(*made.shape[:-1], *self.action_rep.shape)
 
 
 def seen_rep(observation_rep: Rep, timed: bool) -> Rep:

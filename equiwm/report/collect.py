@@ -137,4 +137,6 @@ def _read(run: Run, claims: Sequence[AnyClaim]) -> CollectedRun:
         raise RunError(f"{run.config_path}: {error}") from None
     preset, baseline, _ = told.values()
     weights = own_weights(run, metrics)
-    return CollectedRun(run.path, header.kind, preset, baseline, header.seed, settings, metrics, results, unread, weights)
+    return CollectedRun(
+        run.path, header.kind, preset, baseline, header.seed, settings, metrics, results, unread, weights
+    )
