@@ -39,8 +39,7 @@ class PolicyConfig:
     normalise: bool = setting(True, "scale what it sees to unit size, by what its teacher's episodes show")
     relative: tuple[int, ...] | None = setting(
         None,
-        "channels of positions that it sees, in state and goal, less the first of them in the state; null is what the "
-        "world says, [] none",
+        "channels of positions that it sees less the first of them; null is what the world says, [] as they are",
         at_least=0,
     )
     timed: bool | None = setting(
@@ -52,6 +51,11 @@ class PolicyConfig:
     rounds: int = setting(4, "rounds: in the first the planner drives, then the policy more and more", at_least=1)
     planner_share: float = setting(
         0.5, "share of stretches that the planner drives in the second round; its square in the third", at_least=0.0
+    )
+    label: Literal["mean", "carried"] = setting(
+        "mean",
+        "what of a plan is learnt: the mean of its last distribution, which random numbers move least, or what of it "
+        "is carried out",
     )
     epochs: int = setting(60, "passes over all labels so far, in each round", at_least=1)
     batch: int = setting(256, "batch size, in labels", at_least=1)

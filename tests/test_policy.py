@@ -25,6 +25,7 @@ CASES = {
     "scalars": (SO2, "2x0e+3x1o", "0e+1o", True),
     "a cloud in space": (SE3, "4xp+2x1o", "1o", True),
     "pseudovectors": (Group.parse("o3"), "2x1o+1e", "1o+1e", False),
+    "orientations": (Group.parse("so3"), "quat+1o", "1o", False),
     "about the vertical": (SE2.about("z"), "2xp+1o", "1o", True),
 }
 

@@ -78,6 +78,7 @@ def drive(
     *,
     share: float,
     network: Policy | None,
+    mean: bool = True,
 ) -> Driven:
     """Episodes driven by planner and policy in turn: a DAgger mixture.
 
@@ -92,6 +93,7 @@ def drive(
         seeds: one a task.
         share: of the stretches that the planner drives, 0 to 1.
         network: the policy; not asked where `share` is 1.
+        mean: labels are the mean of the plan's last distribution, and not what of it is carried out.
     """
     control, steps = run.control, run.control.steps or config.steps
     g = run.subject.world.group.identity(len(tasks))
@@ -108,11 +110,11 @@ def drive(
         for step in range(min(config.replan, remaining)):
             if step % config.hold == 0:
                 now, left = simulation.observation.clone(), remaining - step
-                wanted = plan[:, step // config.hold]
-                action = wanted
+                action = plan.actions[:, step // config.hold]
+                wanted = plan.mean[:, step // config.hold] if mean else action
                 if acting is not None and not bool(drawn.all()):
                     by_policy = acting.decide(now, tasks.goal, left)
-                    action = torch.where(drawn.reshape(-1, *[1] * (wanted.dim() - 1)), wanted, by_policy)
+                    action = torch.where(drawn.reshape(-1, *[1] * (action.dim() - 1)), action, by_policy)
                 told = ~simulation.stopped & (drawn if step else torch.ones_like(drawn))
                 share_left = torch.full((len(now), 1), left / steps, dtype=torch.float64)
                 rows.append(Labels(*(part[told] for part in (now, tasks.goal, share_left, wanted))))
@@ -126,8 +128,8 @@ def label_cell(params: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         params: of the teacher `run`, `checkpoint` (its hash) and `trust`; `planning` (its settings) and `task` (which
-            tasks); `seed` of the policy, `round`, and the numbers of the tasks, `first` and `count`; `share`; and of
-            the policy `policy` (its run, whose `resume.pt` has its weights), `weights` (their hash) and
+            tasks); `seed` of the policy, `round`, and the numbers of the tasks, `first` and `count`; `share`; `mean`;
+            and of the policy `policy` (its run, whose `resume.pt` has its weights), `weights` (their hash) and
             `policy_trust`; null in a round that the planner drives alone.
 
     Returns:
@@ -148,6 +150,7 @@ def label_cell(params: dict[str, Any]) -> dict[str, Any]:
             [[params["seed"], params["round"], number] for number in numbers],
             share=params["share"],
             network=network,
+            mean=params["mean"],
         )
     found = {name: getattr(driven.labels, name).tolist() for name in ("observation", "goal", "left", "action")}
     return {**found, "solved": driven.solved.tolist(), "plans": driven.plans}

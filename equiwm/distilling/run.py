@@ -186,6 +186,7 @@ def _driven(
         "seed": made.seed,
         "round": number,
         "share": share,
+        "mean": config.label == "mean",
         "policy": str(run.path.resolve()) if number else None,
         "weights": weights if number else None,
         "policy_trust": list(run.trust) if number else [],

@@ -16,15 +16,18 @@ from equiwm.nn.normalise import Normalise
 from equiwm.policy import PolicyConfig
 from equiwm.symmetry.groups import O2, Group
 from equiwm.symmetry.kinds import SCALAR
+from equiwm.symmetry.orientations import Quaternion
 from equiwm.symmetry.reps import Rep
 
 
 class Policy(nn.Module):
     """pi(x, x*, left) = B(net(N D [x, x*, left])): pi(g x, g x*, left) = rho(g) pi(x, x*, left) where net commutes.
 
-    D takes the first of the `positions` of x off all of them in x and in x*, N scales to unit size (`nn.normalise`),
-    and B divides every copy of a kind in the action by max(1, its norm), as a planner bounds it: all three commute with
-    the group, D with all translations too. Points are the network's own to take relative to one another.
+    D [x, x*] = [D' x, x* - x]: the state, and what separates it from the goal, small as it may be; D' takes the first
+    of the `positions` off all of them. N scales both to unit size (`nn.normalise`), and B divides every copy of a kind in the
+    action by max(1, its norm), as a planner bounds it. All commute with the group, and x* - x holds no points: what is
+    left of translations is in x, whose points are the network's own to take relative to one another. A quaternion of x*
+    stays as it is, for it has a sign of its own.
 
     Args:
         network: from `seen_rep(observation_rep, timed)` to the action's rep.
@@ -57,7 +60,6 @@ class Policy(nn.Module):
             )
         self.network, self.normalise = network, normalise
         self.observation_rep, self.action_rep, self.timed = observation_rep, network.out_rep, timed
-        self._relative = bool(positions)
         self.register_buffer(
             "differences", _differences(network.in_rep, observation_rep, tuple(positions)), persistent=False
         )
@@ -80,8 +82,7 @@ class Policy(nn.Module):
             if left is None:
                 raise RepError("this policy sees which share of the episode is left: give left, (B, 1).")
             parts.append(left)
-        flat = torch.cat(parts, -1)
-        return flat @ self.differences.mT if self._relative else flat
+        return torch.cat(parts, -1) @ self.differences.mT
 
     def unbounded(self, seen: Tensor) -> Tensor:
         """net(N y) of y from `seen`: (B, dim) -> (B, dim of the action), as labels are held against it."""
@@ -107,14 +108,20 @@ class Policy(nn.Module):
 
 
 def seen_rep(observation_rep: Rep, timed: bool) -> Rep:
-    """Rep of what a policy's network takes: state, goal and, where it is timed, the share of the episode left."""
-    both = observation_rep + observation_rep
+    """Rep of what a policy's network takes: the state, its difference to the goal and, where it is timed, the share of
+    the episode that is left."""
+    both = observation_rep + observation_rep.linear_part
     return both + Rep(((1, SCALAR),), observation_rep.d) if timed else both
 
 
 def _differences(rep: Rep, observation_rep: Rep, positions: tuple[int, ...]) -> Tensor:
-    """The matrix (dim, dim) that takes the first position of the state off every position of state and goal."""
-    matrix = torch.eye(rep.dim)
+    """D: the state off the goal, and the first position of the state off every position of it, (dim, dim)."""
+    matrix, start = torch.eye(rep.dim), 0
+    for count, kind in observation_rep.terms:
+        stop = start + count * kind.dim(observation_rep.d)
+        if not isinstance(kind, Quaternion):
+            matrix[range(observation_rep.dim + start, observation_rep.dim + stop), range(start, stop)] = -1.0
+        start = stop
     if not positions:
         return matrix
     widths = observation_rep.channels
@@ -126,10 +133,9 @@ def _differences(rep: Rep, observation_rep: Rep, positions: tuple[int, ...]) -> 
     if len({widths[channel] for channel in positions}) > 1:
         raise ConfigError(f"policy.relative: the channels {list(positions)} are not all of one kind.")
     starts = [sum(widths[:channel]) for channel in positions]
-    for half in (0, observation_rep.dim):
-        for start in starts:
-            for entry in range(widths[positions[0]]):
-                matrix[half + start + entry, starts[0] + entry] -= 1.0
+    for start in starts:
+        for entry in range(widths[positions[0]]):
+            matrix[start + entry, starts[0] + entry] -= 1.0
     return matrix
 
 

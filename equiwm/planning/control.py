@@ -14,7 +14,7 @@ from equiwm.config import PlanningConfig
 from equiwm.planning.cem import CEM
 from equiwm.planning.costs import Objective
 from equiwm.planning.mppi import MPPI
-from equiwm.planning.sampling import PlanSeed, SamplingPlanner
+from equiwm.planning.sampling import Plan, PlanSeed, SamplingPlanner
 from equiwm.planning.task import ControlTask, Tasks
 from equiwm.planning.variants import Variant
 from equiwm.planning.view import PlannerView
@@ -107,10 +107,10 @@ class PlannerPolicy:
         self._last: tuple[Tensor, int] | None = None
 
     def __call__(self, observation: Tensor, goal: Tensor, remaining: int) -> Tensor:
-        return held(self._control.physical(self.plan(observation, goal, remaining)), self._hold, 1)
+        return held(self._control.physical(self.plan(observation, goal, remaining).actions), self._hold, 1)
 
-    def plan(self, observation: Tensor, goal: Tensor, remaining: int) -> Tensor:
-        """The plan itself, (T, H, *action_rep.shape) in the planner's unit, of which each is held `hold` steps.
+    def plan(self, observation: Tensor, goal: Tensor, remaining: int) -> Plan:
+        """The plan itself, in the planner's unit; each action of it is held `hold` steps.
 
         Args:
             observation, goal, remaining: as of `Policy`.
@@ -129,7 +129,7 @@ class PlannerPolicy:
             start=self._left(planner.horizon, remaining) if self._warm else None,
         )
         self._last = plan.actions, remaining
-        return plan.actions
+        return plan
 
     def _left(self, horizon: int, remaining: int) -> Tensor | None:
         """What the last plan has left after the steps since then, and no action after it; None before the first."""

@@ -47,10 +47,13 @@ class Plan:
             distribution, or the best sample of all.
         cost: (T,) float64, smallest cost of the samples of the last iteration (of all of them, where the best sample is
             carried out); inf where none was finite.
+        mean: (T, H, ...), the mean of the last distribution, whatever is carried out: of a plan drawn again with other
+            numbers it differs less.
     """
 
     actions: Tensor
     cost: Tensor
+    mean: Tensor
 
 
 @dataclass(frozen=True)
@@ -163,7 +166,7 @@ class SamplingPlanner(ABC):
             for term in terms:
                 term.refit(weights, known)
         mean = _joined([term.mean for term in terms], action_rep)[:, 0]
-        return Plan(best.actions if self.carry == "best" else mean, best.cost)
+        return Plan(best.actions if self.carry == "best" else mean, best.cost, mean)
 
     def _refitted(self, samples: Tensor, weights: Tensor, mean: Tensor) -> Tensor:
         return spread(samples, weights, mean, self.refit)
