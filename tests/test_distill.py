@@ -11,6 +11,10 @@ import pytest
 import torch
 
 from equiwm.claims.closed_loop.episode import acting, controlled
+from equiwm.claims.closed_loop.measure import closed_loop
+from equiwm.claims.closed_loop.result import ClosedLoopResult
+from equiwm.claims.compare.measure import comparison
+from equiwm.claims.compare.pairs import pair_cell
 from equiwm.cli.main import run
 from equiwm.config import planning_of
 from equiwm.distilling import fit as fitting
@@ -81,7 +85,7 @@ def test_a_policy_is_a_run(policies, capsys):
     assert 24 < section["rounds"][1]["labels"] <= 48
     assert len(ready.history()) == 6
     assert run(["fsck", str(policies)]) == 0
-    assert "3 runs, 0 findings" in capsys.readouterr().out
+    assert "3 runs, 0 findings" in capsys.readouterr().err
 
 
 def test_it_is_carried_anywhere(policies, tmp_path, capsys):
@@ -96,34 +100,37 @@ def test_it_is_carried_anywhere(policies, tmp_path, capsys):
 
 def test_its_loop_is_paired(policies, tmp_path, capsys):
     """An equivariant policy does the same at every orientation; the ordinary one does not."""
-
-    def loop(*arguments: str) -> dict:
-        options = ["--tasks", "2", "--orbit", "90,101.3", "--jobs", "1", "--quiet", "--json", "--out", str(tmp_path)]
-        assert run(["closed-loop", *arguments, *options]) == 0
-        return json.loads(capsys.readouterr().out)
-
     exact, ordinary = (policies / f"vn-2d-forward-policy{end}" for end in ("", "-augmented"))
-    found = loop(str(exact))
-    assert found["paired_abs_max_deg"] < 1e-9
-    assert (found["planner"], found["goal"]) == ("policy", "vn-2d-forward-policy")
-    assert found["policy_sha256"] == Run.open(exact).checkpoint_sha256() == found["checkpoint_sha256"]
-    assert loop(str(ordinary))["paired_abs_max_deg"] > 1e-3
-    teacher = str(policies / "vn-2d-forward")
-    beside = loop(teacher, "--policy", str(exact), "--set", "planning.steps=8", "--baseline", teacher)
-    assert beside["error_deg"] == found["error_deg"]
-    assert beside["checkpoint_sha256"] != beside["policy_sha256"]
-    assert beside["baseline"]["planner"] == "equivariant"
+
+    def loop(path: Path, **options) -> ClosedLoopResult:
+        subject = load_run(path, torch.float64)
+        return closed_loop(subject, **{"tasks": 2, "orbit": "90,101.3", "store": tmp_path / "loops", **options}).result
+
+    found = loop(exact)
+    assert found.paired_abs_max_deg < 1e-9
+    assert found.variant == "policy/vn-2d-forward-policy"
+    assert found.policy_sha256 == Run.open(exact).checkpoint_sha256()
+    assert loop(ordinary).paired_abs_max_deg > 1e-3
+    # The same episodes, asked of the teacher's run.
+    teacher = policies / "vn-2d-forward"
+    options = ["--policy", str(exact), "--set", "planning.steps=8", "--tasks", "2", "--orbit", "90,101.3"]
+    where = ["--out", str(tmp_path), "--jobs", "1", "--quiet", "--json"]
+    assert run(["closed-loop", str(teacher), *options, *where]) == 0
+    beside = json.loads(capsys.readouterr().out)
+    assert beside["error_deg"] == found.error_deg
+    assert beside["checkpoint_sha256"] == Run.open(teacher).checkpoint_sha256() != beside["policy_sha256"]
 
 
-def test_both_sides_of_a_comparison_may_be_policies(policies, tmp_path, capsys):
+def test_both_sides_of_a_comparison_may_be_policies(policies):
     names = [str(policies / f"vn-2d-forward-policy{end}") for end in ("", "-augmented")]
-    options = ["--episodes", "3", "--quiet", "--json", "--out", str(tmp_path)]
-    assert run(["compare", *names, *options]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["episodes"] == 3
-    assert found["a"]["checkpoint_sha256"] == Run.open(names[0]).checkpoint_sha256()
-    assert run(["compare", f"{names[0]}:planner=ordinary", names[1], *options]) == 2
-    assert "has no planner" in capsys.readouterr().err
+    place = {"task": "own", "orientations": "all", "seed": 0, "dtype": torch.float32, "device": torch.device("cpu")}
+    between = comparison(*names, **place)
+    pair = pair_cell({**between.params, "task": 0})
+    assert pair["a"]["error_deg"] != pair["b"]["error_deg"]
+    against = comparison(names[0], str(policies / "vn-2d-forward"), **place)
+    assert pair_cell({**against.params, "task": 0})["a"] == pair["a"]
+    with pytest.raises(ConfigError, match="has no planner"):
+        comparison(f"{names[0]}:planner=ordinary", names[1], **place)
 
 
 @pytest.mark.parametrize("command", ["sweep-group", "rollout", "verify-equivariance"])
@@ -140,7 +147,7 @@ def test_it_is_exported(policies, tmp_path, capsys):
     assert run(["export", str(path), "--out", str(tmp_path / "out"), "--dtype", "float64"]) == 0
     exported, own = load_policy(tmp_path / "out"), load_run(path, torch.float64).policy
     state, goal = torch.randn(2, 4, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(exported.act(state, goal), own(state[None], goal[None])[0].detach())
+    assert torch.allclose(exported.act(state, goal), own(state[None], goal[None])[0].detach(), rtol=0.0, atol=1e-14)
     assert exported.record.part.export.verdict == "exact"
     with pytest.raises(RunError, match="which has no model; load it with"):
         __import__("equiwm").load_export(tmp_path / "out")
@@ -252,7 +259,7 @@ def test_a_policy_of_other_reps_or_of_another_world(policies):
         place.driven_by(Subject(None, cloud, policy=policy, name="stranger"))
 
     class Other(type(teacher.world)):
-        observation_rep = teacher.world.action_rep
+        observation_rep, components = teacher.world.action_rep, {}
 
     small = build_policy(config, Other.observation_rep, teacher.world.action_rep, seed=0, group=teacher.world.group)
     with pytest.raises(ConfigError, match="takes observations 1x1o and gives actions 1x1o"):

@@ -24,10 +24,10 @@ class Policy(nn.Module):
     """pi(x, x*, left) = B(net(N D [x, x*, left])): pi(g x, g x*, left) = rho(g) pi(x, x*, left) where net commutes.
 
     D [x, x*] = [D' x, x* - x]: the state, and what separates it from the goal, small as it may be; D' takes the first
-    of the `positions` off all of them. N scales both to unit size (`nn.normalise`), and B divides every copy of a kind in the
-    action by max(1, its norm), as a planner bounds it. All commute with the group, and x* - x holds no points: what is
-    left of translations is in x, whose points are the network's own to take relative to one another. A quaternion of x*
-    stays as it is, for it has a sign of its own.
+    of the `positions` off all of them. N scales both to unit size (`nn.normalise`), and B divides every copy of a kind
+    in the action by max(1, its norm), as a planner bounds it. All commute with the group, and x* - x holds no points:
+    what is left of translations is in x, whose points are the network's own to take relative to one another. A
+    quaternion of x* stays as it is, for it has a sign of its own.
 
     Args:
         network: from `seen_rep(observation_rep, timed)` to the action's rep.
