@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from equiwm.claims.closed_loop.episode import ControlledRun, check_controller, controlled, usual_task
+from equiwm.claims.distill.claim import CLAIM
+from equiwm.claims.store import Stores
 from equiwm.disk.drafts import remove_stale
+from equiwm.disk.ownership import remove_file
 from equiwm.distilling.labels import VARIANT
 from equiwm.errors import ConfigError, RunError
 from equiwm.models.policy import build_policy
@@ -17,6 +20,7 @@ from equiwm.policy import PolicyConfig, Teacher, as_sections
 from equiwm.runs import Run, check_name
 from equiwm.schema import plain
 from equiwm.subject import Subject
+from equiwm.training.run import leaves_resume_point
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,16 @@ def policy_name(teacher: str, kind: str, seed: int) -> str:
     return f"{teacher}-policy" + ("" if kind == "vn" else f"-{kind}") + (f"-s{seed}" if seed else "")
 
 
+def _clear(run: Run, made: Recipe) -> None:
+    """Remove what a complete distillation does not need any more: a kill came between its last steps."""
+    if leaves_resume_point(run):
+        remove_file(run.resume_point)
+    if (run.path / CLAIM.name).exists():
+        with Stores(run.path / CLAIM.name) as stores:
+            stores.open(made.sections())
+            stores.remove()
+
+
 def prepare_policy(made: Recipe, folder: Path, name: str, *, resume: bool, command: Sequence[str] = ()) -> Run:
     """The directory to distill into: a new one, or with `resume` the one that is there if it fits.
 
@@ -107,6 +121,8 @@ def prepare_policy(made: Recipe, folder: Path, name: str, *, resume: bool, comma
         run = Run.open(run.path, needs_checkpoint=False, trust=made.subject.trust)
         run.require_same(made.sections(), made.seed)
         remove_stale(run.path)
+        if run.state == "complete":
+            _clear(run, made)
         return run
     run = Run.create(folder, name, made.sections(), seed=made.seed, kind="policy", command=command)
     return Run(run.path, made.subject.trust)
