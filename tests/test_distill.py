@@ -22,13 +22,14 @@ from equiwm.distilling import fit as fitting
 from equiwm.errors import ConfigError, RunError
 from equiwm.export.policy_loaded import load_policy
 from equiwm.loading import load_run
-from equiwm.models.policy import build_policy
+from equiwm.models.policy import Policy, build_policy
 from equiwm.planning.control import run_episodes
 from equiwm.planning.variants import parse_variant
 from equiwm.policy import PolicyConfig
 from equiwm.runs import Run
 from equiwm.subject import Subject
 from equiwm.worlds.cloud.world import Cloud
+from equiwm.worlds.world import World
 
 OUTSIDE = Path(__file__).parent / "outside"
 QUICK = {"horizon": 6, "samples": 16, "iterations": 2, "elites": 4, "steps": 8, "replan": 4}
@@ -54,6 +55,12 @@ def policies(trained, tmp_path_factory) -> Path:
     assert distilled(folder / "vn-2d-forward", folder) == 0
     assert distilled(folder / "vn-2d-forward", folder, "--policy", "augmented") == 0
     return folder
+
+
+def small_policy(world: World) -> Policy:
+    """A policy of a world, untrained."""
+    config = PolicyConfig(widths=(4,), timed=False, relative=())
+    return build_policy(config, world.observation_rep, world.action_rep, seed=0, group=world.group)
 
 
 def weights(path: Path) -> dict[str, torch.Tensor]:
@@ -272,9 +279,7 @@ def test_a_policy_of_other_reps_or_of_another_world(policies):
     with pytest.raises(ConfigError, match="is no policy"):
         place.driven_by(teacher)
     cloud = Cloud()
-    config = PolicyConfig(widths=(4,), timed=False, relative=())
-    reps = cloud.observation_rep, cloud.action_rep
-    policy = build_policy(config, *reps, seed=0, group=cloud.group)
+    policy = small_policy(cloud)
     with pytest.raises(ConfigError, match="was cloned in the world 'cloud'"):
         place.driven_by(Subject(None, cloud, policy=policy, name="stranger"))
 
@@ -293,6 +298,9 @@ def test_options_of_a_planner_are_none_of_a_policy(policies, capsys):
     for more in (["--goal", "latent"], ["--planner", "ordinary"]):
         assert run(["closed-loop", path, "--tasks", "2", "--quiet", *more]) == 2
         assert "plans for nothing" in capsys.readouterr().err
+    cloud = Subject(None, Cloud(), policy=small_policy(Cloud()), name="stranger")
+    with pytest.raises(RunError, match="has no world model"):
+        closed_loop(cloud, tasks=2, references=True, store=policies / "none")
     assert run(["closed-loop", str(policies / "vn-2d-forward"), "--policy", str(policies / "vn-2d-forward")]) == 2
     assert "is no policy" in capsys.readouterr().err
 

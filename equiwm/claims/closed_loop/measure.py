@@ -188,6 +188,8 @@ def closed_loop(
     lines: list[Controller] = ["model"]
     if references:
         lines += run.control.references
+        for line in run.control.references:
+            check_controller(run, line, config)  # a policy has no model whose goal they could take
     dtype = str(subject.dtype).removeprefix("torch.")
     params = {
         "run": str(subject.stored.path.resolve()),
