@@ -39,8 +39,14 @@ class PolicyConfig:
     normalise: bool = setting(True, "scale what it sees to unit size, by what its teacher's episodes show")
     relative: tuple[int, ...] | None = setting(
         None,
-        "channels of positions that it sees less the first of them; null is what the world says, [] as they are",
+        "channels of positions that it sees, in state and goal, less the first of them in the state; null is what the "
+        "world says, [] as they are",
         at_least=0,
+    )
+    goal: Literal["absolute", "difference"] = setting(
+        "absolute",
+        "it sees the goal as it is, or as its difference to the state, scaled by itself: finer near the goal, where "
+        "rounding then grows faster",
     )
     timed: bool | None = setting(
         None, "it also sees which share of the episode is left; null is where plans end with the episode"

@@ -48,9 +48,10 @@ def built(case: str, **settings: object) -> tuple[Policy, Group]:
     return build_policy(config, *reps, seed=3, dtype=torch.float64, group=group), group
 
 
+@pytest.mark.parametrize("goal", ["absolute", "difference"])
 @pytest.mark.parametrize("case", CASES)
-def test_an_equivariant_policy_is_exact_at_any_weights(case):
-    policy, group = built(case)
+def test_an_equivariant_policy_is_exact_at_any_weights(case, goal):
+    policy, group = built(case, goal=goal)
     policy.normalise.fit(torch.randn(64, policy.network.in_rep.dim, generator=torch.Generator().manual_seed(1)) * 3.0)
     found = audit(probe_of(policy, group), elements=16, explain=False)
     assert found.verdict == "exact"
@@ -89,9 +90,10 @@ def test_every_copy_of_an_action_is_in_the_unit_ball(case):
     assert float(policy.unbounded(policy.seen(*given, *probe.inputs[2:])).norm(dim=-1).max()) > 1.0
 
 
-def test_positions_are_seen_relative_to_the_first():
+@pytest.mark.parametrize("goal", ["absolute", "difference"])
+def test_positions_are_seen_relative_to_the_first(goal):
     """SO(2) alone is declared; with relative positions translations of both change nothing."""
-    policy, _ = built("vectors of the plane", relative=(2, 0))
+    policy, _ = built("vectors of the plane", relative=(2, 0), goal=goal)
     absolute, _ = built("vectors of the plane")
     state, goal, *_ = probe_of(policy, SO2).inputs
     shift = torch.zeros(4, 2, dtype=torch.float64)

@@ -137,16 +137,16 @@ def distill_run(
                 if fit.round > number:
                     continue
                 fit.take(Labels.cat([each.labels for each in rounds]))
-                started = time.perf_counter()
+                started = time.process_time()
                 while fit.round <= number:
                     row = fit.run_epoch()
                     history = rows.extend([row])
-                    spent = seconds + time.perf_counter() - started
+                    spent = seconds + time.process_time() - started
                     state = {**fit.state_dict(), "rounds": weights, "seconds": spent}
                     with atomic_writer(run.resume_point) as file:
                         torch.save({**state, **run.binding(fit.epoch, history).as_entries()}, file)
                     progress.epoch(fit.epoch, config.total_epochs, row["loss"])
-                seconds += time.perf_counter() - started
+                seconds += time.process_time() - started
             result = _result(made, teacher, run, policy.eval(), rounds, seconds)
             content = io.BytesIO()
             torch.save(policy_state(policy, run.binding(fit.epoch, history)), content)
@@ -339,7 +339,7 @@ def _result(
 
 
 def _milliseconds(teacher: ControlledRun, policy: Policy, labels: Labels) -> tuple[float, float]:
-    """Medians of one decision and of one plan, from one observation."""
+    """Medians of one decision and of one plan, from one observation: CPU milliseconds, whoever else is at work."""
     config = teacher.subject.planning
     steps = teacher.control.steps or config.steps
     observation, goal = labels.observation[:1], labels.goal[:1]
@@ -349,8 +349,8 @@ def _milliseconds(teacher: ControlledRun, policy: Policy, labels: Labels) -> tup
     for call, repeats in ((acting, 20 * _REPEATS), (planner, _REPEATS)):
         spent = []
         for _ in range(repeats):
-            started = time.perf_counter()
+            started = time.process_time()
             call(observation, goal, steps)
-            spent.append(1e3 * (time.perf_counter() - started))
+            spent.append(1e3 * (time.process_time() - started))
         found.append(statistics.median(spent))
     return found[0], found[1]

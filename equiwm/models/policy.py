@@ -23,17 +23,17 @@ from equiwm.symmetry.reps import Rep
 class Policy(nn.Module):
     """pi(x, x*, left) = B(net(N D [x, x*, left])): pi(g x, g x*, left) = rho(g) pi(x, x*, left) where net commutes.
 
-    D [x, x*] = [D' x, x* - x]: the state, and what separates it from the goal, small as it may be; D' takes the first
-    of the `positions` off all of them. N scales both to unit size (`nn.normalise`), and B divides every copy of a kind
-    in the action by max(1, its norm), as a planner bounds it. All commute with the group, and x* - x holds no points:
-    what is left of translations is in x, whose points are the network's own to take relative to one another. A
-    quaternion of x* stays as it is, for it has a sign of its own.
+    D takes the first of the `positions` of x off all of them, in x and in x*; where the policy sees the `difference` to
+    its goal, it gives x* - x in the place of x* (but for quaternions, which have a sign of their own). N scales to unit
+    size (`nn.normalise`), and B divides every copy of a kind in the action by max(1, its norm), as a planner bounds it.
+    All commute with the group; points are the network's own to take relative to one another.
 
     Args:
-        network: from `seen_rep(observation_rep, timed)` to the action's rep.
+        network: from `seen_rep(observation_rep, timed, difference)` to the action's rep.
         observation_rep: of x and x*.
         timed: whether it sees `left`.
         positions: channels of positions in an observation, the reference first; () for none.
+        difference: whether it sees x* - x.
         normalise: N, or None.
 
     Raises:
@@ -50,18 +50,19 @@ class Policy(nn.Module):
         *,
         timed: bool,
         positions: Sequence[int] = (),
+        difference: bool = False,
         normalise: Normalise | None = None,
     ) -> None:
         super().__init__()
-        if network.in_rep != seen_rep(observation_rep, timed):
+        seen = seen_rep(observation_rep, timed, difference)
+        if network.in_rep != seen:
             raise RepError(
-                f"a policy of observations {observation_rep} sees {seen_rep(observation_rep, timed)}; its network "
-                f"takes {network.in_rep}."
+                f"a policy of observations {observation_rep} sees {seen}; its network takes {network.in_rep}."
             )
         self.network, self.normalise = network, normalise
         self.observation_rep, self.action_rep, self.timed = observation_rep, network.out_rep, timed
         self.register_buffer(
-            "differences", _differences(network.in_rep, observation_rep, tuple(positions)), persistent=False
+            "differences", _differences(seen, observation_rep, tuple(positions), difference), persistent=False
         )
 
     @property
@@ -107,19 +108,19 @@ class Policy(nn.Module):
         return torch.cat(bounded, -1).reshape(*made.shape[:-1], *self.action_rep.shape)
 
 
-def seen_rep(observation_rep: Rep, timed: bool) -> Rep:
-    """Rep of what a policy's network takes: the state, its difference to the goal and, where it is timed, the share of
-    the episode that is left."""
-    both = observation_rep + observation_rep.linear_part
+def seen_rep(observation_rep: Rep, timed: bool, difference: bool) -> Rep:
+    """Rep of what a policy's network takes: the state, the goal or its difference to the state and, where it is timed,
+    the share of the episode that is left."""
+    both = observation_rep + (observation_rep.linear_part if difference else observation_rep)
     return both + Rep(((1, SCALAR),), observation_rep.d) if timed else both
 
 
-def _differences(rep: Rep, observation_rep: Rep, positions: tuple[int, ...]) -> Tensor:
-    """D: the state off the goal, and the first position of the state off every position of it, (dim, dim)."""
+def _differences(rep: Rep, observation_rep: Rep, positions: tuple[int, ...], difference: bool) -> Tensor:
+    """D, (dim, dim)."""
     matrix, start = torch.eye(rep.dim), 0
     for count, kind in observation_rep.terms:
         stop = start + count * kind.dim(observation_rep.d)
-        if not isinstance(kind, Quaternion):
+        if difference and not isinstance(kind, Quaternion):
             matrix[range(observation_rep.dim + start, observation_rep.dim + stop), range(start, stop)] = -1.0
         start = stop
     if not positions:
@@ -133,9 +134,10 @@ def _differences(rep: Rep, observation_rep: Rep, positions: tuple[int, ...]) -> 
     if len({widths[channel] for channel in positions}) > 1:
         raise ConfigError(f"policy.relative: the channels {list(positions)} are not all of one kind.")
     starts = [sum(widths[:channel]) for channel in positions]
-    for start in starts:
-        for entry in range(widths[positions[0]]):
-            matrix[start + entry, starts[0] + entry] -= 1.0
+    for half in (0,) if difference else (0, observation_rep.dim):
+        for start in starts:
+            for entry in range(widths[positions[0]]):
+                matrix[half + start + entry, starts[0] + entry] -= 1.0
     return matrix
 
 
@@ -158,7 +160,8 @@ def build_policy(
         raise RepError(f"actions of rep {action_rep} hold points: a planner draws about 0, and has no such plans.")
 
     def build() -> Policy:
-        taken = seen_rep(observation_rep, bool(config.timed))
+        difference = config.goal == "difference"
+        taken = seen_rep(observation_rep, bool(config.timed), difference)
         network = _network(config, taken, action_rep, group)
         normalise = Normalise(taken, group) if config.normalise else None
         return Policy(
@@ -166,6 +169,7 @@ def build_policy(
             observation_rep,
             timed=bool(config.timed),
             positions=config.relative or (),
+            difference=difference,
             normalise=normalise,
         )
 

@@ -44,9 +44,9 @@ class DistillResult(Result):
         rounds: one entry a round.
         first_loss, final_loss: mean squared error of an action, first and last epoch.
         plan_seconds: CPU seconds of all rounds' episodes, plans and simulation.
-        fit_seconds: wall-clock seconds of the epochs.
-        decision_ms: median of one decision of the policy, one observation, float32.
-        plan_ms: median of one plan, one observation, float32. These four differ between runs.
+        fit_seconds: CPU seconds of the epochs.
+        decision_ms: CPU milliseconds of one decision of the policy, one observation, float32; the median.
+        plan_ms: of one plan, likewise. These four differ between runs.
         seed: of tasks, weights and order.
     """
 
