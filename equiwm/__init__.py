@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from equiwm.evidence.world.check import check_world
     from equiwm.evidence.world.probe import WorldProbe
     from equiwm.export.loaded import load_export
+    from equiwm.export.policy_loaded import load_policy
     from equiwm.loading import load_run, save_subject
     from equiwm.schema import setting
     from equiwm.subject import Subject
@@ -56,6 +57,7 @@ _HOME = {
     "WorldProbe": "equiwm.evidence.world.probe",
     "check_world": "equiwm.evidence.world.check",
     "load_export": "equiwm.export.loaded",
+    "load_policy": "equiwm.export.policy_loaded",
     "load_run": "equiwm.loading",
     "save_subject": "equiwm.loading",
     "setting": "equiwm.schema",
@@ -84,6 +86,7 @@ __all__ = [
     "discover",
     "draw",
     "load_export",
+    "load_policy",
     "load_run",
     "save_subject",
     "setting",

@@ -16,6 +16,8 @@ from typing import Any, ClassVar, Literal, Self
 from equiwm.disk.safe_yaml import read_yaml
 from equiwm.errors import ConfigError, nearest
 from equiwm.locate import BUILT_IN, DEFAULT_WORLD, check_name, is_foreign, locate, search
+from equiwm.policy import SECTIONS as POLICY_SECTIONS
+from equiwm.policy import without_policy
 from equiwm.printable import quoted
 from equiwm.results.guard import read_guard
 from equiwm.schema import build, coerce, plain, read_assignment, section_of, setting, settings_of, since
@@ -409,6 +411,8 @@ def foreign_names(data: Mapping[str, Any]) -> list[str]:
         ("model", "encoder"),
         ("model", "predictor"),
         ("training", "optimizer"),
+        ("policy", "encoder"),
+        ("policy", "optimizer"),
     )
     found = []
     for section, key in keys:
@@ -429,9 +433,10 @@ def readable(data: Mapping[str, Any]) -> dict[str, Any]:
         ConfigError: an unknown key or a wrong value.
     """
     world = coerce(section_of("world", data.get("world")).get("name", DEFAULT_WORLD), str, "world.name")
-    if foreign_names(data) or world not in BUILT_IN["world"]:
-        return {**plain(data), "world": {"name": world, **plain(section_of("world", data.get("world")))}}
-    return parse(data).as_dict()
+    data, policy = without_policy(data), {key: plain(data[key]) for key in POLICY_SECTIONS if key in data}
+    if foreign_names({**data, **policy}) or world not in BUILT_IN["world"]:
+        return {**plain(data), **policy, "world": {"name": world, **plain(section_of("world", data.get("world")))}}
+    return {**parse(data).as_dict(), **policy}
 
 
 def preset_folder() -> Path:

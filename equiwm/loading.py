@@ -17,6 +17,7 @@ from equiwm.layout.binding import Binding, read_binding
 from equiwm.layout.history import require_history
 from equiwm.layout.metrics import weights_named
 from equiwm.models.factory import build_model
+from equiwm.models.policy import Policy, build_policy
 from equiwm.models.world_model import WorldModel
 from equiwm.runs import Run
 from equiwm.subject import Subject
@@ -87,7 +88,7 @@ def load_run(
     *,
     trust: Sequence[str] = (),
 ) -> Subject:
-    """Load a trained run.
+    """Load a trained run, or a distilled policy, whose subject has a `policy` in the place of a model.
 
     Args:
         path: the run directory.
@@ -105,6 +106,8 @@ def load_run(
     dtype = dtype or torch.float32
     place, notice = evaluation_device(torch.device(device), dtype)
     world = build_world(config.world)
+    if run.header.kind == "policy":
+        return _policy_subject(run, world, dtype, place, notice)
     trained = model = model_of(run, world)
     if dtype != torch.float32:
         model = build_model(
@@ -117,6 +120,79 @@ def load_run(
     return Subject(
         model, world, train=train, seed=seed, dtype=dtype, device=place, config=config, run=run, notice=notice
     )
+
+
+def _policy_subject(run: Run, world: World, dtype: torch.dtype, place: torch.device, notice: str | None) -> Subject:
+    """A distilled policy: its world, tasks and training data are its teacher's."""
+    _, teacher = run.policy
+    trained = policy = policy_network(run, world)
+    if dtype != torch.float32:
+        policy = policy_network(run, world, dtype)
+    state, binding = read_policy(run, trained)
+    policy.load_state_dict(state["policy"])
+    notice = "\n".join(filter(None, (notice, _other_history(run, binding))))
+    return Subject(
+        None,
+        world,
+        policy=policy,
+        train=own_data(run),
+        seed=teacher.seed,
+        dtype=dtype,
+        device=place,
+        config=run.config,
+        run=run,
+        notice=notice,
+    )
+
+
+def policy_network(run: Run, world: World, dtype: torch.dtype = torch.float32) -> Policy:
+    """The policy that a run's configuration describes, untrained.
+
+    Raises:
+        ConfigError: a configuration that builds none, with the file's name.
+    """
+    reps = world.observation_rep, world.action_rep
+    try:
+        return build_policy(run.policy[0], *reps, seed=run.header.seed, dtype=dtype, group=world.group)
+    except (ConfigError, RepError) as error:
+        raise ConfigError(f"{run.config_path}: {error}") from None
+
+
+def policy_state(policy: Policy, binding: Binding) -> dict[str, Any]:
+    """What the `checkpoint.pt` of a policy holds: tensors and plain data only, readable with `weights_only=True`."""
+    return {
+        **binding.as_entries(),
+        "policy": {name: tensor.cpu() for name, tensor in policy.state_dict().items()},
+        "reps": {
+            "d": policy.observation_rep.d,
+            "observation": str(policy.observation_rep),
+            "action": str(policy.action_rep),
+        },
+    }
+
+
+def read_policy(run: Run, policy: Policy) -> tuple[dict[str, Any], Binding]:
+    """The content of a policy's `checkpoint.pt`, once it is certain that it belongs to the run and to its network.
+
+    Args:
+        run: the run.
+        policy: its network in float32; its weights do not matter.
+
+    Raises:
+        RunError: it is missing, damaged, foreign, or another run's.
+    """
+    path = run.checkpoint
+    state = read_tensors(path, limit=size_limit(policy, _COPIES))
+    binding = read_binding(state, path)
+    if binding is None or "policy" not in state or not isinstance(state.get("reps"), dict):
+        raise RunError(f"{path} was not written by equiwm distill: it has no binding, policy and reps.")
+    run.require_own(binding, path)
+    expected = {"observation": str(policy.observation_rep), "action": str(policy.action_rep)}
+    found = {name: state["reps"].get(name) for name in expected}
+    if found != expected:
+        raise RunError(f"{path} does not fit its config.yaml: it has reps {found}, the configuration gives {expected}.")
+    require_tensors(state["policy"], policy, path)
+    return state, binding
 
 
 def model_of(run: Run, world: World) -> WorldModel:

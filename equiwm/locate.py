@@ -92,6 +92,7 @@ BUILT_IN: dict[Extension, dict[str, str]] = {
         "train": "equiwm.claims.training.claim:CLAIM",
         "verify_equivariance": "equiwm.claims.residual.claim:CLAIM",
         "sweep_group": "equiwm.claims.sweep.claim:CLAIM",
+        "distill": "equiwm.claims.distill.claim:CLAIM",
         "rollout": "equiwm.claims.rollout.claim:CLAIM",
         "closed_loop": "equiwm.claims.closed_loop.claim:CLAIM",
         "optimizers": "equiwm.claims.residual.claim:OPTIMIZERS",

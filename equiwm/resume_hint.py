@@ -40,6 +40,8 @@ def resume_command(path: Path, header: Header, data: Mapping[str, Any]) -> str:
         header: of its `config.yaml`.
         data: the sections.
     """
+    if header.kind == "policy":  # its teacher is a path, which nothing in a run is trusted for
+        return IN_WORDS
     options = list(_split(header.command[2:]))
     command = _training(header, data, options) if header.kind == "train" else _study(header, data, options)
     if command is None:

@@ -34,6 +34,7 @@ from equiwm.layout.binding import Binding, sha256
 from equiwm.layout.header import Header, RunKind, canonical_config, check_seed, read_config, versions
 from equiwm.layout.history import HistoryWriter, read_history
 from equiwm.layout.metrics import read_metrics, record_metrics
+from equiwm.policy import PolicyConfig, Teacher, policy_of, without_policy
 from equiwm.resume_hint import resume_command
 from equiwm.trust import admit, locations, seal
 
@@ -111,7 +112,7 @@ class Run:
             name: the run's name, a single path component that does not start with a dot.
             config: plain data, `Config.as_dict()`; a study may add a section `study`.
             seed: the run's seed.
-            kind: `train` or `study`.
+            kind: `train`, `study` or `policy`.
             command: the command line that makes it.
 
         Raises:
@@ -263,7 +264,7 @@ class Run:
 
     @cached_property
     def config(self) -> Config:
-        """The resolved configuration of a training.
+        """The resolved configuration of a training; of a policy that of its teacher's.
 
         Raises:
             TrustError: it names code from outside this package that this user has not pointed at.
@@ -274,7 +275,22 @@ class Run:
         if names:
             admit(self.path, names, code=self.header.code, given=self.header.seal, trusted=self.trust)
         try:
-            return configuration.parse(data)
+            return configuration.parse(without_policy(data))
+        except ConfigError as error:
+            raise ConfigError(f"{self.config_path}: {error}") from None
+
+    @cached_property
+    def policy(self) -> tuple[PolicyConfig, Teacher]:
+        """What a policy's configuration says besides: the network, how it was cloned, and from which run.
+
+        Raises:
+            RunError: the run is no policy.
+            ConfigError: an unknown key or a wrong value, with the file's name.
+        """
+        if self.header.kind != "policy":
+            raise RunError(f"{self.path} is no policy; expected the directory of one, as `equiwm distill` makes.")
+        try:
+            return policy_of(self.data)
         except ConfigError as error:
             raise ConfigError(f"{self.config_path}: {error}") from None
 

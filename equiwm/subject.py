@@ -14,6 +14,7 @@ from equiwm.errors import DataError, RunError
 from equiwm.models.factory import build_model
 from equiwm.models.foreign import as_world_model
 from equiwm.models.normalised import copy_normalisation
+from equiwm.models.policy import Policy
 from equiwm.models.world_model import WorldModel
 from equiwm.training.data import training_data, transitions_of
 from equiwm.worlds.foreign import checked_world
@@ -34,6 +35,7 @@ class Subject:
         model: a `WorldModel`, a module with `encode`, `predict` and `latent_rep`, or a module that maps an observation
             and an action to the next observation (`models.foreign.as_world_model`). It is put into evaluation mode.
         world: its world.
+        policy: in the place of a model: what acts without one. The configuration is then its teacher's.
         train: the very transitions, or sequences, that it was trained on, float64; None is what the configuration's
             recipe gives, or without a configuration `transitions` of the world with `seed`.
         seed: seed of its training.
@@ -49,14 +51,16 @@ class Subject:
 
     Raises:
         RepError: a model that does not fit the world's reps, or whose latents have no rep.
-        DataError: a world that is not ours and lacks something (`worlds.foreign.checked_world`).
+        DataError: a world that is not ours and lacks something (`worlds.foreign.checked_world`), or neither a model nor
+            a policy.
     """
 
     def __init__(
         self,
-        model: nn.Module,
+        model: nn.Module | None,
         world: World,
         *,
+        policy: Policy | None = None,
         train: Transitions | Sequences | None = None,
         seed: int = 0,
         dtype: torch.dtype | None = None,
@@ -69,15 +73,40 @@ class Subject:
         transitions: int = 1500,
         notice: str | None = None,
     ) -> None:
-        self.dtype = dtype or next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
+        network = policy if model is None else model
+        if network is None:
+            raise DataError(f"{name}: got neither a model nor a policy; expected one of them.")
+        self.dtype = dtype or next((p.dtype for p in network.parameters() if p.is_floating_point()), torch.float32)
         self.device = torch.device(device)
         world = checked_world(world)
-        self.model: WorldModel = as_world_model(model, world.observation_rep, world.action_rep, world.group)
-        self.model = self.model.to(self.device, self.dtype).eval()
+        self.policy = None if policy is None else policy.to(self.device, self.dtype).eval()
+        self._model: WorldModel | None = None
+        if model is not None:
+            made = as_world_model(model, world.observation_rep, world.action_rep, world.group)
+            self._model = made.to(self.device, self.dtype).eval()
         self.world, self.seed, self.name = world, seed, name if run is None else run.name
         self.run, self.config, self.notice = run, config, notice
         self.planning = planning or (PlanningConfig() if config is None else config.planning)
         self._train, self._initial, self._transitions = train, initial, transitions
+
+    @property
+    def model(self) -> WorldModel:
+        """The world model.
+
+        Raises:
+            RunError: a policy, which has none.
+        """
+        if self._model is None:
+            raise RunError(
+                f"{self.path} is a policy and has no world model; expected a run of `equiwm train`. `equiwm audit`, "
+                "`closed-loop`, `compare` and `export` take policies."
+            )
+        return self._model
+
+    @property
+    def parameter_count(self) -> int:
+        """Trained scalars of the model, or of the policy that stands in its place."""
+        return self.policy.parameter_count if self.policy is not None else self.model.parameter_count
 
     @cached_property
     def train(self) -> Transitions | Sequences:
@@ -127,7 +156,7 @@ class Subject:
         if world is not None:
             other.__dict__.pop("train", None)
             other.__dict__.pop("train_transitions", None)
-        other.model, other.world = model or self.model, world or self.world
+        other._model, other.world = model or self._model, world or self.world
         other.planning = planning or self.planning
         return other
 
@@ -171,6 +200,6 @@ class Subject:
         return {
             "name": self.name,
             "preset": None if self.config is None else self.config.preset,
-            "train_seed": self.seed,
+            "train_seed": self.seed if self.policy is None or self.run is None else self.run.header.seed,
             "checkpoint_sha256": self.checkpoint_sha256,
         }

@@ -218,3 +218,23 @@ def test_check_world_takes_an_environment_that_can_be_placed(tmp_path):
     assert check_world(world_probe(windy), horizons=[1, 5]).verdict == "broken"
     with pytest.raises(DataError, match="gives no access to its state: it offers neither"):
         observed_probe("gym:carts:Cart-v0", tmp_path / "reps.yaml", "so2")
+
+
+@pytest.mark.slow
+def test_a_policy_is_cloned_in_an_environment_of_a_user(home, capsys):
+    """Mixed actions, bounds and units of the environment's own; the policy closes most of the way without a planner."""
+    train()
+    small = [part for each in _PLANNING for part in ("--set", f"planning.{each}")]
+    settings = ("tasks=12", "rounds=2", "epochs=40", "widths=[32]", "batch=32", "least_success=0")
+    small += [part for each in settings for part in ("--set", f"policy.{each}")]
+    assert run(["distill", "runs/cart", "--quiet", *small]) == 0
+    capsys.readouterr()
+    assert run(["audit", "runs/cart-policy"]) == 0
+    assert "EXACT" in capsys.readouterr().out
+    options = ["--tasks", "4", "--orbit", "90,37,222.2", "--jobs", "1", "--quiet", "--json"]
+    assert run(["closed-loop", "runs/cart-policy", *options]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["paired_abs_max_deg"] <= 1e-9
+    assert found["fraction_closed"]["seen"] > 0.5
+    assert run(["export", "runs/cart-policy", "--format", "torch-export", "--out", "out"]) == 0
+    assert run(["fsck", "runs"]) == 0

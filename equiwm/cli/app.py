@@ -17,6 +17,7 @@ from equiwm.cli.check_world import check_world
 from equiwm.cli.collect import collect
 from equiwm.cli.compare import compare
 from equiwm.cli.discover import discover
+from equiwm.cli.distill import distill
 from equiwm.cli.export import export
 from equiwm.cli.fsck import fsck
 from equiwm.cli.measure import measure, measuring_command
@@ -52,6 +53,7 @@ def _add(name: str, function: Callable[..., Any], panel: str, line: str, **optio
 
 _add("train", train, TRAIN, "Train a preset into a run directory.")
 _add("closed-loop", measuring_command(CLOSED_LOOP), TRAIN, "Plan and act, every task as seen and turned.")
+_add("distill", distill, TRAIN, "Clone a run's planner into a policy of its own.")
 _add("collect", collect, TRAIN, "Record episodes of an environment.")
 _add("presets", presets, TRAIN, "List the presets, or every setting of one.")
 _add("verify-equivariance", verify_equivariance, PAPER, "Is a trained run still equivariant? Else exit 1.")

@@ -206,16 +206,19 @@ def _probe(target: str, trust: list[str]) -> Probe:
 
 
 def _of_run(path: Path, trust: list[str]) -> Probe:
-    """A run's whole model, F(s, a) = f(E(s), a), on held-out transitions, as `verify-equivariance` takes it."""
+    """A run's whole model, F(s, a) = f(E(s), a), on held-out transitions, as `verify-equivariance` takes it; or the
+    policy that it is, pi(s, s*)."""
     import torch
 
     from equiwm.audit.pooled import SAMPLES
     from equiwm.claims.probe import PROBE_SEED, held_out
-    from equiwm.claims.residual.probes import composed_probe
+    from equiwm.claims.residual.probes import acting_probe, composed_probe
     from equiwm.loading import load_run
 
     subject = load_run(path, torch.float64, trust=trust)
     data = held_out(subject, SAMPLES, PROBE_SEED).to(subject.dtype, subject.device)
+    if subject.policy is not None:
+        return acting_probe(subject.policy, data, subject.world.group)
     return composed_probe(subject.model, data, subject.world.group)
 
 

@@ -85,6 +85,10 @@ class ProgressBars:
         """Epochs trained."""
         self.count("training", done, total, f"loss {loss:.4g}")
 
+    def episodes(self, round: int, done: int, total: int) -> None:
+        """Blocks of labelled episodes driven, in a round of a distillation."""
+        self.count(f"episodes of round {round}", done, total)
+
     def grid(self, done: int, total: int, share: float) -> None:
         """Cells of a grid, some longer than others: `share` of the whole work is done. The first call is the start."""
         now = time.monotonic()

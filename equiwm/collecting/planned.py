@@ -1,4 +1,4 @@
-"""A trained run as the policy of episodes: it plans towards the goals of its world."""
+"""A trained run as the policy of episodes: it plans, or acts, towards the goals of its world."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from equiwm.claims.closed_loop.episode import ControlledRun, check_controller, controlled
+from equiwm.claims.closed_loop.episode import ControlledRun, acting, check_controller, controlled
 from equiwm.environments.explore import Actor
 from equiwm.environments.spaces import Rows
 from equiwm.errors import ConfigError
 from equiwm.loading import load_run
-from equiwm.planning.control import PlannerPolicy, build_planner
-from equiwm.planning.goals import model_goal
+from equiwm.planning.control import Policy, build_planner
 from equiwm.planning.task import Tasks
 from equiwm.planning.variants import parse_variant
 from equiwm.symmetry.group import Group
@@ -45,7 +44,7 @@ class ActingWorld(Protocol):
 
 
 class PlannedRun:
-    """Plans with a run, an episode towards the goal of the task of its number.
+    """Plans with a run, or acts with a policy, an episode towards the goal of the task of its number.
 
     Args:
         run: the run, and the tasks of its world.
@@ -56,37 +55,25 @@ class PlannedRun:
     def __init__(self, run: ControlledRun, world: ActingWorld, steps: int) -> None:
         self._run, self._world, self._steps = run, world, steps
         self._config = run.subject.planning
-        kind = check_controller(run, "model", self._config)
-        self._goal = model_goal(self._config, kind, run.subject.model, run.control)
+        check_controller(run, "model", self._config)
         build_planner(self._config, parse_variant("equivariant"))  # refused before the first episode
 
     def actor(self, index: int, seed: int) -> Callable[[np.random.Generator], Actor]:
         """Makes the actor of episode `index`."""
 
         def make(rng: np.random.Generator) -> Actor:
-            variant = parse_variant("equivariant")
             tasks = self._run.control.tasks(index + 1, seed).take([index])
-            policy = PlannerPolicy(
-                self._run.control,
-                build_planner(self._config, variant),
-                variant,
-                self._goal,
-                self._world.action_rep,
-                [rng],
-                oracle=self._world.group.identity(1),
-                shrink=self._config.shrink,
-                hold=self._config.hold,
-                warm=self._config.warm,
-            )
-            return _Planning(self._world, policy, tasks, self._config.replan, self._steps)
+            g = self._world.group.identity(1)
+            policy, replan = acting(self._run, self._config, parse_variant("equivariant"), [rng], g)
+            return _Acting(self._world, policy, tasks, replan, self._steps)
 
         return make
 
 
-class _Planning:
+class _Acting:
     """One episode: a stretch of each plan is carried out before the next one."""
 
-    def __init__(self, world: ActingWorld, policy: PlannerPolicy, tasks: Tasks, replan: int, steps: int) -> None:
+    def __init__(self, world: ActingWorld, policy: Policy, tasks: Tasks, replan: int, steps: int) -> None:
         self._world, self._policy, self._tasks, self._replan, self._left = world, policy, tasks, replan, steps
         self._queue: list[Tensor] = []
 

@@ -40,7 +40,7 @@ _REMOVABLE: Mapping[FolderKind, frozenset[str] | None] = {
 }
 """What a folder may hold besides its marker to be removed as a whole; None is anything, for it is all the store's."""
 
-_CONFIG_KIND = re.compile(r"^kind: (train|study)$", re.MULTILINE)
+_CONFIG_KIND = re.compile(r"^kind: (train|study|policy)$", re.MULTILINE)
 _CONFIG_SCHEMA = re.compile(r"^schema: \d+$", re.MULTILINE)
 _CONFIG_BYTES = 2**16
 _MARKER_BYTES = 1000

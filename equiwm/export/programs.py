@@ -62,12 +62,22 @@ def torch_files(model: WorldModel, observation: Tensor, action: Tensor) -> dict[
     Raises:
         ConfigError: torch cannot export the model.
     """
-    files = {}
-    for name, (program, _, _) in _traced(model, observation, action, "torch-export").items():
-        buffer = io.BytesIO()
-        torch.export.save(program, buffer)
-        files[f"{name}.pt2"] = buffer.getvalue()
-    return files
+    return {f"{name}.pt2": torch_program(*part) for name, part in _parts(model, observation, action).items()}
+
+
+def torch_program(module: nn.Module, given: tuple[Tensor, ...]) -> bytes:
+    """A program of `torch.export`, with a free batch axis.
+
+    Args:
+        module: with arguments by name, on the CPU.
+        given: what it is traced with, two rows or more.
+
+    Raises:
+        ConfigError: torch cannot export it.
+    """
+    buffer = io.BytesIO()
+    torch.export.save(_program(module, given, "torch-export"), buffer)
+    return buffer.getvalue()
 
 
 def onnx_files(model: WorldModel, observation: Tensor, action: Tensor) -> dict[str, bytes]:
@@ -77,45 +87,46 @@ def onnx_files(model: WorldModel, observation: Tensor, action: Tensor) -> dict[s
         ConfigError: torch cannot export the model, or it holds an operator that ONNX has not.
         MissingExtraError: onnx or onnxscript is not installed.
     """
+    parts = _parts(model, observation, action)
+    return {
+        "encode.onnx": onnx_program(*parts["encode"], ["observation"], "latent"),
+        "predict.onnx": onnx_program(*parts["predict"], ["latent", "action"], "next_latent"),
+    }
+
+
+def onnx_program(module: nn.Module, given: tuple[Tensor, ...], names: list[str], gives: str) -> bytes:
+    """An ONNX model, with a free batch axis.
+
+    Args:
+        module, given: as of `torch_program`.
+        names: of its inputs.
+        gives: name of its output.
+
+    Raises:
+        ConfigError: torch cannot export it, or it holds an operator that ONNX has not.
+        MissingExtraError: onnx or onnxscript is not installed.
+    """
     for package in ("onnx", "onnxscript"):
         imported(package, package, "equiwm export --format onnx")
-    files = {}
-    for name, (program, module, given) in _traced(model, observation, action, "onnx").items():
-        with _quietly(), _refusals("onnx"):
-            made = torch.onnx.export(
-                program,
-                given,
-                dynamo=True,
-                verbose=False,
-                input_names=_names(module),
-                output_names=["latent" if name == "encode" else "next_latent"],
-            )
-        assert made is not None
-        files[f"{name}.onnx"] = made.model_proto.SerializeToString()
-    return files
+    program = _program(module, given, "onnx")
+    with _quietly(), _refusals("onnx"), torch.no_grad():
+        made = torch.onnx.export(program, given, dynamo=True, verbose=False, input_names=names, output_names=[gives])
+    assert made is not None
+    content: bytes = made.model_proto.SerializeToString()
+    return content
 
 
-def _names(module: nn.Module) -> list[str]:
-    return ["observation"] if isinstance(module, _Encode) else ["latent", "action"]
-
-
-def _traced(
-    model: WorldModel, observation: Tensor, action: Tensor, what: str
-) -> dict[str, tuple[torch.export.ExportedProgram, nn.Module, tuple[Tensor, ...]]]:
-    """Both programs, with the module that each was made of and what it was traced with."""
+def _parts(model: WorldModel, observation: Tensor, action: Tensor) -> dict[str, tuple[nn.Module, tuple[Tensor, ...]]]:
+    """Both parts as modules, and what each is traced with."""
     model = copy.deepcopy(model).requires_grad_(False).eval()
-    found = {}
     with torch.no_grad():
         latent = model.encode(observation)
-        parts: tuple[tuple[nn.Module, tuple[Tensor, ...]], ...] = (
-            (_Encode(model), (observation,)),
-            (_Predict(model), (latent, action)),
-        )
-        for name, (module, given) in zip(("encode", "predict"), parts, strict=True):
-            with _quietly(), _refusals(what):
-                program = torch.export.export(module, given, dynamic_shapes=tuple({0: _BATCH} for _ in given))
-            found[name] = program, module, given
-    return found
+    return {"encode": (_Encode(model), (observation,)), "predict": (_Predict(model), (latent, action))}
+
+
+def _program(module: nn.Module, given: tuple[Tensor, ...], what: str) -> torch.export.ExportedProgram:
+    with _quietly(), _refusals(what), torch.no_grad():
+        return torch.export.export(module, given, dynamic_shapes=tuple({0: _BATCH} for _ in given))
 
 
 @contextlib.contextmanager

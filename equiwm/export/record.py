@@ -187,6 +187,8 @@ def read_record(folder: Path) -> ExportRecord:
     if not path.is_file():
         raise RunError(f"{folder} is no exported model: it has no {_NAME}; make one with: equiwm export RUN.")
     data = read_json(path)
+    if data.get("kind") == "policy":
+        raise RunError(f"{folder} is an exported policy, which has no model; load it with equiwm.load_policy.")
     schema = data.get("schema")
     if isinstance(schema, int) and schema > SCHEMA:
         raise RunError(f"{path} has schema {schema}, expected at most {SCHEMA}; install a later equiwm.")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from equiwm.adapters.packages import imported
 from equiwm.boundary import machine_error
@@ -27,9 +28,14 @@ def others_code(config: ModelConfig) -> str | None:
     """The setting that names code which is not this package's, as `model.encoder my_nets:Encoder`; None without."""
     for field, kind in _KINDS.items():
         name = getattr(config, field)
-        if name is not None and name not in BUILT_IN[kind]:
+        if name is not None and named_code(kind, name) is not None:
             return f"model.{field} {name}"
     return None
+
+
+def named_code(kind: Extension, name: str) -> str | None:
+    """The name itself where it stands for code that is not this package's; None where it is ours."""
+    return None if name in BUILT_IN[kind] else name
 
 
 def weight_files(model: WorldModel) -> dict[str, bytes]:
@@ -38,9 +44,19 @@ def weight_files(model: WorldModel) -> dict[str, bytes]:
     Raises:
         MissingExtraError: safetensors is not installed.
     """
+    return {FILES["safetensors"][0]: saved_weights(model)}
+
+
+def saved_weights(module: nn.Module) -> bytes:
+    """The tensors of a module as a file of safetensors.
+
+    Raises:
+        MissingExtraError: safetensors is not installed.
+    """
     library = imported("safetensors.torch", "safetensors", "equiwm export --format safetensors")
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    return {FILES["safetensors"][0]: library.save(state)}
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+    content: bytes = library.save(state)
+    return content
 
 
 def from_weights(

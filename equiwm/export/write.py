@@ -61,13 +61,23 @@ def check_export(subject: Subject, out: Path, format: Format) -> None:
             "pass --format torch-export or onnx."
         )
     for rep in (model.observation_rep, model.action_rep, model.latent_rep):
-        if not _read_again(rep):
+        if not read_again(rep):
             raise ConfigError(f"{subject.path}: rep {rep} has a kind of your own, which an export does not hold.")
+    refuse_taken(out)
+
+
+def refuse_taken(out: Path) -> None:
+    """Refuse a folder that is there, and not empty.
+
+    Raises:
+        RunError: something is in the way.
+    """
     if out.is_symlink() or (out.exists() and (not out.is_dir() or any(out.iterdir()))):
         raise RunError(f"{out} exists; pass another --out, or remove it.")
 
 
-def _read_again(rep: Rep) -> bool:
+def read_again(rep: Rep) -> bool:
+    """Whether the text of a rep says all of it."""
     try:
         return Rep.parse(str(rep), rep.d) == rep
     except EquiwmError:
@@ -171,7 +181,7 @@ def _held_against(
             "composed": lambda m, n: m(data.observation[:n], data.action[:n]),
         }
         apart = {
-            name: max(_difference(call(model, n), call(exported, n)) for n in (len(data), 1))
+            name: max(difference_of(call(model, n), call(exported, n)) for n in (len(data), 1))
             for name, call in calls.items()
         }
     for name, difference in apart.items():
@@ -184,7 +194,7 @@ def _held_against(
     own, other = part_probes(model, data, group), part_probes(exported, data, group)
     found = {}
     for name in calls:
-        part = PartRecord(_audited(own[name], seed), _audited(other[name], seed), apart[name])
+        part = PartRecord(audited_figures(own[name], seed), audited_figures(other[name], seed), apart[name])
         if passes(part.run.verdict, _HOLDS) and not passes(part.export.verdict, _HOLDS):
             raise RunError(
                 f"the {format} export of {subject.path} is refused: its {name} is {part.export.verdict} under {group}, "
@@ -194,7 +204,7 @@ def _held_against(
     return found
 
 
-def _difference(given: Tensor, exported: Tensor) -> float:
+def difference_of(given: Tensor, exported: Tensor) -> float:
     """max |F - F'| / max |F|; infinite for another shape, or what is not finite."""
     if given.shape != exported.shape or given.dtype != exported.dtype or not bool(exported.isfinite().all()):
         return float("inf")
@@ -202,7 +212,8 @@ def _difference(given: Tensor, exported: Tensor) -> float:
     return float((given - exported).abs().max()) / size if size else float(exported.abs().max())
 
 
-def _audited(probe: Probe, seed: int) -> Figures:
+def audited_figures(probe: Probe, seed: int) -> Figures:
+    """What an audit says of a part."""
     result = audit(probe, explain=False, seed=seed)
     leaf = deciding(result.verdict, result.leaves) or max(result.leaves, key=lambda leaf: leaf.residual, default=None)
     return Figures(

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
 
 from equiwm.claims.claim import AnyClaim
 from equiwm.claims.registry import Stored, stored_results
 from equiwm.claims.training.claim import CLAIM as TRAINING
 from equiwm.disk.locks import is_held
-from equiwm.errors import EquiwmError, ResultError
+from equiwm.errors import ResultError
 from equiwm.fsck.cells import wrong_cells
 from equiwm.fsck.drafts import stale_drafts
-from equiwm.fsck.finding import Finding
+from equiwm.fsck.finding import Finding, Findings
+from equiwm.fsck.policy import check_policy
 from equiwm.layout.history import require_history
 from equiwm.layout.metrics import read_metrics
 from equiwm.loading import model_of, own_data, read_checkpoint
@@ -23,8 +23,6 @@ from equiwm.results.train import TrainResult
 from equiwm.runs import Run
 from equiwm.training.run import leaves_resume_point, read_resume_point
 from equiwm.worlds.factory import build_world
-
-T = TypeVar("T")
 
 
 def check_run(path: Path, claims: Sequence[AnyClaim], trust: Sequence[str] = ()) -> list[Finding]:
@@ -40,7 +38,7 @@ def check_run(path: Path, claims: Sequence[AnyClaim], trust: Sequence[str] = ())
     run = Run(path, tuple(trust))
     if is_held(run.lock_path):
         return []
-    found = _Findings(path)
+    found = Findings(path)
     found.said += [
         Finding(path, f"{draft} was never finished, and its process has ended; equiwm fsck --repair removes it.", draft)
         for draft in stale_drafts(path)
@@ -55,29 +53,12 @@ def check_run(path: Path, claims: Sequence[AnyClaim], trust: Sequence[str] = ())
         found.add(said)
     if run.header.kind == "train":
         _check_training(run, results, found)
+    elif run.header.kind == "policy":
+        check_policy(run, results, found)
     return found.said
 
 
-class _Findings:
-    """What was found so far."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.said: list[Finding] = []
-
-    def add(self, said: str, stale: Path | None = None) -> None:
-        self.said.append(Finding(self.path, " ".join(said.split("\n")), stale))
-
-    def of(self, read: Callable[[], T]) -> T | None:
-        """What is read; None where it is refused, which is a finding."""
-        try:
-            return read()
-        except EquiwmError as error:
-            self.add(str(error))
-            return None
-
-
-def _check_bare(run: Run, found: _Findings) -> None:
+def _check_bare(run: Run, found: Findings) -> None:
     """A folder without config.yaml: that of an evaluation with `--out`, or what is left of a run."""
     found.of(lambda: read_metrics(run.path))
     for file in (run.checkpoint, run.resume_point):
@@ -85,7 +66,7 @@ def _check_bare(run: Run, found: _Findings) -> None:
             found.add(f"{file} has no config.yaml beside it, which says what it is; restore config.yaml.")
 
 
-def _check_results(run: Run, claims: Sequence[AnyClaim], found: _Findings) -> list[Stored] | None:
+def _check_results(run: Run, claims: Sequence[AnyClaim], found: Findings) -> list[Stored] | None:
     """The results that are sound; None where it is not known which there are."""
     metrics = found.of(run.metrics)
     if metrics is None:
@@ -112,7 +93,7 @@ def _check_results(run: Run, claims: Sequence[AnyClaim], found: _Findings) -> li
     return results
 
 
-def _check_training(run: Run, results: Sequence[Stored] | None, found: _Findings) -> None:
+def _check_training(run: Run, results: Sequence[Stored] | None, found: Findings) -> None:
     config = found.of(lambda: run.config)
     model = None if config is None else found.of(lambda: model_of(run, build_world(run.config.world)))
     if config is None or model is None:
@@ -149,7 +130,7 @@ def _check_training(run: Run, results: Sequence[Stored] | None, found: _Findings
         found.of(lambda: own_data(run))
 
 
-def _check_history(run: Run, trained: object, found: _Findings) -> None:
+def _check_history(run: Run, trained: object, found: Findings) -> None:
     """Whether history and result are of the same training, which was that of the run's seed."""
     history = found.of(run.history)
     if not history or not isinstance(trained, TrainResult):

@@ -14,6 +14,7 @@ from equiwm import config as configuration
 from equiwm.config import Config
 from equiwm.disk.strict_json import canonical_json
 from equiwm.errors import ConfigError, RunError, nearest
+from equiwm.policy import SECTIONS as POLICY_SECTIONS
 from equiwm.printable import quoted
 
 SCHEMA = 1
@@ -24,7 +25,10 @@ MAX_SEED = 2**32 - 1
 MOST_SEEDS = 1000
 """Seeds of one command: each is a training of its own."""
 
-RunKind = Literal["train", "study"]
+RunKind = Literal["train", "study", "policy"]
+
+_SECTIONS: Mapping[str, tuple[str, ...]] = {"train": (), "study": ("study",), "policy": POLICY_SECTIONS}
+"""Kinds of runs, and the sections that each has besides those of a training."""
 
 _CONFIG_KEYS = tuple(field.name for field in dataclasses.fields(Config))
 
@@ -45,7 +49,7 @@ class Header:
     """What `config.yaml` says about a run besides its sections.
 
     Attributes:
-        kind: `train`, which has a checkpoint, or `study` (an ablation, a reproduction), which has none.
+        kind: `train` and `policy`, which have a checkpoint, or `study` (an ablation, a reproduction), which has none.
         name: the run's name when it was made; the folder may have been renamed since.
         seed: seeds everything in the run.
         command: the command line, one entry an argument; empty when the run was made from Python.
@@ -82,7 +86,8 @@ def check_seed(seed: int, where: str = "") -> None:
 def read_config(path: Path) -> tuple[Header, dict[str, Any]]:
     """Split a `config.yaml` into its header and the rest, which `equiwm.config.parse` takes (for a training).
 
-    A study may have the sections of a training as well, and a section `study` of its own.
+    A study may have the sections of a training as well, and a section `study` of its own; a policy has those of its
+    teacher, and `equiwm.policy`'s.
 
     Raises:
         ConfigError: the file is not YAML, or a key is missing, unknown or of the wrong type.
@@ -110,9 +115,9 @@ def read_config(path: Path) -> tuple[Header, dict[str, Any]]:
     if data["schema"] < 1:
         raise ConfigError(f"{path}: schema: got {data['schema']}, expected 1 to {SCHEMA}.")
     check_seed(data["seed"], f"{path}: ")
-    if data["kind"] not in ("train", "study"):
-        raise ConfigError(f"{path}: kind: got {quoted(data['kind'])}, expected train or study.")
-    sections = [*_CONFIG_KEYS, *(["study"] if data["kind"] == "study" else [])]
+    if data["kind"] not in _SECTIONS:
+        raise ConfigError(f"{path}: kind: got {quoted(data['kind'])}, expected {', '.join(_SECTIONS)}.")
+    sections = [*_CONFIG_KEYS, *_SECTIONS[data["kind"]]]
     for key in data:
         if key not in types and key not in optional and key not in sections:
             raise ConfigError(f"{path}: unknown key {quoted(key)}: {nearest(str(key), [*types, *sections])}")

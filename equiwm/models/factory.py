@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+from torch import nn
 
 from equiwm.config import ModelConfig, TrainingConfig
 from equiwm.errors import ConfigError, EquiwmError, RepError
@@ -19,6 +20,7 @@ from equiwm.nn.layer import Layer
 from equiwm.symmetry.groups import Group
 from equiwm.symmetry.reps import Rep, vectors
 
+Module = TypeVar("Module", bound=nn.Module)
 Part = Callable[..., Any]
 """Called with the model's settings and two reps, and `group=` where it has a parameter of that name."""
 
@@ -87,8 +89,7 @@ def _build(config: ModelConfig, observation_rep: Rep, action_rep: Rep, group: Gr
             raise RepError(f"model.module '{config.module}': {error}") from None
     encoder, predictor = locate("encoder", config.encoder), locate("predictor", config.predictor)
     latent_rep = _latent_rep(config, encoder, observation_rep, action_rep, group)
-    made = _made(config.encoder, "model.encoder", encoder, config, observation_rep, latent_rep, group)
-    first: Layer = as_layer(made, observation_rep, latent_rep, f"model.encoder '{config.encoder}'")
+    first = build_encoder(config, observation_rep, latent_rep, group)
     made = _made(config.predictor, "model.predictor", predictor, config, latent_rep, action_rep, group)
     if config.relative and not _is_state(encoder):
         raise ConfigError(
@@ -98,6 +99,17 @@ def _build(config: ModelConfig, observation_rep: Rep, action_rep: Rep, group: Gr
     made = relative_to(made, config.relative, latent_rep)
     second = as_layer(made, latent_rep, latent_rep, f"model.predictor '{config.predictor}'")
     return _normalised(config, WorldModel(first, second, action_rep), group)
+
+
+def build_encoder(config: ModelConfig, in_rep: Rep, out_rep: Rep, group: Group | None) -> Layer:
+    """The encoder of a configuration between two reps, with weights of the global random state.
+
+    Raises:
+        ConfigError: an encoder that is not found, or settings that do not fit the reps.
+        RepError: a layer of other reps.
+    """
+    made = _made(config.encoder, "model.encoder", locate("encoder", config.encoder), config, in_rep, out_rep, group)
+    return as_layer(made, in_rep, out_rep, f"model.encoder '{config.encoder}'")
 
 
 def check_objective(config: TrainingConfig, model: WorldModel) -> None:
@@ -142,15 +154,20 @@ def build_model(
         RepError: layers that do not fit each other.
         MissingExtraError: the encoder `e3nn` without e3nn.
     """
+    return seeded(lambda: _build(config, observation_rep, action_rep, group), seed=seed, dtype=dtype)
+
+
+def seeded(build: Callable[[], Module], *, seed: int, dtype: torch.dtype) -> Module:
+    """What `build` makes, with the weights that `seed` gives in float32, and everything else made in `dtype`."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = _build(config, observation_rep, action_rep, group)
+        model = build()
         if dtype == torch.float32:
             return model
         default = torch.get_default_dtype()
         torch.set_default_dtype(dtype)
         try:
-            cast = _build(config, observation_rep, action_rep, group)
+            cast = build()
         finally:
             torch.set_default_dtype(default)
     cast.load_state_dict(model.state_dict())

@@ -15,7 +15,7 @@ from equiwm.planning.cem import CEM
 from equiwm.planning.costs import Objective
 from equiwm.planning.mppi import MPPI
 from equiwm.planning.ranking import Cost, Scored
-from equiwm.planning.sampling import PlanSeed, SamplingPlanner
+from equiwm.planning.sampling import Plan, PlanSeed, SamplingPlanner
 from equiwm.planning.task import ControlTask, Tasks
 from equiwm.planning.variants import Variant
 from equiwm.planning.view import PlannerView
@@ -115,6 +115,14 @@ class PlannerPolicy:
         self.scored = Scored()
 
     def __call__(self, observation: Tensor, goal: Tensor, remaining: int) -> Tensor:
+        return held(self._control.physical(self.plan(observation, goal, remaining).actions), self._hold, 1)
+
+    def plan(self, observation: Tensor, goal: Tensor, remaining: int) -> Plan:
+        """The plan itself, in the planner's unit; each action of it is held `hold` steps.
+
+        Args:
+            observation, goal, remaining: as of `Policy`.
+        """
         planner, hold = self._planner, self._hold
         if self._shrink and remaining < hold * planner.horizon:
             planner = replace(planner, horizon=-(-remaining // hold))
@@ -123,16 +131,16 @@ class PlannerPolicy:
         objective, physical = self._goal(observation, goal, hold * planner.horizon), self._control.physical
         rough = objective.rough if isinstance(objective, Objective) else None
         plan = planner.plan(
-            lambda actions: objective(_held(physical(actions), hold, 2)),
+            lambda actions: objective(held(physical(actions), hold, 2)),
             self._action_rep,
             self._generators,
             frame=frame,
             start=self._left(planner.horizon, remaining) if self._warm else None,
-            rough=None if rough is None else lambda actions: rough(_held(physical(actions), hold, 2)),
+            rough=None if rough is None else lambda actions: rough(held(physical(actions), hold, 2)),
         )
         self._last = plan.actions, remaining
         self.scored += plan.scored
-        return _held(physical(plan.actions), hold, 1)
+        return plan
 
     def _left(self, horizon: int, remaining: int) -> Tensor | None:
         """What the last plan has left after the steps since then, and no action after it; None before the first."""
@@ -143,7 +151,7 @@ class PlannerPolicy:
         return torch.cat([left, left.new_zeros(len(left), horizon - left.shape[1], *left.shape[2:])], 1)
 
 
-def _held(actions: Tensor, steps: int, axis: int) -> Tensor:
+def held(actions: Tensor, steps: int, axis: int) -> Tensor:
     """Every action of that axis so many times, one after another."""
     return actions if steps == 1 else actions.repeat_interleave(steps, axis)
 

@@ -43,11 +43,14 @@ class Plan:
             distribution, or the best sample of all.
         cost: (T,) float64, smallest cost of the samples of the last iteration (of all of them, where the best sample is
             carried out); inf where none was finite.
+        mean: (T, H, ...), the mean of the last distribution, whatever is carried out: of a plan drawn again with other
+            numbers it differs less.
         scored: how its candidates were scored.
     """
 
     actions: Tensor
     cost: Tensor
+    mean: Tensor
     scored: Scored = Scored()
 
 
@@ -175,7 +178,7 @@ class SamplingPlanner(ABC):
             for term in terms:
                 term.refit(weights, known)
         mean = _joined([term.mean for term in terms], action_rep)[:, 0]
-        return Plan(best.actions if keep else mean, best.cost, scoring.scored)
+        return Plan(best.actions if keep else mean, best.cost, mean, scoring.scored)
 
     def _settled(self, costs: Tensor, best: _Best | None) -> bool:
         """Whether neither the weights nor the best sample depend on the rounding of costs (T, N) float64."""

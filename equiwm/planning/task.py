@@ -187,6 +187,18 @@ class ControlTask(ABC):
         """
         return {}, observation.new_full(observation.shape[:-2], torch.nan)
 
+    def achieved(self, observations: Tensor, goal: Tensor) -> Tensor:
+        """Which episodes did what was asked: (T, S + 1, C, d) and (T, C, d) -> (T,) bool."""
+        if self.judged_by is not None:
+            return self.judge(observations, goal[:, None])[0][self.judged_by].any(-1)
+        angle, distance = self.pose_error(observations, goal[:, None])
+        criterion = self.criterion
+        at = angle[:, -1:].new_full((len(angle), 1), angle.shape[1] - 1).long()
+        if criterion.scored == "best":
+            at = (angle + criterion.degrees * distance).argmin(-1, keepdim=True)
+        angle, distance = angle.gather(-1, at)[:, 0], distance.gather(-1, at)[:, 0]
+        return (angle < criterion.angle_deg) & (distance < criterion.distance)
+
     def physical(self, actions: Tensor) -> Tensor:
         """A planner's actions, every copy of their rep in the unit ball, in the world's own units."""
         return actions

@@ -24,7 +24,7 @@ class CollectedRun:
 
     Attributes:
         path: its directory.
-        kind: `train` or `study`.
+        kind: `train`, `policy` or `study`.
         preset: the preset it was made from; None of a study.
         baseline: preset of the ordinary model that it is compared with, or None.
         seed: seed of its training.
@@ -127,7 +127,8 @@ def _read(run: Run, claims: Sequence[AnyClaim]) -> CollectedRun:
             raise RunError(f"{run.path} is a study that has no result yet; go on with: {run.resume_command}")
         return CollectedRun(run.path, "study", None, None, header.seed, data, metrics, results, unread)
     # A copy without its checkpoint, which is the heavy part, is whole to a reader of results.
-    if not os.path.isfile(run.checkpoint) and ("train" not in metrics or os.path.lexists(run.resume_point)):
+    made = "distill" if header.kind == "policy" else "train"
+    if not os.path.isfile(run.checkpoint) and (made not in metrics or os.path.lexists(run.resume_point)):
         raise RunError(f"{run.path} is incomplete; finish it with: {run.resume_command}")
     try:
         settings = readable(data)
@@ -136,4 +137,6 @@ def _read(run: Run, claims: Sequence[AnyClaim]) -> CollectedRun:
         raise RunError(f"{run.config_path}: {error}") from None
     preset, baseline, _ = told.values()
     weights = own_weights(run, metrics)
-    return CollectedRun(run.path, "train", preset, baseline, header.seed, settings, metrics, results, unread, weights)
+    return CollectedRun(
+        run.path, header.kind, preset, baseline, header.seed, settings, metrics, results, unread, weights
+    )

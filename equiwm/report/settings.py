@@ -82,7 +82,7 @@ class Setting:
 
 
 def settings_of(found: Sequence[CollectedRun]) -> tuple[list[Setting], list[str]]:
-    """Group trainings by name, preset and configuration, and pair models with baselines.
+    """Group trainings, and policies like them, by name, preset and configuration, and pair models with baselines.
 
     A baseline is what a run was measured beside; else the setting of the preset that the run's own preset names.
     Results of a baseline that stand in its model's metrics count as the baseline's, unless it was measured itself.
@@ -94,7 +94,7 @@ def settings_of(found: Sequence[CollectedRun]) -> tuple[list[Setting], list[str]
     drafts: list[_Draft] = []
     beside: list[tuple[_Draft, SeedResult]] = []
     for run in found:
-        if run.kind != "train":
+        if run.kind == "study":
             continue
         own, others = _results(run)
         skipped += run.unread

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from equiwm.claims.distill.claim import CLAIM as DISTILLING
 from equiwm.claims.registry import Stored
 from equiwm.claims.training.claim import CLAIM as TRAINING
 from equiwm.layout.metrics import weights_named
@@ -22,7 +23,9 @@ def own_weights(run: Run, metrics: Mapping[str, object]) -> str | None:
     named = weights_named(metrics)
     if run.header.kind == "study" or not named:
         return None
-    return run.checkpoint_sha256() if run.checkpoint.is_file() else named.get(TRAINING.name)
+    if run.checkpoint.is_file():
+        return run.checkpoint_sha256()
+    return named.get((DISTILLING if run.header.kind == "policy" else TRAINING).name)
 
 
 def is_others(measured: Measured[Result], own: str | None) -> bool:

@@ -125,8 +125,8 @@ def _loop(run: ControlledRun, tasks: int, orbit: str) -> dict[str, float]:
     found = []
     for number in range(tasks):
         turned = control.turned(task_of(run, number, PROBE_SEED).take([0] * len(g)), g)
-        policy = policy_of(side, run, [[PROBE_SEED, number]] * len(g), g)
-        episodes = run_episodes(control, turned, policy, steps=config.steps, replan=config.replan)
+        policy, replan = policy_of(side, run, [[PROBE_SEED, number]] * len(g), g)
+        episodes = run_episodes(control, turned, policy, steps=config.steps, replan=replan)
         angle, distance = control.pose_error(episodes.observations, turned.goal[:, None])
         found.append(TaskResult(angle.tolist(), distance.tolist(), [0.0] * len(g), list(episodes.excluded)))
     outcome, criterion = Outcome.of(found), control.criterion

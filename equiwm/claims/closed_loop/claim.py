@@ -60,6 +60,8 @@ CLAIM: Claim[ClosedLoopResult] = Claim(
     Example: equiwm closed-loop runs/vn-2d-forward --tasks 48 --baseline runs/mlp-2d-forward
 
     Example: equiwm closed-loop runs/vn-2d-arena --task standard --tasks 100
+
+    Example: equiwm closed-loop runs/vn-2d-arena-policy --task standard-turned --baseline runs/vn-2d-arena
     """,
     measure="equiwm.claims.closed_loop.measure:closed_loop",
     options=(
@@ -100,6 +102,13 @@ CLAIM: Claim[ClosedLoopResult] = Claim(
             OWN,
             "own: the world's own tasks; of PushT also standard (gym-pusht's), standard-turned (the same over the "
             "orbit) and wm (stable-worldmodel's)",
+        ),
+        Option(
+            "policy",
+            Path,
+            help="a policy of equiwm distill acts in the planner's place (a run that is a policy acts itself)",
+            metavar="RUN",
+            run_alone=True,  # the baseline plans, or is a policy itself
         ),
         Option("demonstrations", Path, help="recorded episodes that --task wm takes starts and goals from"),
         JOBS,

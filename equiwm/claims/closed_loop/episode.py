@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +18,7 @@ from equiwm.config import PlanningConfig
 from equiwm.devices import DTYPES
 from equiwm.errors import ConfigError, DataError, nearest
 from equiwm.loading import load_run
+from equiwm.planning.acting import NetworkPolicy
 from equiwm.planning.control import Episodes, Goal, PlannerPolicy, Policy, ReplayPolicy, build_planner, run_episodes
 from equiwm.planning.goals import centroid_goal, dynamics_goal, goal_kind, model_goal
 from equiwm.planning.ranking import Scored
@@ -28,15 +30,49 @@ from equiwm.results import door
 from equiwm.subject import Subject
 from equiwm.symmetry.groups import Elements
 from equiwm.symmetry.reps import Rep
-from equiwm.worlds.world import ControlWorld, StandardWorld
+from equiwm.worlds.world import ControlWorld, StandardWorld, World
 
 
 @dataclass(frozen=True, eq=False)
 class ControlledRun:
-    """A run, and what there is to do in its world."""
+    """A run, and what there is to do in its world.
+
+    Attributes:
+        subject: the run.
+        control: the tasks of its world.
+        policy: the policy that acts in the place of the run's planner; None where the run acts itself.
+    """
 
     subject: Subject
     control: ControlTask
+    policy: Subject | None = None
+
+    @property
+    def actor(self) -> Subject:
+        """What acts: the policy, or the run."""
+        return self.policy or self.subject
+
+    def driven_by(self, policy: Subject) -> ControlledRun:
+        """The same tasks, with a policy in the place of the run's planner.
+
+        Raises:
+            ConfigError: no policy, or one of another world or of other reps.
+        """
+        if policy.policy is None:
+            raise ConfigError(f"{policy.path} is no policy; expected a run of `equiwm distill`.")
+        ours, theirs = self.subject.world, policy.world
+        if ours.name != theirs.name or ours.group != theirs.group:
+            raise ConfigError(
+                f"the policy {policy.path} was cloned in the world '{theirs.name}' ({theirs.group}); "
+                f"{self.subject.path} lives in '{ours.name}' ({ours.group})."
+            )
+        given = [(world.observation_rep, world.action_rep, world.components) for world in (ours, theirs)]
+        if given[0] != given[1]:
+            raise ConfigError(
+                f"the policy {policy.path} takes observations {theirs.observation_rep} and gives actions "
+                f"{theirs.action_rep}; those of {self.subject.path} are {ours.observation_rep} and {ours.action_rep}."
+            )
+        return replace(self, policy=policy)
 
 
 def controlled(subject: Subject, task: str = OWN, demonstrations: Path | None = None) -> ControlledRun:
@@ -67,16 +103,30 @@ def controlled(subject: Subject, task: str = OWN, demonstrations: Path | None = 
     return ControlledRun(subject, world.control(subject.train_transitions.observation))
 
 
+def usual_task(world: World) -> str:
+    """The tasks that a policy of a world is for: the world's own, unless it says which."""
+    return str(getattr(world, "usual_task", OWN))
+
+
 @lru_cache(maxsize=2)
 def _controlled(
-    run: str, checkpoint: str, trust: tuple[str, ...], dtype: str, device: str, task: str, demonstrations: Path | None
+    run: str,
+    checkpoint: str,
+    trust: tuple[str, ...],
+    dtype: str,
+    device: str,
+    task: str,
+    demonstrations: Path | None,
+    policy: str | None,
+    policy_checkpoint: str | None,
 ) -> ControlledRun:
     """A run and its tasks, kept from cell to cell; another checkpoint at the same place is another one."""
-    return controlled(load_run(run, DTYPES[dtype], device, trust=trust), task, demonstrations)
+    found = controlled(load_run(run, DTYPES[dtype], device, trust=trust), task, demonstrations)
+    return found if policy is None else found.driven_by(load_run(policy, DTYPES[dtype], device, trust=trust))
 
 
 def check_controller(run: ControlledRun, controller: Controller, config: PlanningConfig) -> str:
-    """The kind of goal (`planning.goals.goal_kind`) of a controller.
+    """The kind of goal (`planning.goals.goal_kind`) of a controller; `none` of a policy, which plans for none.
 
     Raises:
         ConfigError: planning settings out of range, a goal that the model cannot express, or a reference that the
@@ -87,6 +137,8 @@ def check_controller(run: ControlledRun, controller: Controller, config: Plannin
             f"the world '{run.subject.world.name}' has no line '{controller}' ({REFERENCES[controller]}); it has: "
             f"{', '.join(run.control.references) or 'none'}."
         )
+    if controller == "model" and run.actor.policy is not None:
+        return "none"
     return goal_kind(config, run.subject.model, run.control)
 
 
@@ -115,26 +167,61 @@ def drive(
     seeds: list[PlanSeed],
 ) -> Episodes:
     """Episodes of tasks turned by g; one seed for a task, whichever way it is turned: paired."""
-    control, steps = run.control, run.control.steps or config.steps
+    steps, replan = run.control.steps or config.steps, config.replan
     policy: Policy
     if controller == "replay":
         assert tasks.actions is not None  # check_controller
         policy = ReplayPolicy(tasks.actions, steps)
+    elif controller == "model":
+        policy, replan = acting(run, config, variant, seeds, g)
     else:
-        policy = PlannerPolicy(
-            control,
-            build_planner(config, variant),
-            variant,
-            _goal(run, controller, config),
-            run.subject.world.action_rep,
-            seeds,
-            oracle=g,
-            shrink=config.shrink,
-            hold=config.hold,
-            warm=config.warm,
-        )
-    episodes = run_episodes(control, tasks, policy, steps=steps, replan=config.replan)
+        policy = planning(run, config, variant, seeds, g, controller)
+    episodes = run_episodes(run.control, tasks, policy, steps=steps, replan=replan)
     return replace(episodes, scored=policy.scored) if isinstance(policy, PlannerPolicy) else episodes
+
+
+def planning(
+    run: ControlledRun,
+    config: PlanningConfig,
+    variant: Variant,
+    seeds: Sequence[PlanSeed],
+    g: Elements,
+    controller: Controller = "model",
+) -> PlannerPolicy:
+    """The planner of a run, an episode a seed; `g` is how each is turned, which only the variant `paper` looks at.
+
+    Raises:
+        ConfigError: as `check_controller`.
+    """
+    return PlannerPolicy(
+        run.control,
+        build_planner(config, variant),
+        variant,
+        _goal(run, controller, config),
+        run.subject.world.action_rep,
+        seeds,
+        oracle=g,
+        shrink=config.shrink,
+        hold=config.hold,
+        warm=config.warm,
+    )
+
+
+def acting(
+    run: ControlledRun, config: PlanningConfig, variant: Variant, seeds: Sequence[PlanSeed], g: Elements
+) -> tuple[Policy, int]:
+    """What drives the episodes of a run, its policy or its planner, and how many of its actions are carried out before
+    it is asked again.
+
+    Raises:
+        ConfigError: as `check_controller`.
+    """
+    actor = run.actor
+    if actor.policy is None:
+        return planning(run, config, variant, seeds, g), config.replan
+    hold = actor.planning.hold
+    steps = run.control.steps or config.steps
+    return NetworkPolicy(actor.policy, run.control, steps=steps, hold=hold), hold
 
 
 @torch.no_grad()
@@ -145,7 +232,8 @@ def orbit_cell(params: dict[str, Any]) -> dict[str, Any]:
         params: `run`, `checkpoint` (its hash), `trust`, `dtype`, `device`, `controller`, `planner` (variant),
             `planning` (its settings), `task` (its number), `orbit` (as `parse_orbit` takes it; null is the identity
             alone), `seed` (of tasks, planner and orbit) and `record` (whether to keep what a figure needs); of tasks
-            that are not the world's own `of` (their name) and `demonstrations` (a path, or null).
+            that are not the world's own `of` (their name) and `demonstrations` (a path, or null); of a policy in the
+            place of the run's planner `policy` (its run) and `policy_checkpoint` (its hash).
 
     Returns:
         A `TaskResult` as JSON data; with `record` its points as well.
@@ -159,6 +247,8 @@ def orbit_cell(params: dict[str, Any]) -> dict[str, Any]:
         params["device"],
         params.get("of", OWN),
         None if recorded is None else Path(recorded),
+        params.get("policy"),
+        params.get("policy_checkpoint"),
     )
     world, control = run.subject.world, run.control
     config, variant, seed = PlanningConfig(**params["planning"]), parse_variant(params["planner"]), params["seed"]

@@ -17,6 +17,7 @@ from equiwm.claims.closed_loop.criteria import judged
 from equiwm.claims.closed_loop.episode import check_controller, controlled, orbit_cell
 from equiwm.claims.closed_loop.orbit import parse_orbit
 from equiwm.claims.closed_loop.result import (
+    POLICY,
     ChannelError,
     ClosedLoopResult,
     Exclusion,
@@ -36,8 +37,9 @@ from equiwm.claims.closed_loop.result import (
 from equiwm.claims.probe import PROBE_SEED
 from equiwm.config import planning_of
 from equiwm.disk.strict_json import canonical_json
-from equiwm.errors import ClosedLoopError, DataError
+from equiwm.errors import ClosedLoopError, ConfigError, DataError
 from equiwm.grid import Cell, run_grid
+from equiwm.loading import load_run
 from equiwm.planning.control import build_planner
 from equiwm.planning.task import REFERENCES, Channel, Controller, ControlTask, Criterion
 from equiwm.planning.variants import parse_variant
@@ -127,6 +129,7 @@ def closed_loop(
     settings: Sequence[str] | None = None,
     task: str = OWN,
     demonstrations: Path | None = None,
+    policy: Path | None = None,
     store: Path,
     jobs: int = 1,
     progress: Progress | None = None,
@@ -148,6 +151,7 @@ def closed_loop(
         settings: `planning.key=value` over the configuration's.
         task: `own`, or the name of tasks that others measure this world by (`StandardWorld`).
         demonstrations: recorded episodes, for tasks that take starts and goals from them.
+        policy: run of a distilled policy that acts in the place of the planner.
         store: folder of the grid, made if it is missing.
         jobs: processes, as in `run_grid`.
         progress: called with (cells done, cells).
@@ -157,7 +161,8 @@ def closed_loop(
 
     Raises:
         GroupError: an orbit that does not fit the world.
-        ConfigError: a planner or a goal that does not exist, or that the model cannot express.
+        ConfigError: a planner or a goal that does not exist, that the model cannot express, or that a policy has not; a
+            policy of another world or of other reps.
         DataError: fewer than 2 tasks, a world without tasks, or no pair of episodes left after exclusions.
         RunError: the store holds another grid, or is in use.
         ClosedLoopError: a cell failed; the others are kept.
@@ -170,6 +175,11 @@ def closed_loop(
     if assignments:
         subject = subject.altered(planning=planning_of(subject.planning, assignments))
     config, run = subject.planning, controlled(subject, task, demonstrations)
+    if policy is not None:
+        run = run.driven_by(load_run(policy, subject.dtype, subject.device, trust=subject.trust))
+    network = run.actor.policy
+    if network is not None and (goal is not None or planner != "equivariant"):
+        raise ConfigError(f"--planner, --goal: {run.actor.path} is a policy, which plans for nothing; leave them out.")
     unturned = run.control.unturned
     if unturned is not None and orbit is not None:
         raise DataError(f"--orbit {orbit}: {unturned}; leave --orbit out to measure success at seeded resets alone.")
@@ -179,6 +189,8 @@ def closed_loop(
     lines: list[Controller] = ["model"]
     if references:
         lines += run.control.references
+        for line in run.control.references:
+            check_controller(run, line, config)  # a policy has no model whose goal they could take
     dtype = str(subject.dtype).removeprefix("torch.")
     params = {
         "run": str(subject.stored.path.resolve()),
@@ -192,6 +204,8 @@ def closed_loop(
     }
     if task != OWN:
         params |= {"of": task, "goals": run.control.goals}
+    if run.policy is not None:
+        params |= {"policy": str(run.policy.stored.path.resolve()), "policy_checkpoint": run.policy.checkpoint_sha256}
     if demonstrations is not None:
         params["demonstrations"] = str(demonstrations.resolve())
     cells = [
@@ -221,13 +235,16 @@ def closed_loop(
         unturned=unturned or "",
         references=[_reference(line, outcomes[line], criterion) for line in lines if line != "model"],
         facts={
-            "planner": planner,
-            "method": config.method,
-            "goal": reached,
+            **(
+                {"planner": planner, "method": config.method, "goal": reached}
+                if network is None
+                else {"planner": POLICY, "method": "network", "goal": run.actor.name}
+            ),
+            "policy_sha256": None if network is None else run.actor.checkpoint_sha256,
             "group": subject.world.group.name,
             "dtype": dtype,
             "device": subject.device.type,
-            "parameters": subject.model.parameter_count,
+            "parameters": run.actor.parameter_count,
             **judged(found[:tasks], None if task == OWN else seconds[:tasks], run.control.asks),
             "task": task,
             "sees": ", ".join(name.replace("_", " ") for name in subject.world.components),

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 from equiwm.results.result import UNKNOWN, FileName, Real, Result
 
+POLICY = "policy"
+"""What `planner` says where a policy acted, and nothing was planned."""
+
 Points = list[list[list[float]]]
 """Of several episodes, or of several steps of one: M x K x d."""
 
@@ -251,9 +254,9 @@ class ClosedLoopResult(Result):
     """Section `closed_loop` (claim C). Angles in degrees; lists over tasks and, within, over orientations.
 
     Attributes:
-        planner: variant (`equivariant`, `paper`, `ordinary`).
-        method: `cem` or `mppi`.
-        goal: kind of cost.
+        planner: variant (`equivariant`, `paper`, `ordinary`); `policy` where one acted.
+        method: `cem` or `mppi`; `network` of a policy.
+        goal: kind of cost; of a policy its name.
         group: the world's group.
         dtype: dtype of the model.
         device: device of the model.
@@ -304,6 +307,7 @@ class ClosedLoopResult(Result):
         sees: what the policy observes.
         goals: where starts and goals come from.
         ranking: how the candidates of the model's plans were scored; zeros where none were ranked.
+        policy_sha256: of the policy's weights; None where a planner acted.
     """
 
     planner: FileName
@@ -355,12 +359,14 @@ class ClosedLoopResult(Result):
     sees: str = ""
     goals: str = ""
     ranking: Ranking = Ranking()
+    policy_sha256: str | None = None
 
     @property
     def variant(self) -> str:
-        """Key among the section's variants: `equivariant/pose`; what differs from float64, cem and the world's own
-        tasks is named as well."""
-        usual = ((self.dtype, "float64"), (self.method, "cem"), (self.task, "own"))
+        """Key among the section's variants: `equivariant/pose`, `policy/NAME`; what differs from float64, cem and the
+        world's own tasks is named as well."""
+        method = "network" if self.planner == POLICY else "cem"
+        usual = ((self.dtype, "float64"), (self.method, method), (self.task, "own"))
         rest = [part for part, default in usual if part != default]
         return "/".join([self.planner, self.goal, *rest])
 

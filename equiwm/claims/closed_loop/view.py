@@ -9,6 +9,7 @@ from functools import partial
 
 from equiwm.claims.closed_loop.criteria_tables import criteria_table
 from equiwm.claims.closed_loop.result import (
+    POLICY,
     ChannelError,
     ClosedLoopResult,
     MeanEstimate,
@@ -111,8 +112,11 @@ REFERENCES: tuple[Column[ClosedLoopResult], ...] = (
 def asked(result: ClosedLoopResult) -> str:
     """Planner and goal, and what differs from float64, cem and the world's own tasks."""
     task = "" if result.task == "own" else f"task {result.task}, "
-    rest = [f", {part}" for part, usual in ((result.dtype, "float64"), (result.method, "cem")) if part != usual]
-    return f"{task}{result.planner} planner, goal {result.goal}{''.join(rest)}"
+    dtype = "" if result.dtype == "float64" else f", {result.dtype}"
+    if result.planner == POLICY:  # each under its own name, so that they stand side by side
+        return f"{task}policies{dtype}"
+    method = "" if result.method == "cem" else f", {result.method}"
+    return f"{task}{result.planner} planner, goal {result.goal}{dtype}{method}"
 
 
 def probe(result: ClosedLoopResult) -> str:
@@ -190,9 +194,10 @@ def closed_loop_tables(measured: Measured[ClosedLoopResult], name: str) -> list[
         for quantity, cell in _ROWS.items()
         if (paired or quantity not in _PAIRED) and (unit == "deg" or quantity not in _OF_POSES)
     ]
+    acts = f"{result.planner} planner ({result.method}), goal {result.goal}"
     title = (
-        f"{name}: closed loop, {result.planner} planner ({result.method}), goal {result.goal}, {result.group.upper()}, "
-        f"{result.dtype}, {result.tasks} tasks x (1 + {len(result.orbit)}) orientations"
+        f"{name}: closed loop, {f'policy {result.goal}' if result.planner == POLICY else acts}, "
+        f"{result.group.upper()}, {result.dtype}, {result.tasks} tasks x (1 + {len(result.orbit)}) orientations"
     )
     tables = [Table(title, ("quantity", *shown), rows, _notes(shown)), _orientations(shown, name)]
     if result.channels:

@@ -104,8 +104,8 @@ def _done(run: ControlledRun, side: Side, number: int, seed: int, orientations: 
     control, config = run.control, run.subject.planning
     g = element_of(run, number, seed, orientations)
     tasks = control.turned(task_of(run, number, seed), g)
-    policy = policy_of(side, run, [[seed, number]], g)
-    episodes = run_episodes(control, tasks, policy, steps=control.steps or config.steps, replan=config.replan)
+    policy, replan = policy_of(side, run, [[seed, number]], g)
+    episodes = run_episodes(control, tasks, policy, steps=control.steps or config.steps, replan=replan)
     reached, reward = control.judge(episodes.observations, tasks.goal[:, None])
     angle, distance = (part[0].numpy() for part in control.pose_error(episodes.observations, tasks.goal[:, None]))
     criterion = control.criterion

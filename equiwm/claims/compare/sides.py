@@ -14,14 +14,13 @@ from torch import Tensor
 
 from equiwm.checks import as_finite
 from equiwm.claims.closed_loop.claim import OWN
-from equiwm.claims.closed_loop.episode import ControlledRun, check_controller, controlled
+from equiwm.claims.closed_loop.episode import ControlledRun, acting, check_controller, controlled
 from equiwm.config import PlanningConfig, planning_of
 from equiwm.errors import ConfigError, DataError
 from equiwm.foreign import called
 from equiwm.loading import load_run
 from equiwm.locate import locate, locate_in_file
-from equiwm.planning.control import PlannerPolicy, Policy, build_planner
-from equiwm.planning.goals import goal_kind, model_goal
+from equiwm.planning.control import Policy, build_planner
 from equiwm.planning.variants import parse_variant
 from equiwm.symmetry.groups import Elements
 
@@ -178,13 +177,15 @@ def loaded(
     subject = load_run(side.run, dtype, device, trust=trust)
     subject = subject.altered(planning=side.planning(subject.planning))
     run = controlled(subject, task, demonstrations)
+    if subject.policy is not None and side.planner != "equivariant":
+        raise ConfigError(f"'{side.text}': {side.run} is a policy, which has no planner.")
     build_planner(subject.planning, parse_variant(side.planner))
     check_controller(run, "model", subject.planning)
     return run
 
 
-def policy_of(side: Side, run: ControlledRun, seeds: list[list[int]], g: Elements) -> Policy:
-    """What drives the episodes of a side.
+def policy_of(side: Side, run: ControlledRun, seeds: list[list[int]], g: Elements) -> tuple[Policy, int]:
+    """What drives the episodes of a side, and how many of its actions are carried out before it is asked again.
 
     Args:
         side: the side.
@@ -194,22 +195,9 @@ def policy_of(side: Side, run: ControlledRun, seeds: list[list[int]], g: Element
     """
     world = run.subject.world
     if side.policy is not None:
-        return _Foreign(side.policy, located_policy(side.policy), (world.action_rep.multiplicity, world.action_rep.d))
-    config, variant = run.subject.planning, parse_variant(side.planner)
-    goal = model_goal(config, goal_kind(config, run.subject.model, run.control), run.subject.model, run.control)
-    planner = build_planner(config, variant)
-    return PlannerPolicy(
-        run.control,
-        planner,
-        variant,
-        goal,
-        world.action_rep,
-        seeds,
-        oracle=g,
-        shrink=config.shrink,
-        hold=config.hold,
-        warm=config.warm,
-    )
+        shape = (world.action_rep.multiplicity, world.action_rep.d)
+        return _Foreign(side.policy, located_policy(side.policy), shape), run.subject.planning.replan
+    return acting(run, run.subject.planning, parse_variant(side.planner), seeds, g)
 
 
 def as_params(side: Side, run: ControlledRun) -> dict[str, Any]:

@@ -351,6 +351,11 @@ class PushT(World):
 
     standard_tasks = STANDARD
 
+    @property
+    def usual_task(self) -> str:
+        """What a policy is for: gym-pusht's own task where training begins anywhere, else the push tasks."""
+        return "standard" if self.config.scenes == "arena" else "own"
+
     def standard(self, name: str, demonstrations: Path | None) -> StandardControl:
         """PushT as others measure it: one of `standard_tasks`."""
         return standard_control(self, name, demonstrations)

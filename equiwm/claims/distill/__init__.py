@@ -1,0 +1,1 @@
+"""The section of a distillation: what it came to."""
