@@ -61,6 +61,7 @@ BUILT_IN: dict[Extension, dict[str, str]] = {
         "table": "equiwm.worlds.table.config:TableConfig",
         "gym": "equiwm.worlds.gym.config:GymConfig",
         "ring": "equiwm.worlds.ring.config:RingConfig",
+        "bodies": "equiwm.worlds.bodies.config:BodiesConfig",
     },
     "model": {},
     "encoder": {
@@ -109,6 +110,7 @@ BUILT_IN: dict[Extension, dict[str, str]] = {
         "breaking": "equiwm.claims.ablation.breaking:KIND",
         "architecture": "equiwm.claims.ablation.architecture:KIND",
         "quadrant": "equiwm.claims.ablation.quadrant:KIND",
+        "items": "equiwm.claims.ablation.items:KIND",
     },
     "group": {},
     "explorer": {},

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from equiwm.cli.main import run
 from equiwm.config import ModelConfig
-from equiwm.errors import DataError, EquiwmError, RepError
+from equiwm.errors import RepError
 from equiwm.loading import load_run
 from equiwm.models.choice import of_sets
 from equiwm.models.clouds import Centring, VNSetEncoder
@@ -19,7 +19,6 @@ from equiwm.models.sets import SetEncoder, SetPredictor
 from equiwm.models.typed import TypedEncoder
 from equiwm.nn import sets as layers
 from equiwm.nn.sets import SetNetwork
-from equiwm.symmetry.elements import Elements
 from equiwm.symmetry.group import Group
 from equiwm.symmetry.reps import Rep
 from equiwm.symmetry.sets import SetLayout, set_layout
@@ -45,7 +44,9 @@ def drawn(rep: Rep, n: int, seed: int, dtype: torch.dtype = torch.float64) -> to
 
 def filled(x: torch.Tensor, layout: SetLayout, value: float) -> torch.Tensor:
     """The same with a value in all entries of empty places."""
-    out, there = x.clone(), layout.present(x)
+    out, there = x.clone(), torch.ones(len(x), layout.count, dtype=torch.bool)
+    if layout.mask is not None:
+        there = x[:, layout.mask] > 0.5
     for k in range(layout.count):
         out[:, layout.places[k]] = torch.where(there[:, k, None], out[:, layout.places[k]], value)
     return out
@@ -159,11 +160,13 @@ def _change(model, x, a):
 
 
 def _relative(found, expected):
-    return float((found - expected).abs().max() / expected.abs().max().clamp(min=1e-3))
+    """RMS of a difference over the RMS of what it is a difference from; of zeros the difference itself."""
+    size = expected.square().mean().sqrt()
+    return float((found - expected).square().mean().sqrt() / (size if size > 0 else 1.0))
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
-@given(cases(), st.sampled_from([(torch.float64, 1e-12), (torch.float32, 1e-5)]))
+@settings(max_examples=16, deadline=None, derandomize=True)
+@given(cases(), st.sampled_from([(torch.float64, 1e-12), (torch.float32, 1e-6)]))
 @torch.no_grad()
 def test_models_of_sets_are_exact_and_do_not_see_empty_places(case, precision):
     dtype, tolerance = precision
@@ -272,7 +275,7 @@ def test_latents_of_a_set_keep_its_mask():
 
 REPS = """
 dimension: 2
-episodes: {ends: ends}
+episodes: {index: episode}
 state:
   there: {from: there, rep: perm4*mask}
   place: {from: place, rep: perm4*p, unit: m}
@@ -304,7 +307,7 @@ def _write_log(folder, padding=np.nan, mask=None):
     arrays = {name: np.array(values) for name, values in rows.items()}
     if mask is not None:
         arrays["there"][17, 2] = mask
-    np.savez(folder / "log.npz", ends=10 * np.arange(1, 13), **arrays)
+    np.savez(folder / "log.npz", episode=np.repeat(np.arange(12), 10), **arrays)
     (folder / "reps.yaml").write_text(REPS)
     return folder
 
@@ -316,6 +319,7 @@ def equiwm(*arguments: object) -> int:
 SETTINGS = (
     *("--set", "world.group=se2*s4", "--set", "world.symmetric=yes", "--set", "training.transitions=80"),
     *("--set", "training.epochs=2", "--set", "training.batch=16", "--set", "model.predictor_widths=[8]"),
+    *("--set", "model.encoder=identity", "--set", "training.objective=forward", "--set", "model.normalise=yes"),
 )
 
 

@@ -42,7 +42,8 @@ def without_padding(
         layout = set_layout(Rep([term for rep in reps.values() for term in rep.terms], spec.dimension))
     except RepError as error:
         raise RepError(f"{raw.path}: {error}") from None
-    assert layout is not None and layout.mask is not None
+    assert layout is not None
+    assert layout.mask is not None
     whole = np.concatenate([columns[name] for name in reps], axis=1)
     _check_mask(raw, whole[:, layout.mask.numpy()])
     parts = np.split(
@@ -58,8 +59,8 @@ def _check_mask(raw: Raw, mask: Numbers) -> None:
         row = int(bad.any(1).argmax())
         place = int(bad[row].argmax())
         raise DataError(
-            f"{raw.path}: {raw.place(row)}: the mask of item {place} is {mask[row, place]:g} ({int(bad.any(1).sum()):,} "
-            "such rows); expected 1 where an item is there, 0 where its place is empty."
+            f"{raw.path}: {raw.place(row)}: the mask of item {place} is {mask[row, place]:g} "
+            f"({int(bad.any(1).sum()):,} such rows); expected 1 where an item is there, 0 where its place is empty."
         )
 
 

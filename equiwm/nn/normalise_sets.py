@@ -33,7 +33,7 @@ class SetNormalise(Layer):
         layout = set_layout(rep)
         if layout is None or rep.has_points:
             raise RepError(f"rep {rep} is no set without points, whose items could be normalised.")
-        self.layout: SetLayout = layout
+        self._set: SetLayout = layout
         self.item = None if layout.item is None else Normalise(layout.item, group)
         self.rest = None if layout.rest is None else Normalise(layout.rest, group)
 
@@ -52,8 +52,8 @@ class SetNormalise(Layer):
 
         def items() -> Iterator[Tensor]:
             for batch in [batches] if isinstance(batches, Tensor) else batches:
-                beside.append(self.layout.others(batch))
-                yield self.layout.items(batch)[self.layout.present(batch)]
+                beside.append(self._set.others(batch))
+                yield self._set.items(batch)[self._set.present(batch)]
 
         if self.item is not None:
             self.item.fit(items(), still=still)
@@ -62,21 +62,21 @@ class SetNormalise(Layer):
         return self
 
     def forward(self, x: Tensor) -> Tensor:
-        there, items, others = self.layout.present(x), self.layout.items(x), self.layout.others(x)
+        there, items, others = self._set.present(x), self._set.items(x), self._set.others(x)
         if self.item is not None:
             items = self.item(items) * there[..., None]
-        return self.layout.joined(items, others if self.rest is None else self.rest(others), there)
+        return self._set.joined(items, others if self.rest is None else self.rest(others), there)
 
     def inverse(self, x: Tensor) -> Tensor:
         """What `forward` was given, from what it gave."""
-        there, items, others = self.layout.present(x), self.layout.items(x), self.layout.others(x)
+        there, items, others = self._set.present(x), self._set.items(x), self._set.others(x)
         if self.item is not None:
             items = self.item.inverse(items) * there[..., None]
-        return self.layout.joined(items, others if self.rest is None else self.rest.inverse(others), there)
+        return self._set.joined(items, others if self.rest is None else self.rest.inverse(others), there)
 
     def scaled(self, x: Tensor) -> Tensor:
         """x sigma: a difference in the data's own unit, from one in units of sigma; masks of differences are zero."""
-        items, others = x[..., self.layout.places.to(x.device)], self.layout.others(x)
+        items, others = x[..., self._set.places.to(x.device)], self._set.others(x)
         if self.item is not None:
             items = self.item.scaled(items)
-        return self.layout.joined(items, others if self.rest is None else self.rest.scaled(others), None)
+        return self._set.joined(items, others if self.rest is None else self.rest.scaled(others), None)

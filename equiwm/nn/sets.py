@@ -177,7 +177,8 @@ class SetNetwork(Layer):
         made = set_layout(out_rep)
         if made is not None and made.count != self.reading.layout.count:
             raise RepError(
-                f"a set of {self.reading.layout.count} items ({in_rep}) does not become one of {made.count} ({out_rep})."
+                f"a set of {self.reading.layout.count} items ({in_rep}) does not become one of {made.count} "
+                f"({out_rep})."
             )
         if out_rep.has_points:
             raise RepError(f"a network of a set gives no points; got rep {out_rep}.")

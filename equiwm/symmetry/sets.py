@@ -94,8 +94,9 @@ def _of_item(kind: Kind) -> tuple[int, tuple[tuple[int, Kind], ...]]:
     """How many items a kind counts, and the terms of one of them."""
     if isinstance(kind, Items):
         return kind.count, ((1, SCALAR),)
-    assert isinstance(kind, TensorProduct) and isinstance(kind.factors[0], Items)
+    assert isinstance(kind, TensorProduct)
     first, *others = kind.factors
+    assert isinstance(first, Items)
     inner = others[0] if len(others) == 1 else TensorProduct(tuple(others))
     return first.count, inner.terms if isinstance(inner, DirectSum) else ((1, inner),)
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from equiwm.claims.ablation.state_errors import state_errors
 from equiwm.claims.ablation.world_models import model_columns, train_model
 from equiwm.claims.closed_loop.episode import ControlledRun, controlled
 from equiwm.claims.closed_loop.measure import Outcome
@@ -18,14 +18,11 @@ from equiwm.claims.closed_loop.result import TaskResult
 from equiwm.claims.compare.pairs import task_of
 from equiwm.claims.compare.sides import Side, policy_of
 from equiwm.claims.probe import PROBE_SEED, held_out_pair
-from equiwm.claims.sweep.readout import pooled_error
 from equiwm.config import Config
 from equiwm.models.canonical import CanonicalEncoder, CanonicalPredictor, read_frame
 from equiwm.models.clouds import centred
 from equiwm.models.world_model import WorldModel
 from equiwm.planning.control import run_episodes
-from equiwm.results.ablation import ReadoutErrors
-from equiwm.results.result import UNKNOWN
 from equiwm.subject import Subject
 from equiwm.symmetry.groups import Elements
 from equiwm.training.data import training_data, transitions_of
@@ -71,28 +68,8 @@ def _trained(config: Config, seed: int) -> tuple[World, Transitions, WorldModel]
 def _one_step(world: World, train: Transitions, model: WorldModel, test: int) -> dict[str, Any]:
     found = model_columns(model, world, train, transitions=test)
     if model.latent_is_state:
-        found["readouts"] = _state_errors(model, world, test)
+        found["readouts"] = state_errors(model, world, *held_out_pair(world, test, PROBE_SEED))
     return found | _frame_facts(model, world, test)
-
-
-def _state_errors(model: WorldModel, world: World, test: int) -> dict[str, ReadoutErrors]:
-    """Errors of a forward model's own prediction in the targets of a read-out, over their true change."""
-    pair = [part.to(torch.float32, "cpu") for part in held_out_pair(world, test, PROBE_SEED)]
-    errors = [_errors(model, world, part) for part in pair]
-    return {
-        target: ReadoutErrors(seen=errors[0][target], ood=errors[1][target], action=UNKNOWN) for target in errors[0]
-    }
-
-
-@torch.no_grad()
-def _errors(model: WorldModel, world: World, data: Transitions) -> dict[str, float]:
-    def targets(latent: Tensor) -> dict[str, Tensor]:
-        rep = world.observation_rep
-        return dict(world.readout_targets(latent.reshape(-1, rep.multiplicity, rep.d).double()))
-
-    predicted = targets(model(data.observation, data.action))
-    now, then = (targets(model.encode(part)) for part in (data.observation, data.next_observation))
-    return {name: pooled_error(predicted[name], then[name], now[name]) for name in predicted}
 
 
 @torch.no_grad()
