@@ -61,6 +61,7 @@ BUILT_IN: dict[Extension, dict[str, str]] = {
         "table": "equiwm.worlds.table.config:TableConfig",
         "gym": "equiwm.worlds.gym.config:GymConfig",
         "ring": "equiwm.worlds.ring.config:RingConfig",
+        "pair": "equiwm.worlds.pair.config:PairConfig",
         "bodies": "equiwm.worlds.bodies.config:BodiesConfig",
     },
     "model": {},

@@ -122,6 +122,13 @@ def vn_predictor(
     """
     if vectors_alone(group, latent_rep, action_rep):
         return VNPredictor.of(config, latent_rep, action_rep)
+    return typed_predictor(config, latent_rep, action_rep, group, state)
+
+
+def typed_predictor(
+    config: ModelConfig, latent_rep: Rep, action_rep: Rep, group: Group | None, state: Rep | None
+) -> SetPredictor | TypedPredictor:
+    """The same where there is more than vectors: the network of sets, or the typed one."""
     types = group_of(config, group, latent_rep.d)
     if of_sets(group, latent_rep):
         return SetPredictor(latent_rep, action_rep, config.predictor_widths, types, state)

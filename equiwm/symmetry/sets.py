@@ -174,6 +174,18 @@ def _check_beside(kind: Kind, what: str) -> None:
         raise RepError(f"{what}: permN comes first in a product and not within a sum: perm5*1o, not {kind}.")
 
 
+def in_order(rep: Rep) -> Rep:
+    """The same entries with items told apart by their place: `perm2*p+perm2*1o` as `2xp+2x1o`; no set is as it is."""
+    terms: list[tuple[int, Kind]] = []
+    for copies, kind in rep.terms:
+        if not _counts_items(kind):
+            terms.append((copies, kind))
+            continue
+        count, of_item = _of_item(kind)
+        terms += [(1, part) for part in _flattened(of_item)] * (count * copies)
+    return Rep(terms, rep.d)
+
+
 def cleared(x: Tensor, rep: Rep) -> Tensor:
     """Samples (..., *shape) of a rep with zeros in the empty places of its set; as they are where nothing is masked."""
     if rep.structured:
@@ -190,6 +202,13 @@ def marked(change: Tensor, before: Tensor, rep: Rep) -> Tensor:
     change = change.clone()
     change[..., layout.mask.to(change.device)] = before[..., layout.mask.to(change.device)]
     return change
+
+
+def is_mask(kind: Kind) -> bool:
+    """Whether a kind is masks and nothing else: `mask`, `perm5*mask`."""
+    if isinstance(kind, DirectSum):
+        return bool(kind.terms) and all(is_mask(part) for _, part in kind.terms)
+    return kind == MASK or (isinstance(kind, TensorProduct) and MASK in kind.factors)
 
 
 def has_mask(rep: Rep) -> bool:

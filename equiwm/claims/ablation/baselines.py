@@ -48,6 +48,7 @@ def plain_model(config: Config) -> ModelConfig:
         latent=config.model.latent,
         encoder_widths=encoder_widths,
         predictor_widths=predictor_widths,
+        normalise=config.model.normalise,
     )
 
 
