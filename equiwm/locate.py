@@ -97,6 +97,7 @@ BUILT_IN: dict[Extension, dict[str, str]] = {
         "sweep_group": "equiwm.claims.sweep.claim:CLAIM",
         "rollout": "equiwm.claims.rollout.claim:CLAIM",
         "closed_loop": "equiwm.claims.closed_loop.claim:CLAIM",
+        "sweep_success": "equiwm.claims.success.claim:CLAIM",
         "optimizers": "equiwm.claims.residual.claim:OPTIMIZERS",
         "ablate": "equiwm.claims.ablation.claim:CLAIM",
         "reproduce": "equiwm.claims.reproduce.section:CLAIM",
