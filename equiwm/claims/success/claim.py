@@ -7,6 +7,7 @@ CLAIM: Claim[SuccessSweep] = Claim(
     "sweep_success",
     SuccessSweep,
     "equiwm.claims.success.view:VIEW",
+    command="sweep-group --success",
     help="Success in closed loop at every orientation of the orbit, with Wilson intervals.",
     measure="equiwm.claims.success.measure:success_sweep",
     options=(

@@ -10,8 +10,10 @@ SUBSTEP, SUBSTEPS = 0.04, 5
 """A step is five of 0.04."""
 STIFFNESS, PULL, DRAG, PUSH = 12.0, 1.0, 0.5, 4.0
 """Of the contact, of the attraction between unit masses, of the medium, and of a unit action."""
-REACH, APART, SPEED = 1.5, 0.6, 0.5
-"""Radius of the ball that bodies start in, how far apart they are at least, standard deviation of their velocities."""
+REACH, FLAT, APART = 1.5, 0.6, 0.45
+"""Bodies start in a ball of this radius, flattened by this across its first axis, and at least so far apart."""
+SPEED, DRIFT = 0.5, 0.5
+"""Standard deviation of velocities, and what all have in common along the first axis."""
 
 
 def pair_forces(position: Tensor, mass: Tensor, there: Tensor) -> Tensor:
@@ -44,11 +46,14 @@ def moved(position: Tensor, velocity: Tensor, mass: Tensor, push: Tensor, there:
 
 
 def placed(rng: np.random.Generator, count: int, d: int) -> NDArray[np.float64]:
-    """`count` positions (count, d) uniform in the ball of radius 1.5, none nearer than 0.6 to another."""
+    """`count` positions (count, d) uniform in a ball of radius 1.5, flattened to 0.6 of it in all axes but the first;
+    none nearer than 0.45 to another, and in the order of the first axis, so that a scene shows how it is turned."""
     found: list[NDArray[np.float64]] = []
-    reach = REACH * max(1.0, (count / 10.0) ** (1.0 / d))  # beyond ten bodies the ball grows, so that they fit
+    reach = REACH * max(1.0, (count / 8.0) ** (1.0 / d))  # beyond eight bodies the ball grows, so that they fit
+    axes = np.array([1.0] + [FLAT] * (d - 1))
     while len(found) < count:
         drawn = rng.uniform(-reach, reach, d)
-        if np.linalg.norm(drawn) <= reach and all(np.linalg.norm(drawn - other) >= APART for other in found):
-            found.append(drawn)
-    return np.array(found)
+        place = axes * drawn
+        if np.linalg.norm(drawn) <= reach and all(np.linalg.norm(place - other) >= APART for other in found):
+            found.append(place)
+    return np.array(sorted(found, key=lambda place: float(place[0])))

@@ -12,7 +12,7 @@ from equiwm.models.clouds import centred
 from equiwm.symmetry.group import Group
 from equiwm.symmetry.reps import Rep, vectors
 from equiwm.worlds.bodies.config import BodiesConfig
-from equiwm.worlds.bodies.physics import SPEED, moved, placed
+from equiwm.worlds.bodies.physics import DRIFT, SPEED, moved, placed
 from equiwm.worlds.scene import Scene
 
 MASSES = (0.5, 2.0)
@@ -24,9 +24,10 @@ class Bodies(Scene):
         observation permO*mask + permO*p + permO*1o + permO + permO,   action 1o
 
     They push each other apart where they overlap, attract each other, and are slowed down (`physics`), which commutes
-    with every rotation, reflection and translation, and with every exchange of places. A scene has its bodies in the
-    first places, the pushed one first, turned as a whole by [0, 90) degrees (about z in space); what training has not
-    seen are other orientations, other orders, and other numbers of bodies.
+    with every rotation, reflection and translation, and with every exchange of places. A scene is long in one
+    direction, in which its bodies drift and are counted, the pushed one first, in the first places; it is turned as a
+    whole by [0, 90) degrees (about z in space). What training has not seen are other orientations, other orders, and
+    other numbers of bodies.
 
     Args:
         config: dimension, bodies and places.
@@ -53,6 +54,7 @@ class Bodies(Scene):
         there[:count], pushed[0] = 1.0, 1.0
         mass[:count] = rng.uniform(*MASSES, count)
         position[:count], velocity[:count] = placed(rng, count, d), rng.normal(0.0, SPEED, (count, d))
+        velocity[:count, 0] += DRIFT
         return np.concatenate([there, position.ravel(), velocity.ravel(), mass, pushed])
 
     def step(self, observation: Tensor, action: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ class PairConfig(WorldConfig):
     name: Literal["pair"] = setting("pair", "which world")
     drift: float = setting(
         0.0,
-        "standard deviation of the velocity that both have in common; at 0 half a turn and an exchange leave every "
-        "scene as it is, and no frame of it exists",
+        "velocity that both have in common, along the first axis of a scene; at 0 half a turn and an exchange leave "
+        "every scene as it is, and no frame of it exists",
         at_least=0.0,
     )

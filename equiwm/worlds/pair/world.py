@@ -11,9 +11,13 @@ from torch import Tensor
 from equiwm.models.clouds import centred
 from equiwm.symmetry.group import Group
 from equiwm.symmetry.reps import Rep
-from equiwm.worlds.bodies.physics import SPEED, moved, placed
+from equiwm.worlds.bodies.physics import SPEED, moved
 from equiwm.worlds.pair.config import PairConfig
 from equiwm.worlds.scene import Scene
+
+TILT = 0.3
+"""Standard deviation of the angle of the line through both from the first axis, in radians; either may be the first."""
+DISTANCES = (0.6, 2.0)
 
 
 class Pair(Scene):
@@ -36,9 +40,10 @@ class Pair(Scene):
     control = None  # type: ignore[assignment]
 
     def start(self, rng: np.random.Generator) -> np.ndarray:
-        position, velocity = placed(rng, 2, 2), rng.normal(0.0, SPEED, (2, 2))
-        position, velocity = (0.5 * (part - part[::-1]) for part in (position, velocity))
-        velocity = velocity + self.config.drift * rng.normal(size=2)
+        angle, half = rng.normal(0.0, TILT), 0.5 * rng.uniform(*DISTANCES) * rng.choice([-1.0, 1.0])
+        first, speed = half * np.array([np.cos(angle), np.sin(angle)]), rng.normal(0.0, SPEED, 2)
+        position, velocity = np.stack([first, -first]), np.stack([speed, -speed])
+        velocity = velocity + self.config.drift * np.array([1.0, 0.0])
         return np.concatenate([position.ravel(), velocity.ravel()])
 
     def step(self, observation: Tensor, action: Tensor) -> Tensor:
