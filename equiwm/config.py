@@ -42,6 +42,7 @@ class WorldConfig:
         frame: channels of an observation that give it a frame (d - 1 of them), for networks on canonical inputs; empty
             where principal axes are taken.
         positions: channels of an observation that are positions, for networks that see them less the first of these.
+        counts: name of the setting that says how many items of a set are there; empty of a world without such a set.
         name: as `world.name` names it: a short name, or `module:name`.
         guard: where its symmetry holds (`worlds.guard`): the text of a saved map, or `module:holds`.
     """
@@ -54,6 +55,7 @@ class WorldConfig:
     recorded: ClassVar[bool] = False
     frame: ClassVar[tuple[int, ...]] = ()
     positions: ClassVar[tuple[int, ...]] = ()
+    counts: ClassVar[str] = ""
 
     name: str = setting("", "which world")
     guard: str | None = setting(
@@ -67,6 +69,11 @@ class WorldConfig:
     def space_dimension(self) -> int | None:
         """d of this world's space; None where only the world itself knows."""
         return self.dimensions[0] if len(self.dimensions) == 1 else None
+
+    @property
+    def most_items(self) -> int | None:
+        """How many items its set can have, where `counts` names a setting; else None."""
+        return None
 
     def on_wedge(self) -> Self:
         """This world with training data from the wedge alone, as studies of what lies outside of it have it.

@@ -16,7 +16,8 @@
 | `policy` | `equiwm.policies` | a `Policy` of `equiwm.planning.control`: (observation, goal, steps left) to actions |
 | `tracker` | `equiwm.trackers` | called with a run's directory, gives a `Tracker` of `equiwm.training.trackers` |
 
-Encoders, predictors and models that have a parameter `group` are called with the world's group as well.
+Encoders, predictors and models that have a parameter `group` are called with the world's group as well, and predictors
+that have a parameter `state` with the rep of the state, where the latent is the state.
 
 A short name of this package is always this package's: an entry point cannot take its place. Nothing is imported but
 what is asked for. Whether a name may be looked up at all is decided where it comes from: names on the command line
@@ -60,12 +61,14 @@ BUILT_IN: dict[Extension, dict[str, str]] = {
         "table": "equiwm.worlds.table.config:TableConfig",
         "gym": "equiwm.worlds.gym.config:GymConfig",
         "ring": "equiwm.worlds.ring.config:RingConfig",
+        "pair": "equiwm.worlds.pair.config:PairConfig",
+        "bodies": "equiwm.worlds.bodies.config:BodiesConfig",
     },
     "model": {},
     "encoder": {
-        "vn": "equiwm.models.typed:VN_ENCODER",
+        "vn": "equiwm.models.choice:VN_ENCODER",
         "vn_cloud": "equiwm.models.clouds:VNCloudEncoder.of",
-        "vn_set": "equiwm.models.clouds:VNSetEncoder.of",
+        "vn_set": "equiwm.models.choice:VN_SET_ENCODER",
         "e3nn": "equiwm.models.e3nn_encoder:E3nnEncoder.of",
         "frame": "equiwm.models.frames:FrameEncoder.of",
         "canonical": "equiwm.models.canonical:CanonicalEncoder.of",
@@ -74,7 +77,7 @@ BUILT_IN: dict[Extension, dict[str, str]] = {
         "identity": "equiwm.models.world_model:IdentityEncoder.of",
     },
     "predictor": {
-        "vn": "equiwm.models.typed:vn_predictor",
+        "vn": "equiwm.models.choice:vn_predictor",
         "vn_cross": "equiwm.models.cross:CrossVNPredictor.of",
         "frame": "equiwm.models.frames:FramePredictor.of",
         "canonical": "equiwm.models.canonical:CanonicalPredictor.of",
@@ -95,6 +98,7 @@ BUILT_IN: dict[Extension, dict[str, str]] = {
         "distill": "equiwm.claims.distill.claim:CLAIM",
         "rollout": "equiwm.claims.rollout.claim:CLAIM",
         "closed_loop": "equiwm.claims.closed_loop.claim:CLAIM",
+        "sweep_success": "equiwm.claims.success.claim:CLAIM",
         "optimizers": "equiwm.claims.residual.claim:OPTIMIZERS",
         "ablate": "equiwm.claims.ablation.claim:CLAIM",
         "reproduce": "equiwm.claims.reproduce.section:CLAIM",
@@ -109,6 +113,7 @@ BUILT_IN: dict[Extension, dict[str, str]] = {
         "breaking": "equiwm.claims.ablation.breaking:KIND",
         "architecture": "equiwm.claims.ablation.architecture:KIND",
         "quadrant": "equiwm.claims.ablation.quadrant:KIND",
+        "items": "equiwm.claims.ablation.items:KIND",
     },
     "group": {},
     "explorer": {},

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from equiwm.audit.measure import Measured
 from equiwm.audit.verdict import TOLERANCES, Verdict
+from equiwm.symmetry.sets import is_mask
 
 EXPLAINED = 8.0
 """A residual of at most so many times the rounding is explained by it: exactly equivariant networks reach 3."""
@@ -103,7 +104,9 @@ class Judged:
 
     @property
     def silent_terms(self) -> list[str]:
-        """Names of the copies of terms of the rep that do not depend on the input at all."""
+        """Names of the copies of terms of the rep that do not depend on the input at all, but for masks of sets: they
+        pass as they are, and in samples that all have the same items they are the same.
+        """
         found: dict[str, list[int]] = {}
         for k, channel in enumerate(self.best.quantity.channels):
             found.setdefault(channel.term.partition(",")[0], []).append(k)
@@ -111,6 +114,7 @@ class Judged:
             str(self.best.quantity.channels[places[0]].kind)
             for places in found.values()
             if bool((self.level[:, places] == VACUOUS).all())
+            and not is_mask(self.best.quantity.channels[places[0]].kind)
         ]
 
 

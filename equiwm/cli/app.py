@@ -9,7 +9,6 @@ import typer
 
 from equiwm.claims.closed_loop.claim import CLAIM as CLOSED_LOOP
 from equiwm.claims.rollout.claim import CLAIM as ROLLOUT
-from equiwm.claims.sweep.claim import CLAIM as SWEEP
 from equiwm.cli.ablate import AblateCommand, ablate
 from equiwm.cli.audit import audit
 from equiwm.cli.check_data import check_data
@@ -24,6 +23,7 @@ from equiwm.cli.measure import measure, measuring_command
 from equiwm.cli.presets import presets
 from equiwm.cli.report import report
 from equiwm.cli.reproduce import reproduce
+from equiwm.cli.sweep_group import sweep_group
 from equiwm.cli.train import train
 from equiwm.cli.verify_equivariance import verify_equivariance
 from equiwm.cli.version import show_version
@@ -57,7 +57,7 @@ _add("distill", distill, TRAIN, "Clone a run's planner into a policy of its own.
 _add("collect", collect, TRAIN, "Record episodes of an environment.")
 _add("presets", presets, TRAIN, "List the presets, or every setting of one.")
 _add("verify-equivariance", verify_equivariance, PAPER, "Is a trained run still equivariant? Else exit 1.")
-_add("sweep-group", measuring_command(SWEEP), PAPER, "The one-step error in every orientation bin.")
+_add("sweep-group", sweep_group, PAPER, "The one-step error, or success, in every orientation bin.")
 _add("rollout", measuring_command(ROLLOUT), PAPER, "The error of H steps, seen and unseen.")
 _add("compare", compare, PAPER, "Which of two is better? The same tasks for both.")
 _add("ablate", ablate, PAPER, "Does something else replace the architecture?", cls=AblateCommand)

@@ -13,6 +13,7 @@ from equiwm.errors import DataError
 from equiwm.logs.faults import refuse_duplicates, refuse_jumps, require_finite, steps_of_time
 from equiwm.logs.formats import read_raw
 from equiwm.logs.raw import Raw
+from equiwm.logs.sets import without_padding
 from equiwm.logs.spec import ColumnSpec, LogSpec
 from equiwm.logs.spool import allocate, blocks
 from equiwm.printable import quoted
@@ -99,6 +100,8 @@ def load_logs(path: Path, spec: LogSpec, *, skip_bad: bool = False) -> Logs:
             raise DataError(
                 f"{path}: unequal lengths: {quoted(first)} has {rows:,} rows, {quoted(name)} {len(values):,}."
             )
+    state, action = without_padding(raw, spec, state, action)
+    columns = {**state, **action}
     episode = _episode(raw, spec, rows)
     last = np.append(episode[1:] != episode[:-1], True)
     short = {entry.name for entry in spec.action if {raw.resolved(name) for name in entry.sources} & raw.short}

@@ -13,7 +13,6 @@ from equiwm.errors import DataError, RepError
 from equiwm.logs.episodes import Logs, Numbers
 from equiwm.logs.spec import ColumnSpec
 from equiwm.printable import quoted
-from equiwm.symmetry.kinds import POINT
 from equiwm.symmetry.reps import Rep, vectors
 
 _UNIT = 0.02
@@ -91,15 +90,7 @@ def about(values: Tensor, rep: Rep, centre: tuple[float, ...] | None) -> Tensor:
     """Values whose points are counted from a centre; None is the origin."""
     if centre is None or not rep.has_points:
         return values
-    shift, start = torch.zeros(rep.dim, dtype=torch.float64), 0
-    for count, kind in rep.terms:
-        width = count * kind.dim(rep.d)
-        if kind == POINT:
-            shift[start : start + width] = torch.tensor(centre, dtype=torch.float64).repeat(count)
-        elif kind.translates:
-            raise RepError(f"rep {rep}: a centre is taken off points written as p alone, not off {kind.name}.")
-        start += width
-    return values - shift
+    return values - rep.translations @ torch.tensor(centre, dtype=torch.float64)
 
 
 def _directions(logs: Logs, entry: ColumnSpec, values: Numbers, d: int) -> Tensor:

@@ -27,6 +27,7 @@ from equiwm.models.step import ResidualPredictor
 from equiwm.nn.layer import Layer
 from equiwm.symmetry.frames import principal_axes
 from equiwm.symmetry.reps import Rep, vectors
+from equiwm.symmetry.sets import in_order
 
 LEAST_SINE = 1e-6
 """Sine of the angle between a vector and the axes before it below which it gives no axis: rounding (1e-16) would turn
@@ -134,7 +135,8 @@ class CanonicalEncoder(Layer):
     """E(x) = [Q e_1, ..., Q e_{d-1}, Q mlp(Q^T x~)]: (B, C, d) -> flat latents (B, D) of vectors.
 
     The first d - 1 vectors of the latent are axes of the frame, so that the predictor `canonical` reads the same frame
-    off it. Equivariant to SE(d) where the observation is made of points and vectors, not to reflections.
+    off it. Equivariant to SE(d) where the observation is made of points and vectors, not to reflections, and not to
+    exchanges: items of a set are seen in their order.
 
     Args:
         observation_rep: points and vectors.
@@ -148,14 +150,15 @@ class CanonicalEncoder(Layer):
 
     def __init__(self, observation_rep: Rep, latent_rep: Rep, widths: Sequence[int], channels: Sequence[int]) -> None:
         super().__init__(observation_rep, latent_rep, "flat")
-        self._require_vectors(observation_rep.linear_part, latent_rep)
+        self.seen = in_order(observation_rep)
+        self._require_vectors(self.seen.linear_part, latent_rep)
         _require_plane_or_space(observation_rep)
         d = latent_rep.d
         inner = latent_rep.multiplicity - (d - 1)
         if inner < 1:
             raise RepError(f"a canonical latent holds {d - 1} axes and at least a vector; got rep {latent_rep}.")
         self.channels = tuple(channels)
-        self.network = mlp_network(observation_rep.linear_part, vectors(inner, d), widths, norm=False)
+        self.network = mlp_network(self.seen.linear_part, vectors(inner, d), widths, norm=False)
 
     @classmethod
     def of(cls, config: ModelConfig, observation_rep: Rep, latent_rep: Rep) -> CanonicalEncoder:
@@ -164,7 +167,7 @@ class CanonicalEncoder(Layer):
         Raises:
             ConfigError: channels of a frame that the observation does not have.
         """
-        channels = _frame_channels(config, observation_rep)
+        channels = _frame_channels(config, in_order(observation_rep))
         return cls(observation_rep, latent_rep, config.encoder_widths, channels)
 
     @property
@@ -173,7 +176,7 @@ class CanonicalEncoder(Layer):
         return True
 
     def forward(self, observation: Tensor) -> Tensor:
-        x = centred(observation, self.in_rep)
+        x = centred(observation, self.in_rep).reshape(*observation.shape[: -len(self.in_rep.shape)], *self.seen.shape)
         axes = read_frame(x, self.channels).axes
         out = self.network((x @ axes).flatten(-2)).unflatten(-1, (-1, x.shape[-1])) @ axes.mT  # rows are vectors
         return torch.cat([axes.mT[..., :-1, :], out], -2).flatten(-2)
@@ -181,6 +184,8 @@ class CanonicalEncoder(Layer):
 
 class CanonicalPredictor(ResidualPredictor):
     """f(z, a) = z + Q mlp(Q^T [z, a]): latents (B, D) flat, actions (B, d) or (B, C, d); gives (B, D).
+
+    Items of a set are seen in their order, so that it is equivariant to no exchange of them.
 
     Args:
         latent_rep: rep of the latents, vectors only.
@@ -203,9 +208,10 @@ class CanonicalPredictor(ResidualPredictor):
         norm: bool = True,
     ) -> None:
         super().__init__(latent_rep, action_rep)
-        self._require_vectors(latent_rep, action_rep)
+        seen = in_order(latent_rep)
+        self._require_vectors(seen, in_order(action_rep))
         _require_plane_or_space(latent_rep)
-        self.channels = tuple(channels)
+        self.seen, self.channels = seen, tuple(channels)
         self.network = mlp_network(latent_rep + action_rep, latent_rep, widths, norm=norm)
 
     @classmethod
@@ -218,7 +224,7 @@ class CanonicalPredictor(ResidualPredictor):
         forward = config.encoder == "identity"
         channels = tuple(range(latent_rep.d - 1))
         if config.encoder != "canonical":
-            channels = _frame_channels(config, latent_rep) if forward else ()
+            channels = _frame_channels(config, in_order(latent_rep)) if forward else ()
         return cls(latent_rep, action_rep, config.predictor_widths, channels, norm=not forward)
 
     @property
@@ -229,5 +235,5 @@ class CanonicalPredictor(ResidualPredictor):
     def change(self, latent: Tensor, action: Tensor) -> Tensor:
         d = self.in_rep.d
         x = self.joined(latent, action).unflatten(-1, (-1, d))
-        axes = read_frame(x[..., : self.in_rep.multiplicity, :], self.channels).axes
+        axes = read_frame(x[..., : self.seen.multiplicity, :], self.channels).axes
         return (self.network((x @ axes).flatten(-2)).unflatten(-1, (-1, d)) @ axes.mT).flatten(-2)

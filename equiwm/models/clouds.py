@@ -23,6 +23,7 @@ from equiwm.nn.layer import Layer, to_flat
 from equiwm.symmetry.groups import Group
 from equiwm.symmetry.motions import translated_directions
 from equiwm.symmetry.reps import Rep
+from equiwm.symmetry.sets import cleared, has_mask, present_points
 
 
 class Centring:
@@ -30,7 +31,8 @@ class Centring:
 
     x~_p = x_p - mean_p(x) is unchanged by translations and turns as a vector: a tensor of `rep.linear_part`. Along a
     direction in which the group does not translate nothing is taken off: under SE(2) about the vertical heights stay,
-    and under rotations alone a point is a vector.
+    and under rotations alone a point is a vector. Of a set with a mask the mean is that of the points that are there,
+    and empty places become zero.
 
     Args:
         rep: of what is centred.
@@ -39,6 +41,7 @@ class Centring:
 
     def __init__(self, rep: Rep, group: Group | None = None) -> None:
         self.rep = rep
+        self._masked = has_mask(rep)
         along = translated_directions(group, rep.d) if rep.has_points else torch.zeros(rep.d, rep.d)
         self._idle = along is not None and not bool(along.any())
         self._by_channel = along is None and rep.structured
@@ -49,6 +52,8 @@ class Centring:
 
     def __call__(self, x: Tensor) -> Tensor:
         """(..., *shape) -> the same shape."""
+        if self._masked:
+            return self._of_those_there(x)
         if self._idle:
             return x
         if not self._by_channel:
@@ -59,6 +64,16 @@ class Centring:
         mean = split_points(x, self.rep)[0].mean(-2, keepdim=True)
         parts = zip(x.split([count for count, _ in self.rep.terms], -2), self.rep.terms, strict=True)
         return torch.cat([part - mean if kind.translates else part for part, (_, kind) in parts], -2)
+
+    def _of_those_there(self, x: Tensor) -> Tensor:
+        """The same where a mask says which points there are; whatever an empty place holds is not looked at."""
+        x = cleared(x, self.rep)
+        there = None if self._idle else present_points(self.rep, x)
+        if there is None:
+            return x
+        count = there.sum(-1, keepdim=True).clamp(min=1.0) / self.rep.d
+        shift = self._shift.to(x)
+        return x - there * ((x * there) @ shift.mT / count @ shift)
 
 
 def centred(observation: Tensor, rep: Rep, group: Group | None = None) -> Tensor:

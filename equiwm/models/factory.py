@@ -22,7 +22,7 @@ from equiwm.symmetry.reps import Rep, vectors
 
 Module = TypeVar("Module", bound=nn.Module)
 Part = Callable[..., Any]
-"""Called with the model's settings and two reps, and `group=` where it has a parameter of that name."""
+"""Called with the model's settings and two reps, and `group=` and `state=` where it has parameters of these names."""
 
 
 def _is_state(encoder: Part) -> bool:
@@ -51,20 +51,29 @@ def _latent_rep(config: ModelConfig, encoder: Part, observation_rep: Rep, action
     return vectors(config.latent // d, d)
 
 
-def _takes_group(part: Callable[..., Any]) -> bool:
-    """Whether what makes an encoder, a predictor or a model has a parameter `group`."""
+def _takes(part: Callable[..., Any], name: str) -> bool:
+    """Whether what makes an encoder, a predictor or a model has a parameter of that name."""
     try:
-        return "group" in inspect.signature(part).parameters
+        return name in inspect.signature(part).parameters
     except (TypeError, ValueError):  # what is made in C has no signature
         return False
 
 
-def _made(name: str, key: str, part: Part, config: ModelConfig, first: Rep, second: Rep, group: Group | None) -> Any:
-    """Call what a name stands for, with the group if it asks for one; an error in somebody else's code is named."""
+def _made(
+    name: str,
+    key: str,
+    part: Part,
+    config: ModelConfig,
+    first: Rep,
+    second: Rep,
+    group: Group | None,
+    state: Rep | None = None,
+) -> Any:
+    """Call what a name stands for, with the group and the state's rep if it asks for them; an error in somebody else's
+    code is named."""
+    given = {"group": group, "state": state}
     try:
-        if group is not None and _takes_group(part):
-            return part(config, first, second, group=group)
-        return part(config, first, second)
+        return part(config, first, second, **{k: v for k, v in given.items() if v is not None and _takes(part, k)})
     except EquiwmError as error:
         if is_foreign(name):
             raise type(error)(f"{key} '{name}': {error}") from None
@@ -90,7 +99,8 @@ def _build(config: ModelConfig, observation_rep: Rep, action_rep: Rep, group: Gr
     encoder, predictor = locate("encoder", config.encoder), locate("predictor", config.predictor)
     latent_rep = _latent_rep(config, encoder, observation_rep, action_rep, group)
     first = build_encoder(config, observation_rep, latent_rep, group)
-    made = _made(config.predictor, "model.predictor", predictor, config, latent_rep, action_rep, group)
+    state = observation_rep if _is_state(encoder) else None
+    made = _made(config.predictor, "model.predictor", predictor, config, latent_rep, action_rep, group, state)
     if config.relative and not _is_state(encoder):
         raise ConfigError(
             f"model.relative: the encoder '{config.encoder}' gives a latent of its own, whose channels are no "

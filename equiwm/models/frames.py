@@ -19,6 +19,7 @@ from equiwm.models.mlp import mlp_network
 from equiwm.nn.layer import Layer
 from equiwm.symmetry.frames import NEAR, principal_axes, sign_choices
 from equiwm.symmetry.reps import Rep
+from equiwm.symmetry.sets import in_order
 
 GAP = NEAR
 """Relative gap between two eigenvalues below which a frame begins to lose its weight."""
@@ -64,7 +65,8 @@ class _FrameAveraged(Layer):
 
     def __init__(self, in_rep: Rep, out_rep: Rep, network_in: Rep, network_out: Rep) -> None:
         super().__init__(in_rep, out_rep, "flat")
-        self._require_vectors(network_in, network_out)
+        self.seen = in_order(in_rep)  # items of a set are seen in their order
+        self._require_vectors(in_order(network_in), in_order(network_out))
         if in_rep.d not in (2, 3):
             raise RepError(f"frames are built for d = 2 and 3; got rep {in_rep} with d = {in_rep.d}.")
 
@@ -107,7 +109,7 @@ class FrameEncoder(_FrameAveraged):
         return cls(observation_rep, latent_rep, config.encoder_widths)
 
     def forward(self, observation: Tensor) -> Tensor:
-        x = centred(observation, self.in_rep)
+        x = centred(observation, self.in_rep).reshape(*observation.shape[: -len(self.in_rep.shape)], *self.seen.shape)
         return self._average(self.network, x, *principal_frames(x))
 
 

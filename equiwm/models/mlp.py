@@ -14,6 +14,7 @@ from equiwm.nn.linear import DenseLinear
 from equiwm.nn.nonlinear import DenseReLU
 from equiwm.symmetry.groups import Group
 from equiwm.symmetry.reps import Rep
+from equiwm.symmetry.sets import cleared
 
 
 def mlp_network(in_rep: Rep, out_rep: Rep, widths: Sequence[int], *, norm: bool) -> Sequential:
@@ -29,6 +30,8 @@ def mlp_network(in_rep: Rep, out_rep: Rep, widths: Sequence[int], *, norm: bool)
 
 class MLPEncoder(Layer):
     """E: observations (B, *shape), flattened -> flat latents (B, D). Without hidden widths it is an affine map.
+
+    Of a set with a mask it sees zeros in empty places.
 
     Args:
         observation_rep: rep of the observations.
@@ -64,7 +67,7 @@ class MLPEncoder(Layer):
         return cls(observation_rep, latent_rep, config.encoder_widths, centre=True, group=group)
 
     def forward(self, observation: Tensor) -> Tensor:
-        x = observation if self.centre is None else self.centre(observation)
+        x = cleared(observation, self.in_rep) if self.centre is None else self.centre(observation)
         return self.network(x.flatten(-len(self.in_rep.shape)))
 
 

@@ -6,16 +6,29 @@ from collections.abc import Iterator
 
 from torch import Tensor, nn
 
+from equiwm.models.clouds import Centring
+from equiwm.models.sets import SetEncoder
 from equiwm.models.step import ResidualPredictor
 from equiwm.models.world_model import WorldModel
 from equiwm.nn.layer import Layer
 from equiwm.nn.normalise import Normalise
+from equiwm.nn.normalise_sets import SetNormalise
+from equiwm.nn.sets import SetNetwork
 from equiwm.symmetry.groups import Group
 from equiwm.symmetry.reps import Rep
+from equiwm.symmetry.sets import set_layout
+
+
+def _normaliser(rep: Rep, group: Group | None, inner: nn.Module) -> Normalise | SetNormalise:
+    """What normalises a rep for a network: where that takes items in any order, the same for all of them."""
+    takes_sets = any(isinstance(part, SetNetwork) for part in inner.modules())
+    if takes_sets and set_layout(rep) is not None:
+        return SetNormalise(rep, group)
+    return Normalise(rep, group)
 
 
 class NormalisedEncoder(Layer):
-    """E(N x), N fitted on the training's observations.
+    """E(N x), N fitted on the training's observations; those that hold a set are centred first (`Centring`).
 
     Args:
         inner: E.
@@ -24,15 +37,21 @@ class NormalisedEncoder(Layer):
 
     def __init__(self, inner: Layer, group: Group | None) -> None:
         super().__init__(inner.in_rep, inner.out_rep, inner.layout)
-        self.inner, self.normalise = inner, Normalise(inner.in_rep, group)
+        self.inner = inner
+        self.centre = Centring(inner.in_rep, group) if isinstance(inner, SetEncoder) else None
+        self.normalise = _normaliser(inner.in_rep if self.centre is None else inner.in_rep.linear_part, group, inner)
 
     @property
     def equivariant(self) -> bool:
         """Whether E is meant to be."""
         return self.inner.equivariant
 
+    def seen(self, observation: Tensor) -> Tensor:
+        """What N is fitted on."""
+        return observation if self.centre is None else self.centre(observation)
+
     def forward(self, observation: Tensor) -> Tensor:
-        return self.inner(self.normalise(observation))
+        return self.inner(self.normalise(self.seen(observation)))
 
 
 class NormalisedPredictor(Layer):
@@ -51,10 +70,10 @@ class NormalisedPredictor(Layer):
 
     def __init__(self, inner: Layer, action_rep: Rep, group: Group | None, *, state: bool) -> None:
         super().__init__(inner.in_rep, inner.out_rep, inner.layout)
-        self.inner, self.action = inner, Normalise(action_rep, group)
-        self.state = Normalise(inner.in_rep, group) if state else None
+        self.inner, self.action = inner, _normaliser(action_rep, group, inner)
+        self.state = _normaliser(inner.in_rep, group, inner) if state else None
         residual = state and isinstance(inner, ResidualPredictor)
-        self.step = Normalise(inner.in_rep, group) if residual else None
+        self.step = _normaliser(inner.in_rep, group, inner) if residual else None
 
     @property
     def equivariant(self) -> bool:

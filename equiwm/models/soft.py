@@ -7,10 +7,12 @@ from torch import Tensor
 
 from equiwm.config import ModelConfig
 from equiwm.errors import RepError
+from equiwm.models.choice import typed_predictor, vectors_alone
 from equiwm.models.cross import CrossVNPredictor
 from equiwm.models.mlp import MLPPredictor
 from equiwm.models.step import ResidualPredictor
 from equiwm.models.vector_neurons import VNPredictor
+from equiwm.symmetry.groups import Group
 from equiwm.symmetry.reps import Rep
 
 
@@ -41,12 +43,25 @@ class SoftPredictor(ResidualPredictor):
         self.hard, self.free = hard, free
 
     @classmethod
-    def of(cls, config: ModelConfig, latent_rep: Rep, action_rep: Rep) -> SoftPredictor:
+    def of(
+        cls,
+        config: ModelConfig,
+        latent_rep: Rep,
+        action_rep: Rep,
+        *,
+        group: Group | None = None,
+        state: Rep | None = None,
+    ) -> SoftPredictor:
         """Predictor `soft` of a configuration: vector neurons (in space with cross products), a free MLP beside them.
 
-        The free path of a forward model has no layer norm, as the predictor `mlp`.
+        Where there is more than vectors, the predictor `vn` takes their place. The free path of a forward model has no
+        layer norm, as the predictor `mlp`.
         """
-        hard = (VNPredictor if latent_rep.d == 2 else CrossVNPredictor).of(config, latent_rep, action_rep)
+        hard: ResidualPredictor
+        if not vectors_alone(group, latent_rep, action_rep):
+            hard = typed_predictor(config, latent_rep, action_rep, group, state)
+        else:
+            hard = (VNPredictor if latent_rep.d == 2 else CrossVNPredictor).of(config, latent_rep, action_rep)
         free = MLPPredictor(latent_rep, action_rep, config.free_widths, norm=config.encoder != "identity")
         return cls(hard, free)
 

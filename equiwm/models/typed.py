@@ -1,4 +1,4 @@
-"""Exactly equivariant networks for any rep and any compact group, and the rule by which `vn` takes them."""
+"""Exactly equivariant networks for any rep and any compact group."""
 
 from __future__ import annotations
 
@@ -7,40 +7,32 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from equiwm.config import ModelConfig
-from equiwm.errors import ConfigError, RepError
+from equiwm.errors import RepError
 from equiwm.models.clouds import Centring
 from equiwm.models.step import ResidualPredictor
-from equiwm.models.vector_neurons import VNEncoder, VNPredictor
 from equiwm.nn.layer import Layer
 from equiwm.nn.typed import TypedNetwork
-from equiwm.symmetry.groups import E2, O2, SE2, SE3, Group
+from equiwm.symmetry.groups import Group
 from equiwm.symmetry.irreducibles import irreducibles
 from equiwm.symmetry.kinds import SCALAR, VECTOR
-from equiwm.symmetry.motions import translated_directions, turns_every_way
+from equiwm.symmetry.motions import translated_directions
 from equiwm.symmetry.orientations import Quaternion, left_product
 from equiwm.symmetry.quaternions import as_matrices, matrix_rep
 from equiwm.symmetry.reps import Rep
 
 
-def vectors_alone(group: Group | None, *reps: Rep) -> bool:
-    """Whether reps hold vectors and nothing else, under all rotations: what vector neurons are for."""
-    return all(rep.vectors_only for rep in reps) and turns_every_way(group)
-
-
-def group_of(config: ModelConfig, group: Group | None, d: int) -> Group:
-    """The group whose types a typed network has: the world's; real weights in the plane carry reflections as well.
+def refuse_points(action_rep: Rep, group: Group) -> None:
+    """Refuse points among actions, where the group translates.
 
     Raises:
-        ConfigError: no group in a space of neither 2 nor 3 dimensions.
+        RepError: there are some.
     """
-    if d == 2 and config.weights == "real" and turns_every_way(group):
-        return O2 if group is not None and not group.translations else E2
-    if group is not None:
-        return group
-    if d not in (2, 3):
-        raise ConfigError(f"a typed network in d = {d} needs the group of its world.")
-    return SE2 if d == 2 else SE3
+    directions = translated_directions(group, action_rep.d)
+    if action_rep.has_points and (directions is None or bool(directions.any())):
+        raise RepError(
+            f"actions of rep {action_rep} hold points, which {group} translates; latents hold none that they could "
+            "be compared with: give them as vectors (1o), relative to something that is observed."
+        )
 
 
 class TypedEncoder(Layer):
@@ -90,12 +82,7 @@ class TypedPredictor(ResidualPredictor):
 
     def __init__(self, latent_rep: Rep, action_rep: Rep, widths: Sequence[int], group: Group) -> None:
         super().__init__(latent_rep, action_rep)
-        directions = translated_directions(group, latent_rep.d)
-        if action_rep.has_points and (directions is None or bool(directions.any())):
-            raise RepError(
-                f"actions of rep {action_rep} hold points, which {group} translates; latents hold none that they could "
-                "be compared with: give them as vectors (1o), relative to something that is observed."
-            )
+        refuse_points(action_rep, group)
         given, made = matrix_rep(latent_rep + action_rep), _change_rep(latent_rep)
         self.network = TypedNetwork(given, made, irreducibles(group, given, made), widths)
 
@@ -124,46 +111,3 @@ def _as_change(made: Tensor, latent: Tensor, rep: Rep) -> Tensor:
 def _turned(change: Tensor, q: Tensor) -> Tensor:
     by, quaternions = change.unflatten(-1, (-1, 4)), q.unflatten(-1, (-1, 4))
     return (left_product(by) @ quaternions[..., None])[..., 0].flatten(-2)
-
-
-class EncoderChoice:
-    """Encoder `vn`: vector neurons for vectors alone under all rotations, the typed network for anything else."""
-
-    def __call__(
-        self, config: ModelConfig, observation_rep: Rep, latent_rep: Rep, *, group: Group | None = None
-    ) -> Layer:
-        """The encoder of a configuration."""
-        if vectors_alone(group, observation_rep, latent_rep):
-            return VNEncoder.of(config, observation_rep, latent_rep)
-        group = group_of(config, group, latent_rep.d)
-        return TypedEncoder(observation_rep, latent_rep, config.encoder_widths, group)
-
-    def latents_for(
-        self, config: ModelConfig, observation_rep: Rep, action_rep: Rep, group: Group | None
-    ) -> Rep | None:
-        """As many scalars as vectors, `model.latent` entries, where what is observed and done is more than vectors.
-
-        Returns:
-            None where vectors are all there is.
-
-        Raises:
-            ConfigError: fewer entries than one vector and one scalar.
-        """
-        if vectors_alone(group, observation_rep, action_rep):
-            return None
-        d = observation_rep.d
-        count = config.latent // (1 + d)
-        if not count:
-            raise ConfigError(f"model.latent: got {config.latent}, expected at least {1 + d}: a scalar and a vector.")
-        return Rep(((config.latent - count * d, SCALAR), (count, VECTOR)), d)
-
-
-def vn_predictor(config: ModelConfig, latent_rep: Rep, action_rep: Rep, *, group: Group | None = None) -> Layer:
-    """Predictor `vn`: vector neurons for vectors alone under all rotations, the typed network for anything else."""
-    if vectors_alone(group, latent_rep, action_rep):
-        return VNPredictor.of(config, latent_rep, action_rep)
-    group = group_of(config, group, latent_rep.d)
-    return TypedPredictor(latent_rep, action_rep, config.predictor_widths, group)
-
-
-VN_ENCODER = EncoderChoice()

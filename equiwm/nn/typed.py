@@ -149,6 +149,36 @@ class Block(nn.Module):
         return [functional.silu(scalars), *gated]
 
 
+class Parts(nn.Module):
+    """A rep's tensors as fields and back, by the orthogonal matrix of its decomposition (`Irreducibles.copies`).
+
+    Args:
+        rep: without quaternions and points.
+        types: of the group, made of the rep.
+    """
+
+    rows: Tensor
+
+    def __init__(self, rep: Rep, types: Irreducibles) -> None:
+        super().__init__()
+        maps = types.copies(rep)
+        # Rows (d, n) of each type, as its tensors have them.
+        self.register_buffer(
+            "rows", constant(torch.cat([m.transpose(0, 1).flatten(0, 1) for m in maps])), persistent=False
+        )
+        self.dims = [kind.dim for kind in types.types]
+        self.field: Field = tuple(len(m) for m in maps)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """(..., rep.dim) -> one (..., d_t, n_t) a type."""
+        parts = (x @ self.rows.mT).split([d * n for d, n in zip(self.dims, self.field, strict=True)], -1)
+        return [part.unflatten(-1, (d, n)) for part, d, n in zip(parts, self.dims, self.field, strict=True)]
+
+    def joined(self, parts: Sequence[Tensor]) -> Tensor:
+        """The way back."""
+        return torch.cat([part.flatten(-2) for part in parts], -1) @ self.rows
+
+
 class TypedNetwork(Layer):
     """y = L x + net(x) between any two reps of a group, exactly equivariant at any weights. Flat -> flat.
 
@@ -162,39 +192,26 @@ class TypedNetwork(Layer):
             eighth of those that only their products have.
     """
 
-    into: Tensor
-    out: Tensor
-
     def __init__(self, in_rep: Rep, out_rep: Rep, types: Irreducibles, widths: Sequence[int]) -> None:
         super().__init__(in_rep, out_rep, "flat")
-        into, out = types.copies(in_rep.linear_part), types.copies(out_rep)
-        # Rows (d, n) of each type, as its tensors have them.
-        self.register_buffer(
-            "into", constant(torch.cat([m.transpose(0, 1).flatten(0, 1) for m in into])), persistent=False
-        )
-        self.register_buffer(
-            "out", constant(torch.cat([m.transpose(0, 1).flatten(0, 1) for m in out])), persistent=False
-        )
-        self.dims = [kind.dim for kind in types.types]
-        self.fields: tuple[Field, Field] = tuple(len(m) for m in into), tuple(len(m) for m in out)
-        field, blocks = self.fields[0], []
+        self.parts_of, self.made_of = Parts(in_rep.linear_part, types), Parts(out_rep, types)
+        field, blocks = self.parts_of.field, []
         for width in widths:
-            hidden = tuple(_copies(t, width, types) for t in range(len(self.dims)))
+            hidden = hidden_field(width, types)
             blocks.append(Block(types, field, hidden, max(1, width // 4)))
             field = hidden
         self.blocks = nn.ModuleList(blocks)
-        self.last = Mix(types.types, field, self.fields[1], variance=1.0 / 3.0)
-        self.skip = Mix(types.types, self.fields[0], self.fields[1], bias=False, variance=1.0 / 3.0)
+        self.last = Mix(types.types, field, self.made_of.field, variance=1.0 / 3.0)
+        self.skip = Mix(types.types, self.parts_of.field, self.made_of.field, bias=False, variance=1.0 / 3.0)
 
     def forward(self, x: Tensor) -> Tensor:
-        parts = (x @ self.into.mT).split([d * n for d, n in zip(self.dims, self.fields[0], strict=True)], -1)
-        first = [part.unflatten(-1, (d, n)) for part, d, n in zip(parts, self.dims, self.fields[0], strict=True)]
+        first = self.parts_of(x)
         hidden = first
         for block in self.blocks:
             hidden = block(hidden)
-        found = [a + b for a, b in zip(self.skip(first), self.last(hidden), strict=True)]
-        return torch.cat([part.flatten(-2) for part in found], -1) @ self.out
+        return self.made_of.joined([a + b for a, b in zip(self.skip(first), self.last(hidden), strict=True)])
 
 
-def _copies(t: int, width: int, types: Irreducibles) -> int:
-    return width if t == 0 else max(1, width // (2 if t < types.given else 8))
+def hidden_field(width: int, types: Irreducibles) -> Field:
+    """`width` scalars, half as many copies of every other type that the reps have, an eighth of those of products."""
+    return tuple(width if t == 0 else max(1, width // (2 if t < types.given else 8)) for t in range(len(types.types)))

@@ -127,6 +127,11 @@ class Group(ABC):
         """Whether some t is not zero."""
         return bool(self._probes().moves.any())
 
+    @property
+    def spatial(self) -> Group:
+        """What of it moves space: of a direct product with permutations that factor, else itself."""
+        return self
+
     def _probes(self) -> Elements:
         """Elements that a group has to contain, if this one is to be a subgroup: generators, flows and draws."""
         parts = [self.generators.elements(), self.sample(_PROBES, 0)]

@@ -16,6 +16,7 @@ no representation of a group.
 | `m1`, `m2`, ... | irreducible of frequency m | R(m theta), reflections conjugate | d = 2 |
 | `horizontal` | (x, y) of a vector | the horizontal block of R | d = 3, groups about z |
 | `same5` | untouched, 5 wide | x -> x | any d |
+| `mask` | whether an item of a set is there | m -> m | any d, items of a set |
 """
 
 from __future__ import annotations
@@ -275,5 +276,26 @@ class Untouched(Kind):
         return x
 
 
+@dataclass(frozen=True)
+class Mask(Kind):
+    """`mask`: 1 where an item of a set is there, 0 where its place is empty: `perm5*(mask+p+1o)`.
+
+    Whatever an empty place holds beside it means nothing (`equiwm.symmetry.sets`).
+    """
+
+    name = "mask"
+    parity = 1
+
+    def dim(self, d: int) -> int:
+        return 1
+
+    def matrix(self, g: Elements) -> Tensor:
+        return g.linear.new_ones(*g.shape, 1, 1)
+
+    def act(self, x: Tensor, g: Elements) -> Tensor:
+        return x
+
+
+MASK = Mask()
 SCALAR, PSEUDOSCALAR = Scalar(), Scalar(odd=True)
 VECTOR, PSEUDOVECTOR, POINT = Vector("1o"), Vector("1e"), Vector("p")

@@ -18,6 +18,7 @@ from equiwm.symmetry.composites import DirectSum, TensorProduct
 from equiwm.symmetry.exchanges import Items, SignedPermutation
 from equiwm.symmetry.horizontal import Horizontal
 from equiwm.symmetry.kinds import (
+    MASK,
     POINT,
     PSEUDOSCALAR,
     PSEUDOVECTOR,
@@ -36,7 +37,7 @@ KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
         *(SCALAR, PSEUDOSCALAR, VECTOR, PSEUDOVECTOR, POINT, Horizontal()),
-        *(RotationMatrix(), Quaternion(), Untouched(1)),
+        *(RotationMatrix(), Quaternion(), Untouched(1), MASK),
     )
 }
 """Kinds in the box with a fixed name; the families 2e, m2, perm5, same5, signed[...] go by their numbers."""

@@ -97,6 +97,11 @@ class DirectProduct(_Product):
         left, right = self.left.order, self.right.order
         return None if left is None or right is None else left * right
 
+    @property
+    def spatial(self) -> Group:
+        """The factor that moves space; itself where both permute."""
+        return self.left if self.left.d else self.right if self.right.d else self
+
     def contains(self, g: Elements) -> Tensor:
         if g.d != self.d or g.items not in (0, self.items):
             return torch.zeros(g.shape, dtype=torch.bool)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from equiwm.claims.ablation.state_errors import state_errors
 from equiwm.claims.ablation.world_models import model_columns, train_model
 from equiwm.claims.closed_loop.episode import ControlledRun, controlled
 from equiwm.claims.closed_loop.measure import Outcome
@@ -18,17 +19,15 @@ from equiwm.claims.closed_loop.result import TaskResult
 from equiwm.claims.compare.pairs import task_of
 from equiwm.claims.compare.sides import Side, policy_of
 from equiwm.claims.probe import PROBE_SEED, held_out_pair
-from equiwm.claims.sweep.readout import pooled_error
 from equiwm.config import Config
 from equiwm.models.canonical import CanonicalEncoder, CanonicalPredictor, read_frame
 from equiwm.models.clouds import centred
 from equiwm.models.relative import RelativePredictor
 from equiwm.models.world_model import WorldModel
 from equiwm.planning.control import run_episodes
-from equiwm.results.ablation import ReadoutErrors
-from equiwm.results.result import UNKNOWN
 from equiwm.subject import Subject
 from equiwm.symmetry.groups import Elements
+from equiwm.symmetry.sets import in_order
 from equiwm.training.data import training_data, transitions_of
 from equiwm.worlds.factory import build_world
 from equiwm.worlds.world import ControlWorld, Transitions, World
@@ -72,48 +71,46 @@ def _trained(config: Config, seed: int) -> tuple[World, Transitions, WorldModel]
 def _one_step(world: World, train: Transitions, model: WorldModel, test: int) -> dict[str, Any]:
     found = model_columns(model, world, train, transitions=test)
     if model.latent_is_state:
-        found["readouts"] = _state_errors(model, world, test)
+        found["readouts"] = state_errors(model, world, *held_out_pair(world, test, PROBE_SEED))
     return found | _frame_facts(model, world, test)
-
-
-def _state_errors(model: WorldModel, world: World, test: int) -> dict[str, ReadoutErrors]:
-    """Errors of a forward model's own prediction in the targets of a read-out, over their true change."""
-    pair = [part.to(torch.float32, "cpu") for part in held_out_pair(world, test, PROBE_SEED)]
-    errors = [_errors(model, world, part) for part in pair]
-    return {
-        target: ReadoutErrors(seen=errors[0][target], ood=errors[1][target], action=UNKNOWN) for target in errors[0]
-    }
-
-
-@torch.no_grad()
-def _errors(model: WorldModel, world: World, data: Transitions) -> dict[str, float]:
-    def targets(latent: Tensor) -> dict[str, Tensor]:
-        rep = world.observation_rep
-        return dict(world.readout_targets(latent.reshape(-1, rep.multiplicity, rep.d).double()))
-
-    predicted = targets(model(data.observation, data.action))
-    now, then = (targets(model.encode(part)) for part in (data.observation, data.next_observation))
-    return {name: pooled_error(predicted[name], then[name], now[name]) for name in predicted}
 
 
 @torch.no_grad()
 def _frame_facts(model: WorldModel, world: World, test: int) -> dict[str, float]:
-    """The least certainty of the frames that a canonical network reads off held-out observations, and how far a frame
-    turns where the observation is disturbed by a hundredth of its size: nine of ten turn less. NaN of other networks.
+    """The least certainty of the frames that a canonical network reads off held-out observations; how far a frame turns
+    where the observation is disturbed by a hundredth of its size, and how far the frame of an observation moved by the
+    world's group is from the moved frame: nine of ten are less. NaN of other networks.
     """
     part = model.encoder if isinstance(model.encoder, CanonicalEncoder) else model.predictor
     relative = part if isinstance(part, RelativePredictor) else None
     part = part if relative is None else relative.inner
     if not isinstance(part, CanonicalEncoder | CanonicalPredictor):
-        return {"certainty_least": math.nan, "frame_turn_deg": math.nan}
-    x = centred(held_out_pair(world, test, PROBE_SEED)[0].observation, world.observation_rep)
-    x = x if relative is None else relative.differences.to(x) @ x
+        return dict.fromkeys(("certainty_least", "frame_turn_deg", "frame_off_deg"), math.nan)
+    rep, group = world.observation_rep, world.group
+    observation = held_out_pair(world, test, PROBE_SEED)[0].observation
+    shape = in_order(rep).shape
+
+    def seen(samples: Tensor) -> Tensor:
+        x = centred(samples, rep, group).reshape(len(samples), *shape)
+        return x if relative is None else relative.differences.to(x) @ x
+
+    g = group.sample(len(observation), PROBE_SEED)
+    x, moved = seen(observation), seen(rep.transform_samples(observation, g))
     size = x.square().mean((-2, -1), keepdim=True).sqrt()
     noise = torch.from_numpy(np.random.default_rng(PROBE_SEED).normal(size=x.shape))
-    found, disturbed = (read_frame(each, part.channels) for each in (x, x + DISTURBED * size * noise))
-    cosine = ((found.axes.mT @ disturbed.axes).diagonal(dim1=-2, dim2=-1).sum(-1) - (x.shape[-1] - 2)) / 2.0
-    turns = cosine.clamp(-1.0, 1.0).acos().rad2deg()
-    return {"certainty_least": float(found.certainty.min()), "frame_turn_deg": float(turns.quantile(0.9))}
+    found, disturbed, turned = (read_frame(each, part.channels) for each in (x, x + DISTURBED * size * noise, moved))
+    turns, off = _apart(found.axes, disturbed.axes), _apart(g.linear @ found.axes, turned.axes)
+    return {
+        "certainty_least": float(found.certainty.min()),
+        "frame_turn_deg": float(turns.quantile(0.9)),
+        "frame_off_deg": float(off.quantile(0.9)),
+    }
+
+
+def _apart(first: Tensor, second: Tensor) -> Tensor:
+    """Degrees between two frames (..., d, d)."""
+    cosine = ((first.mT @ second).diagonal(dim1=-2, dim2=-1).sum(-1) - (first.shape[-1] - 2)) / 2.0
+    return cosine.clamp(-1.0, 1.0).acos().rad2deg()
 
 
 @torch.no_grad()

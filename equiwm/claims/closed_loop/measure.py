@@ -222,7 +222,7 @@ def closed_loop(
         for line in lines
         for number in range(tasks)
     ]
-    found, seconds = _run(cells, store, jobs, progress)
+    found, seconds = run_cells(cells, store, jobs, progress)
     outcomes = {line: Outcome.of(found[i * tasks : (i + 1) * tasks]) for i, line in enumerate(lines)}
     criterion = run.control.criterion
     result = _result(
@@ -269,7 +269,9 @@ def _recording(task: TaskResult | None, number: int, *, video: bool) -> Recordin
     return Recording(number, video, task.points)
 
 
-def _run(cells: list[Cell], store: Path, jobs: int, progress: Progress | None) -> tuple[list[TaskResult], list[float]]:
+def run_cells(
+    cells: list[Cell], store: Path, jobs: int, progress: Progress | None
+) -> tuple[list[TaskResult], list[float]]:
     """The results of the cells, and what each has cost in CPU seconds.
 
     The store is named after them, so that it only ever goes on with the same ones.

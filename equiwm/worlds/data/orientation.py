@@ -16,11 +16,15 @@ from equiwm.logs.spec import ColumnSpec, LogSpec
 from equiwm.logs.typed import Quantity
 from equiwm.printable import quoted
 from equiwm.symmetry.about import AboutAxis
+from equiwm.symmetry.composites import TensorProduct
 from equiwm.symmetry.coverage import Arc, Coverage, Whole
 from equiwm.symmetry.elements import Elements, planar_rotations, rotations
+from equiwm.symmetry.exchanges import Items
 from equiwm.symmetry.finite import octahedral
 from equiwm.symmetry.group import Group
-from equiwm.symmetry.kinds import POINT, VECTOR
+from equiwm.symmetry.kinds import POINT, VECTOR, Kind
+from equiwm.symmetry.reps import Rep
+from equiwm.symmetry.sets import set_layout
 
 _SHORTEST = 1e-6
 """Of the usual length: a shorter vector has no direction."""
@@ -86,7 +90,7 @@ def turned(spec: LogSpec, state: Sequence[Quantity], group: Group, name: str | N
         ConfigError: no quantity of that name.
         DataError: none has a direction.
     """
-    names = [each.name for each in state]
+    group, names = group.spatial, [each.name for each in state]
     if name is not None and name not in names:
         raise ConfigError(f"world.orientation: no quantity {quoted(name)} in the state; {nearest(name, names)}")
     found = [each for each in _directions(spec.state, state, group) if name in (None, each.name)]
@@ -132,7 +136,22 @@ def _directions(entries: Sequence[ColumnSpec], state: Sequence[Quantity], group:
                     origin = values if origin is None else origin
                 elif kind == POINT:
                     yield _Direction(each.name, "point", values)
+                else:
+                    yield from _of_items(each.name, kind, each.rep.d, values)
             start += count * width
+
+
+def _of_items(name: str, kind: Kind, d: int, values: Tensor) -> Iterator[_Direction]:
+    """The sum over the items of a set of each vector that they carry: exchanging items leaves it, and empty places are
+    zero."""
+    if not isinstance(kind, TensorProduct) or not isinstance(kind.factors[0], Items):
+        return
+    layout = set_layout(Rep([(1, kind)], d))
+    if layout is None or layout.item is None:
+        return
+    parts = layout.items(values).sum(-2).split(layout.item.channels, -1)
+    kinds = [part for count, part in layout.item.terms for _ in range(count)]
+    yield from (_Direction(name, "vector", part) for part, of in zip(parts, kinds, strict=True) if of == VECTOR)
 
 
 def _about(direction: _Direction, group: Group) -> Turned:
