@@ -24,11 +24,14 @@ class Drawing:
 
     Attributes:
         name: of its files, without their ending.
-        draw: draws it into a folder, with the CSV it was drawn from, and gives the path of the PNG.
+        draw: draws it into a folder, with the CSV it was drawn from, and gives the path of the PNG, or of what takes
+            its place in another medium (`equiwm.figures.medium`).
+        about: what it shows, in a sentence without its full stop: for a caption, and for who cannot see it.
     """
 
     name: str
     draw: Callable[[Path], Path]
+    about: str = ""
 
     def __post_init__(self) -> None:
         """Refuse a name that leads out of the folder: it may be made of what a stranger's result says.

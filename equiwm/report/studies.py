@@ -15,7 +15,7 @@ def _ablation_drawings(shown: Shown[AblationResult]) -> Iterator[Drawing]:
     result = shown.measured.result
     if can_be_drawn(result):
         name = f"ablate_{result.kind.partition(':')[0]}"
-        yield Drawing(name, lambda folder: ablation_figure(result, shown.name, folder))
+        yield Drawing(name, lambda folder: ablation_figure(result, shown.name, folder), result.question)
 
 
 ABLATION: View[AblationResult] = View(

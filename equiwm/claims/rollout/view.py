@@ -95,7 +95,8 @@ def drawings(shown: Shown[RolloutResult]) -> Iterator[Drawing]:
     from equiwm.claims.rollout.figure import rollout_figure
 
     result = shown.measured.result
-    yield Drawing(f"rollout_{result.group}_{result.dtype}", lambda folder: rollout_figure(shown.sides, folder))
+    about = f"relative residual and OOD factor against the horizon, {result.group.upper()}, {result.dtype}"
+    yield Drawing(f"rollout_{result.group}_{result.dtype}", lambda folder: rollout_figure(shown.sides, folder), about)
 
 
 VIEW: View[RolloutResult] = View(
