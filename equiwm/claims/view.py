@@ -95,6 +95,8 @@ class View(Generic[R]):
         probe: result -> what it was measured on (`36 bins x 500 transitions`); only equal ones are compared.
         factor: of the figure of OOD factors, or None.
         every_setting: whether the overview is one table of all trainings, measured or not.
+        headlines: the quantities that stand for a result in the summary of its run; the first columns, if it is empty.
+        entry: of a study: result -> what it asks, and what came of it, where it stands as one line among other runs.
     """
 
     heading: str
@@ -107,6 +109,8 @@ class View(Generic[R]):
     probe: Callable[[R], str] = lambda result: ""
     factor: Factor[R] | None = None
     every_setting: bool = False
+    headlines: tuple[Column[R], ...] = ()
+    entry: Callable[[R], tuple[str, str]] | None = None
 
     def tables_of(self, measured: Measured[R], name: str) -> list[Table]:
         """The tables of one run."""

@@ -26,7 +26,7 @@ class Table:
 
     Attributes:
         title: one line.
-        columns: headings; the first column is left-aligned, and others whose cells are all words; figures right.
+        columns: headings; the first column is left-aligned, and others that hold phrases or no figures; figures right.
         rows: one tuple of cells a row.
         notes: lines below the table.
         keys: how many of the first columns say together which row it is; every part of a table that does not fit side
@@ -53,7 +53,10 @@ class Table:
         def has_figure(index: int) -> bool:
             return any(row[index].lstrip("-")[:1].isdigit() for row in self.rows)
 
-        return [index == 0 or not has_figure(index) for index in range(len(self.columns))]
+        def has_phrase(index: int) -> bool:
+            return any(sum(len(word) > 3 and word.isalpha() for word in row[index].split()) > 1 for row in self.rows)
+
+        return [index == 0 or has_phrase(index) or not has_figure(index) for index in range(len(self.columns))]
 
     def markdown(self) -> str:
         """GitHub-flavoured Markdown: title, table, notes."""

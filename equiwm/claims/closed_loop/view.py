@@ -351,6 +351,7 @@ VIEW: View[ClosedLoopResult] = View(
     tables=closed_loop_tables,
     overview=overview,
     drawings=drawings,
+    headlines=(VERDICT, ERROR_SEEN, FACTOR),
     asked=asked,
     probe=probe,
     factor=Factor(FACTOR, lambda result: f"closed loop, {asked(result)}"),

@@ -106,6 +106,7 @@ VIEW: View[RolloutResult] = View(
     tables=rollout_tables,
     overview=overview,
     drawings=drawings,
+    headlines=(FACTOR, RESIDUAL),
     asked=asked,
     probe=probe,
     factor=Factor(FACTOR, lambda result: f"{result.group.upper()}, rollout", " of {} steps"),
