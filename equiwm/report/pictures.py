@@ -59,7 +59,7 @@ def pictures(
         RunError: the folder cannot be written to.
     """
     place = folder / "figures"
-    studies = [run for run in report.runs if run.kind == "study"]
+    studies = [run for run in report.runs if run.kind == "study" and run.opened]
     with drawn_for(medium, [place, *(run.path / "figures" for run in studies)]):
         overall = ood_figure(report, place)
     found = [_read(overall, medium, folder, "", _OVERALL)] if overall else []
