@@ -251,7 +251,8 @@ def test_html_is_one_whole_file(everything, call, tmp_path):
     page = Page(text)
     assert page.open == []
     assert not {"link", "iframe", "object"} & set(page.tags)
-    assert all(re.match(r"#(c\d|tables)$|data:image/(svg\+xml|png);base64,", reference) for reference in page.references)
+    inside = r"#(c\d|tables)$|data:image/(svg\+xml|png);base64,"
+    assert all(re.match(inside, reference) for reference in page.references)
     assert not re.search(r"url\(|@import|https?:", text)
     figures = [reference for reference in page.references if reference.startswith("data:")]
     assert len(figures) == 1 + 3  # overall; sweep, rollout and closed loop of the first seed
