@@ -52,6 +52,10 @@ class Subject:
         DataError: a world that is not ours and lacks something (`worlds.foreign.checked_world`).
     """
 
+    def __repr__(self) -> str:
+        what = f"{type(self.model).__name__} of {type(self.world).__name__}"
+        return f"<Subject {self.name}: {what}, {self.dtype}, seed {self.seed}>"
+
     def __init__(
         self,
         model: nn.Module,
@@ -69,6 +73,8 @@ class Subject:
         transitions: int = 1500,
         notice: str | None = None,
     ) -> None:
+        if not isinstance(model, nn.Module):
+            raise DataError(f"Subject: got {type(model).__name__} as the model, expected a torch.nn.Module.")
         self.dtype = dtype or next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
         self.device = torch.device(device)
         world = checked_world(world)

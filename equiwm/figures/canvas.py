@@ -86,6 +86,8 @@ def save(figure: Figure, data: pd.DataFrame, folder: Path, name: str) -> Path:
     return folder / f"{name}.{kinds[0]}"
 
 
+_MARGIN = 0.1
+"""Inches around what is drawn."""
 _METADATA: Mapping[str, dict[str, Any]] = {
     "svg": {"Date": None, "Creator": None},
     "png": {"Software": None},
@@ -95,15 +97,11 @@ _METADATA: Mapping[str, dict[str, Any]] = {
 
 def _rendered(figure: Figure, kinds: Sequence[str]) -> dict[str, bytes]:
     """The figure's files. Its layout, which takes as long as the drawing, is made once for all of them."""
-    from matplotlib import rcParams
-
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure)
         figure.set_layout_engine("none")
-    box = None
-    if rcParams["savefig.bbox"] == "tight":
-        box = figure.get_tightbbox().padded(rcParams["savefig.pad_inches"])
+    box = figure.get_tightbbox().padded(_MARGIN) if medium().cropped else None
     files = {}
     for kind in kinds:
         with io.BytesIO() as file:

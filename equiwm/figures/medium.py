@@ -26,6 +26,7 @@ class Medium:
         widths: inches; a figure is made as wide as the first of them that takes it, or the last. None: as it was made.
         scale: of text.
         smallest: points of text, at least.
+        cropped: to what is drawn, with a margin; else exactly of its size.
     """
 
     kinds: tuple[str, ...]
@@ -33,6 +34,7 @@ class Medium:
     widths: tuple[float, ...] = ()
     scale: float = 1.0
     smallest: float = 0.0
+    cropped: bool = True
 
     def size(self, width: float, height: float) -> tuple[float, float]:
         """Inches of a figure that was made for so many."""
@@ -68,6 +70,7 @@ PRINT = Medium(
     (COLUMN, TEXT),
     scale=0.8,
     smallest=7.0,
+    cropped=False,
 )
 """PDF as wide as a column, or as the text where there are several panels; set in Times, no letter below 7 pt."""
 

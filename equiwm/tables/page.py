@@ -26,7 +26,7 @@ class Drawn(Protocol):
         """Its ending, `.svg` or `.png`."""
 
 
-def rendered(package: str, template: str, **told: object) -> str:
+def rendered(package: str, template: str, *, linked: bool = False, **told: object) -> str:
     """A page from a template of a package, which may use those of `equiwm.tables` (`page.css`, `tables.html`).
 
     Every text is escaped, and what nobody sees or turns what follows is left out. A template has `style`, `script` and
@@ -35,7 +35,8 @@ def rendered(package: str, template: str, **told: object) -> str:
     Args:
         package: whose folder `templates` holds it.
         template: its name.
-        told: what it shows; with `linked`, figures are files beside it.
+        linked: figures are files beside it.
+        told: what it shows.
     """
     from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
@@ -50,8 +51,8 @@ def rendered(package: str, template: str, **told: object) -> str:
     )
     style, script = (Markup(shared.get_source(page, name)[0]) for name in ("page.css", "page.js"))
     page.filters |= {"source": _source, "split_range": lambda text: text.partition(" [")}
-    policy = _policy(style, script, linked=bool(told.get("linked")))
-    head = {"style": style, "script": script, "policy": policy, "sentence": _SENTENCE}
+    policy = _policy(style, script, linked=linked)
+    head = {"style": style, "script": script, "policy": policy, "sentence": _SENTENCE, "linked": linked}
     return page.get_template(template).render(**head, **told)
 
 
