@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from os import PathLike
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from equiwm.errors import DataError
+from equiwm.errors import DataError, RunError
+from equiwm.printable import quoted
 
 
 def as_finite(value: object, shape: tuple[int, ...], what: str, *, single: bool = False) -> Tensor:
@@ -30,12 +34,23 @@ def as_finite(value: object, shape: tuple[int, ...], what: str, *, single: bool 
     return value.cpu().double()
 
 
+def as_path(given: object, what: str) -> Path:
+    """What names a file or folder, as a path.
+
+    Raises:
+        RunError: it is no text and no path.
+    """
+    if not isinstance(given, str | PathLike):
+        raise RunError(f"{what}: got {type(given).__name__}, expected the path of a folder.")
+    return Path(given)
+
+
 def at_least_one(what: str, **counts: int) -> None:
-    """Refuse counts below 1: `at_least_one("sequences", n=n, horizon=horizon)`.
+    """Refuse counts that are no integers from 1: `at_least_one("sequences", n=n, horizon=horizon)`.
 
     Raises:
         DataError: such a count; the message calls the whole `what`.
     """
-    given = [f"{name} = {count}" for name, count in counts.items() if count < 1]
+    given = [f"{name} = {quoted(count)}" for name, count in counts.items() if not isinstance(count, int) or count < 1]
     if given:
         raise DataError(f"{what}: got {', '.join(given)}; expected at least 1.")

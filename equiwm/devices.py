@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from equiwm.errors import DeviceError
+from equiwm.errors import DataError, DeviceError
+from equiwm.printable import quoted
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 DEVICES = ("auto", "cpu", "mps", "cuda")
@@ -30,6 +31,30 @@ def resolve_device(name: str) -> torch.device:
     if not available[name]:
         raise DeviceError(f"this machine has no {name} device that torch can use; pass --device cpu or auto.")
     return torch.device(name)
+
+
+def known_dtype(given: object) -> torch.dtype:
+    """A dtype that is computed in.
+
+    Raises:
+        DataError: any other.
+    """
+    if given not in DTYPES.values():
+        raise DataError(f"dtype: got {quoted(given)}, expected torch.float32 or torch.float64.")
+    assert isinstance(given, torch.dtype)
+    return given
+
+
+def known_device(given: torch.device | str) -> torch.device:
+    """A device of torch.
+
+    Raises:
+        DeviceError: torch knows none of this name.
+    """
+    try:
+        return torch.device(given)
+    except (RuntimeError, TypeError):
+        raise DeviceError(f"unknown device {quoted(given)}: expected one of cpu, mps, cuda.") from None
 
 
 def evaluation_device(device: torch.device, dtype: torch.dtype) -> tuple[torch.device, str | None]:

@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 
+from equiwm.checks import as_path
 from equiwm.config import Config
-from equiwm.devices import evaluation_device
+from equiwm.devices import evaluation_device, known_device, known_dtype
 from equiwm.disk.files import atomic_writer
 from equiwm.errors import ConfigError, DataError, RepError, RunError
 from equiwm.layout.binding import Binding, read_binding
@@ -99,12 +100,13 @@ def load_run(
     Raises:
         RunError: no run, an incomplete one, or a checkpoint that is missing, damaged or foreign.
         ConfigError: a `config.yaml` that describes no run.
+        DataError, DeviceError: a dtype or device that is none.
         TrustError: it names code from outside this package that is neither this user's nor in `trust`.
     """
-    run = Run.open(path, trust=trust)
+    dtype = torch.float32 if dtype is None else known_dtype(dtype)
+    place, notice = evaluation_device(known_device(device), dtype)
+    run = Run.open(as_path(path, "load_run"), trust=trust)
     config, seed = run.config, run.header.seed
-    dtype = dtype or torch.float32
-    place, notice = evaluation_device(torch.device(device), dtype)
     world = build_world(config.world)
     if run.header.kind == "policy":
         return _policy_subject(run, world, dtype, place, notice)

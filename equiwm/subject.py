@@ -55,6 +55,10 @@ class Subject:
             a policy.
     """
 
+    def __repr__(self) -> str:
+        what = f"{type(self.policy or self.model).__name__} of {type(self.world).__name__}"
+        return f"<Subject {self.name}: {what}, {self.dtype}, seed {self.seed}>"
+
     def __init__(
         self,
         model: nn.Module | None,
@@ -76,6 +80,8 @@ class Subject:
         network = policy if model is None else model
         if network is None:
             raise DataError(f"{name}: got neither a model nor a policy; expected one of them.")
+        if not isinstance(network, nn.Module):
+            raise DataError(f"Subject: got {type(network).__name__} as the model, expected a torch.nn.Module.")
         self.dtype = dtype or next((p.dtype for p in network.parameters() if p.is_floating_point()), torch.float32)
         self.device = torch.device(device)
         world = checked_world(world)

@@ -6,8 +6,12 @@ import hashlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from made_runs import Maker
 
 TINY = ("training.transitions=200", "training.epochs=2", "training.batch=64")
 """`--set` of a training that takes about a second and still moves the weights."""
@@ -50,6 +54,22 @@ def copy_run(trained, tmp_path) -> Callable[..., Path]:
         return Path(shutil.copytree(trained / preset, tmp_path / "runs" / (name or preset)))
 
     return copy
+
+
+@pytest.fixture
+def make(tmp_path) -> Maker:
+    """Makes runs in a folder of the test, without training anything."""
+    from made_runs import Maker
+
+    return Maker(tmp_path / "runs")
+
+
+@pytest.fixture
+def everything(make) -> Path:
+    """Three seeds of a pair with every section, and a study."""
+    from made_runs import everything_in
+
+    return everything_in(make)
 
 
 def _snapshot(folder: Path) -> dict[str, str]:

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 import yaml
-from test_report import MLP, VN, Maker, closed_loop, rollout, sweep, verify
+from made_runs import MLP, VN, Maker, closed_loop, rollout, sweep, verify
 
 from equiwm.claims.view import Drawing
 from equiwm.cli.main import run as command
@@ -28,7 +28,7 @@ from equiwm.errors import ConfigError, EquiwmError, GroupError, RepError, Result
 from equiwm.printable import printable
 from equiwm.report.document import make_report, markdown
 from equiwm.report.drawings import drawings_of
-from equiwm.report.latex import latex
+from equiwm.report.latex.document import latex
 from equiwm.report.tidy import tidy_csv
 from equiwm.resume_hint import IN_WORDS
 from equiwm.runs import Run

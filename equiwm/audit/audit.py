@@ -38,6 +38,7 @@ from equiwm.audit.stress import stress as stress_inputs
 from equiwm.audit.stress import worst_of
 from equiwm.audit.verdict import Verdict
 from equiwm.audit.words import sentence
+from equiwm.checks import at_least_one
 from equiwm.errors import DataError
 from equiwm.symmetry.elements import Elements
 
@@ -89,6 +90,12 @@ def audit(
         RepError: an input or output that does not fit its rep.
         GroupError: a group that does not act on the reps.
     """
+    given: object = probe
+    if not isinstance(given, Probe):
+        raise DataError(
+            f"audit: got {type(given).__name__}, expected Probe(fn, inputs=..., group=..., takes=..., gives=...)."
+        )
+    at_least_one("audit", elements=elements)
     asked = Asked(layers, symmetries, explain, search, pair, dtype, device, stress)
     return examined(probe, elements, seed, asked)[0]
 

@@ -13,6 +13,7 @@ from equiwm.audit.draw import draw
 from equiwm.audit.pytree import label, leaves
 from equiwm.audit.typed import TypedLeaf, typed_leaves, undeclared
 from equiwm.errors import DataError, GroupError, RepError
+from equiwm.printable import quoted
 from equiwm.symmetry.group import Group
 from equiwm.symmetry.kinds import Kind
 from equiwm.symmetry.laws import check_group, check_rep
@@ -123,3 +124,9 @@ class Probe:
         for leaf in found:
             check_rep(leaf.rep, self.acting)
         return found
+
+    def __repr__(self) -> str:
+        name = getattr(self.model, "__qualname__", type(self.model).__name__)
+        count = f"a list of {len(self.inputs)} samples" if isinstance(self.inputs, list) else "a batch"
+        kinds = f"takes={quoted(self.takes)}, gives={quoted(self.gives)}"
+        return f"Probe({name}, {count}, group={str(self.group)!r}, {kinds})"

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -102,7 +103,7 @@ def check_equivariance(
             (copies, d). `equiwm.Typed("1o", axis=1)` says another.
         out_rep: rep of the output.
         group: a `Group` or its name.
-        inputs: one tensor per argument; their dtype is that of the pooled figures. The audit runs float64 too.
+        inputs: one tensor or array per argument; their dtype is that of the pooled figures. The audit runs float64 too.
         elements: how many group elements to draw.
         seed: seed of the group elements.
         sigma: standard deviation of the translations of the pooled figures, in the units of the points; the audit's are
@@ -115,6 +116,7 @@ def check_equivariance(
             raises.
     """
     group = group if isinstance(group, Group) else Group.parse(group)
+    inputs = _tensors(in_reps, inputs)
     _check(in_reps, out_rep, group, inputs)
     if elements < 1:
         raise DataError("a residual needs at least one group element.")
@@ -142,6 +144,20 @@ def _pooled(runner: Runner, elements: int, seed: int, sigma: float) -> PooledRes
         (there,) = runner(runner.turned(samples, drawn[k], dtype), dtype)
         difference[k] = leaf.rep.difference(leaf.rep.transform(straight, drawn[k]), there[leaf.path])
     return pooled(leaf.rep, straight, difference, drawn)
+
+
+def _tensors(in_reps: object, inputs: object) -> list[Tensor]:
+    """The inputs, arrays of numpy as tensors."""
+    for name, given in (("in_reps", in_reps), ("inputs", inputs)):
+        if not isinstance(given, list | tuple):
+            kind = type(given).__name__
+            raise DataError(f"{name}: got {kind}, expected a list with one for each argument: [{kind}].")
+    assert isinstance(inputs, list | tuple)
+    found = [torch.from_numpy(each) if isinstance(each, np.ndarray) else each for each in inputs]
+    for each in found:
+        if not isinstance(each, Tensor):
+            raise DataError(f"inputs: got {type(each).__name__}, expected tensors or arrays.")
+    return found
 
 
 def _check(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from equiwm.audit.verdict import Verdict
 from equiwm.results.result import Real, Result
+from equiwm.tables.cell import brief
 
 
 @dataclass(frozen=True)
@@ -268,3 +269,8 @@ class AuditResult(Result):
         # By name: the module of pages shows values of this class, and imports this one.
         shown: str = importlib.import_module("equiwm.audit.html").cell(self)
         return shown
+
+    def __str__(self) -> str:
+        """The verdict with its reason, and what breaks it."""
+        lines = [f"{self.verdict.upper()}: {self.sentence}", *(f"cause: {each.name}" for each in self.causes)]
+        return brief("\n".join(lines))

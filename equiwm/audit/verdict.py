@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import StrEnum
 
+from equiwm.errors import ConfigError, nearest
+from equiwm.printable import quoted
+
 TOLERANCES = {"float32": 1e-5, "float64": 1e-10}
 """Bounds on residuals, by dtype."""
 
@@ -47,6 +50,10 @@ class Verdict(StrEnum):
     """Not explained by rounding, at most 0.05."""
     BROKEN = "broken"
     """More; or a share of the pairs of sample and element breaks."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> Verdict:
+        raise ConfigError(f"unknown verdict {quoted(value)}: {nearest(str(value), list(cls))}")
 
     @property
     def holds(self) -> bool:

@@ -24,11 +24,14 @@ class Drawing:
 
     Attributes:
         name: of its files, without their ending.
-        draw: draws it into a folder, with the CSV it was drawn from, and gives the path of the PNG.
+        draw: draws it into a folder, with the CSV it was drawn from, and gives the path of the PNG, or of what takes
+            its place in another medium (`equiwm.figures.medium`).
+        about: what it shows, in a sentence without its full stop: for a caption, and for who cannot see it.
     """
 
     name: str
     draw: Callable[[Path], Path]
+    about: str = ""
 
     def __post_init__(self) -> None:
         """Refuse a name that leads out of the folder: it may be made of what a stranger's result says.
@@ -92,6 +95,8 @@ class View(Generic[R]):
         probe: result -> what it was measured on (`36 bins x 500 transitions`); only equal ones are compared.
         factor: of the figure of OOD factors, or None.
         every_setting: whether the overview is one table of all trainings, measured or not.
+        headlines: the quantities that stand for a result in the summary of its run; the first columns, if it is empty.
+        entry: of a study: result -> what it asks, and what came of it, where it stands as one line among other runs.
     """
 
     heading: str
@@ -104,6 +109,8 @@ class View(Generic[R]):
     probe: Callable[[R], str] = lambda result: ""
     factor: Factor[R] | None = None
     every_setting: bool = False
+    headlines: tuple[Column[R], ...] = ()
+    entry: Callable[[R], tuple[str, str]] | None = None
 
     def tables_of(self, measured: Measured[R], name: str) -> list[Table]:
         """The tables of one run."""

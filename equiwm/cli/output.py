@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -24,9 +27,23 @@ if TYPE_CHECKING:
 
 
 def say(message: str) -> None:
-    """A line for the user, beside the results: on stderr."""
+    """A line for the user, beside the results: on stderr; on a terminal wrapped between words."""
+    text = printable(message)
+    if sys.stderr.isatty():
+        text = "\n".join(map(_wrapped, text.split("\n")))
     with writing(sys.stderr):
-        print(printable(message), file=sys.stderr, flush=True)
+        print(text, file=sys.stderr, flush=True)
+
+
+_COMMAND = re.compile(r"(?<!\w)equiwm \S")
+
+
+def _wrapped(line: str) -> str:
+    """A line with no word broken by the end of the terminal; one that holds a command stays whole, to be copied."""
+    width = shutil.get_terminal_size().columns
+    if len(line) <= width or _COMMAND.search(line):
+        return line
+    return textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False, drop_whitespace=True)
 
 
 def print_tables(tables: Sequence[Table], stream: TextIO | None = None) -> None:
@@ -35,10 +52,12 @@ def print_tables(tables: Sequence[Table], stream: TextIO | None = None) -> None:
     if stream.isatty():
         from rich.console import Console
 
+        from equiwm.tables.terminal import on_terminal
+
         console = Console(file=stream)
         with writing(stream):
-            for table in (part for whole in tables for part in whole.fitted(console.width)):
-                console.print(table.rich(console.width), crop=False)  # nothing is lost where a single name is wider
+            for part in (part for table in tables for part in on_terminal(table, console.width)):
+                console.print(part, crop=False)  # nothing is lost where a single name is wider
     else:
         print_text("\n".join(table.markdown() for table in tables), stream)
 

@@ -31,7 +31,7 @@ def report(
     ] = None,
     form: Annotated[
         Format | None,
-        typer.Option("--format", help=r"html is one file with figures, csv one tidy table \[tables, or Markdown]"),
+        typer.Option("--format", help=r"html and latex have figures, csv is one tidy table \[tables, or Markdown]"),
     ] = None,
     figures: Annotated[
         Path | None,
@@ -43,7 +43,16 @@ def report(
             "--claim", metavar="CLAIM", help="show the results of this claim as well: module:name; repeatable"
         ),
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="write the report there")] = None,
+    tables: Annotated[
+        str | None,
+        typer.Option("--tables", metavar="A,B", help="these tables or chapters alone, by name or pattern (one-step-*)"),
+    ] = None,
+    out: Annotated[
+        str | None,
+        typer.Option(
+            "--out", metavar="FILE", help="write the report there; html and latex take a folder as well (tex/)"
+        ),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Tables and figures of many runs, claim by claim: medians over seeds, models beside their baselines.
@@ -52,17 +61,23 @@ def report(
 
     Examples: equiwm report runs/ > table.md ;
     equiwm report runs/ --format html --out report.html ;
+    equiwm report runs/ --format latex --out tex/ ;
     equiwm report runs/ --figures figures/
     """
     from equiwm.claims.registry import claims_of
     from equiwm.cli.output import print_json, print_tables, print_text, say
     from equiwm.disk.documents import write_document
     from equiwm.report.document import make_report
+    from equiwm.report.names import chosen
 
     if json and (form or out):
         raise ConfigError("give --json, or --format and --out, not both.")
+    if tables is not None and (json or form is Format.csv):
+        raise ConfigError("--tables chooses among tables, which --json and --format csv have none of.")
     made = make_report(runs or [Path("runs")], claims_of(claims or ()))
     skipped = list(made.skipped)
+    if tables is not None:
+        made = chosen(made, [name for each in tables.split(",") if (name := each.strip())])
     if figures is not None:
         _redraw(made, figures, skipped)
     if json:
@@ -76,15 +91,32 @@ def report(
         print_json({"runs": runs_found, "skipped": skipped})
     elif form is None and out is None and sys.stdout.isatty():
         print_tables([table for chapter in made.chapters for table in chapter.tables])
+    elif out is not None and form in (Format.html, Format.latex) and _is_folder(out):
+        say(f"report: {_write_folder(made, form, Path(out), skipped)}")
     else:
         text = _written(made, form or Format.markdown, skipped)
         if out is None:
             print_text(text)
         else:
-            write_document(out, text)
+            write_document(Path(out), text)
             say(f"report: {out}")
     for line in dict.fromkeys(skipped):
         say(f"skipped: {line}")
+
+
+def _is_folder(out: str) -> bool:
+    """Whether `--out` names a folder: one that is there, or a name as of one (`tex/`, `tex`)."""
+    path = Path(out)
+    return path.is_dir() or (not path.exists() and (out.endswith("/") or not path.suffix))
+
+
+def _write_folder(made: Report, form: Format, folder: Path, left_out: list[str]) -> Path:
+    from equiwm.cli.progress import ProgressBars
+    from equiwm.report.folder import write_html, write_latex
+
+    write = write_html if form is Format.html else write_latex
+    with ProgressBars(quiet=False) as progress:
+        return write(made, folder, left_out, lambda done, total: progress.count("figures", done, total))
 
 
 def _written(made: Report, form: Format, left_out: list[str]) -> str:
@@ -93,14 +125,14 @@ def _written(made: Report, form: Format, left_out: list[str]) -> str:
         from tempfile import TemporaryDirectory
 
         from equiwm.cli.progress import ProgressBars
-        from equiwm.report.drawings import pictures
         from equiwm.report.html import html
+        from equiwm.report.pictures import pictures
 
         with TemporaryDirectory() as folder, ProgressBars(quiet=False) as progress:
             shown = pictures(made, Path(folder), left_out, lambda done, total: progress.count("figures", done, total))
             return html(made, shown)
     if form is Format.latex:
-        from equiwm.report.latex import latex
+        from equiwm.report.latex.document import latex
 
         return latex(made)
     if form is Format.csv:

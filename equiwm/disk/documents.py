@@ -53,6 +53,22 @@ def write_document(path: Path, text: str) -> None:
     write_atomic(path, text)
 
 
+def open_document_folder(folder: Path) -> None:
+    """Make the folder of a document that is several files, where there is none.
+
+    Raises:
+        RunError: it is a run's or a store's, or would be; it is no folder; there is no folder above it, or it cannot be
+            made.
+    """
+    owner = str(folder) if is_run(folder) else _run_of(folder / "index.html")
+    if owner is not None:
+        raise RunError(f"cannot write a report into {folder}: it belongs to {owner}; name another folder.")
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise RunError(f"cannot make {folder}: {reason(error)}.") from None
+
+
 def require_document(path: Path) -> None:
     """Refuse a path that `write_document` would not write to, before the work that makes the document.
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from equiwm.checks import as_finite
+from equiwm.checks import as_finite, as_path
 from equiwm.config import PlanningConfig, planning_of
 from equiwm.devices import DTYPES
 from equiwm.errors import ConfigError, DataError, TrustError
@@ -149,7 +149,7 @@ def load_export(path: Path | str, *, settings: Sequence[str] = (), trust: bool =
         MissingExtraError: safetensors or onnxruntime is not installed.
         ConfigError: a setting that is none.
     """
-    folder = Path(path)
+    folder = as_path(path, "load_export")
     record = read_record(folder)
     if record.format == "torch-export" and not trust and not is_sealed(record.files, record.seal):
         raise TrustError(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import io
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from equiwm.disk.drafts import remove_stale
-from equiwm.disk.files import atomic_writer, reason, write_atomic
+from equiwm.disk.files import reason, write_atomic
 from equiwm.disk.inside import require_component
 from equiwm.disk.ownership import is_run
 from equiwm.errors import RunError
+from equiwm.figures.medium import drawn_before, medium
 from equiwm.tables.sheet import csv_text
 
 if TYPE_CHECKING:
@@ -22,8 +24,9 @@ if TYPE_CHECKING:
 # Okabe & Ito: distinct for colour-blind readers; the line styles differ as well.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 MARKERS = ("o", "s", "^", "D")
+_TEXT = 10
 STYLE = {
-    "font.size": 10,
+    "font.size": _TEXT,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -49,7 +52,7 @@ def canvas(
     """An empty figure that needs no display, in the style of all; draw and save it within the block.
 
     Args:
-        width, height: inches.
+        width, height: inches, on a screen.
         layout: `compressed` where panels keep their aspect.
         dpi: dots an inch.
         style: settings of matplotlib over those of `STYLE`.
@@ -58,26 +61,53 @@ def canvas(
     from matplotlib.figure import Figure
     from matplotlib.style import context
 
-    with context({**STYLE, **(style or {})}):
-        figure = Figure(figsize=(width, height), layout=layout, dpi=dpi)
+    target = medium()
+    text = {"font.size": target.points(_TEXT)}
+    with context({**STYLE, **text, **target.style, **(style or {})}):
+        figure = Figure(figsize=target.size(width, height), layout=layout, dpi=dpi)
         FigureCanvasAgg(figure)
         yield figure
 
 
 def save(figure: Figure, data: pd.DataFrame, folder: Path, name: str) -> Path:
-    """Write `name`.csv, `name`.png and `name`.svg into `folder`, atomically; gives the path of the PNG.
+    """Write `name`.csv, and the figure as files of the medium: PNG and SVG on a screen. Gives the path of the first.
 
-    The same figure gives the same bytes.
+    The same figure gives the same bytes. One that was drawn from the same CSV in a known folder is taken from there.
 
     Raises:
         RunError: `name` is no name of a file, or a file cannot be written.
     """
     open_folder(folder, name)
-    write_atomic(folder / f"{name}.csv", csv_text(data))
-    for kind, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
-        with atomic_writer(folder / f"{name}.{kind}") as file:
-            figure.savefig(file, format=kind, metadata=metadata)
-    return folder / f"{name}.png"
+    text, kinds = csv_text(data), medium().kinds
+    files = drawn_before(name, text, kinds) or _rendered(figure, kinds)
+    write_atomic(folder / f"{name}.csv", text)
+    for kind, content in files.items():
+        write_atomic(folder / f"{name}.{kind}", content)
+    return folder / f"{name}.{kinds[0]}"
+
+
+_MARGIN = 0.1
+"""Inches around what is drawn."""
+_METADATA: Mapping[str, dict[str, Any]] = {
+    "svg": {"Date": None, "Creator": None},
+    "png": {"Software": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+
+
+def _rendered(figure: Figure, kinds: Sequence[str]) -> dict[str, bytes]:
+    """The figure's files. Its layout, which takes as long as the drawing, is made once for all of them."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        figure.set_layout_engine("none")
+    box = figure.get_tightbbox().padded(_MARGIN) if medium().cropped else None
+    files = {}
+    for kind in kinds:
+        with io.BytesIO() as file:
+            figure.savefig(file, format=kind, metadata=_METADATA[kind], bbox_inches=box)
+            files[kind] = file.getvalue()
+    return files
 
 
 def open_folder(folder: Path, name: str) -> None:
@@ -107,7 +137,7 @@ def models_of(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, dict[str
         yield str(model), rows, {"color": COLOURS[index], "marker": MARKERS[index], "markersize": 3.5, "linewidth": 1.2}
 
 
-def legend_below(figure: Figure, panel: Axes, columns: int | None = None, size: int | None = None) -> None:
+def legend_below(figure: Figure, panel: Axes, columns: int | None = None, size: float | None = None) -> None:
     """One legend for all panels, from the lines of one of them."""
     handles, labels = panel.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=columns or len(labels), fontsize=size)

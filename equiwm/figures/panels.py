@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from equiwm.figures.canvas import COLOURS, MARKERS, STYLE, save
+from equiwm.figures.canvas import COLOURS, MARKERS, canvas, save
+from equiwm.figures.medium import text_size
 from equiwm.stats import MedianRange
 from equiwm.tables.table import Table, interval
 
@@ -130,16 +131,10 @@ def draw_panels(
         folder: gets NAME.png, NAME.svg and NAME.csv.
         name: of all three.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.style import context
-
     by = ("dim", line, x)
     frame = over_seeds_frame(frame, by, [column for column in frame.columns if column not in by])
     dims, lines = list(dict.fromkeys(frame["dim"])), list(dict.fromkeys(frame[line]))
-    with context(STYLE):
-        figure = Figure(figsize=(1.0 + 3.6 * len(dims), 0.8 + 2.4 * len(quantities)), layout="constrained")
-        FigureCanvasAgg(figure)
+    with canvas(1.0 + 3.6 * len(dims), 0.8 + 2.4 * len(quantities)) as figure:
         panels = figure.subplots(len(quantities), len(dims), sharey="row", squeeze=False)
         for column, dim in enumerate(dims):
             here = frame[frame["dim"] == dim]
@@ -167,7 +162,7 @@ def draw_panels(
                         panel.axhline(points[quantity].iloc[0], color=look["color"], linewidth=0.8, linestyle="--")
                 panel.set_yscale("log")
                 panel.set_xticks(range(len(labels)), [str(label) for label in labels])
-                panel.set_title(f"{title}, {dim}D", fontsize=10)
+                panel.set_title(f"{title}, {dim}D", fontsize=text_size(10))
                 if quantity == "ood_factor":
                     panel.axhline(1.0, **_GREY)
             panels[-1, column].set_xlabel(x_label)

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from equiwm.config import ModelConfig
 from equiwm.errors import ConfigError, RepError
+from equiwm.models.choice import group_of
 from equiwm.models.factory import build_encoder, seeded
-from equiwm.models.typed import TypedEncoder, group_of
+from equiwm.models.typed import TypedEncoder
 from equiwm.nn.layer import Layer
 from equiwm.nn.normalise import Normalise
 from equiwm.policy import PolicyConfig

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from equiwm.claims.claim import AnyClaim
@@ -33,6 +33,7 @@ class CollectedRun:
         results: what of it can be read.
         unread: a line for each result that cannot.
         weights: SHA-256 of its checkpoint, or None where nobody knows.
+        opened: of a study, whether it or the one that it is part of was named, not a folder that holds it.
     """
 
     path: Path
@@ -45,6 +46,7 @@ class CollectedRun:
     results: tuple[Stored, ...]
     unread: tuple[str, ...]
     weights: str | None = None
+    opened: bool = True
 
     @property
     def other_weights(self) -> tuple[str, ...]:
@@ -74,32 +76,36 @@ def collect(places: Sequence[Path], claims: Sequence[AnyClaim]) -> tuple[list[Co
     """
     found: list[CollectedRun] = []
     skipped: list[str] = []
-    for path in dict.fromkeys(path.absolute() for path in _runs(places)):
+    opened: dict[Path, bool] = {}
+    for path, named in _runs(places):
+        opened[path.absolute()] = opened.get(path.absolute(), False) or named
+    for path, named in opened.items():
         shown = Path(os.path.relpath(path)) if path.is_relative_to(Path.cwd()) else path
         try:
             run = _read(Run(shown), claims)
         except EquiwmError as error:
             skipped.append(str(error))
         else:
-            found.append(run)
+            found.append(replace(run, opened=named))
     if not found and not skipped:
         where = ", ".join(map(str, places))
         raise RunError(f"{where} holds no run: expected directories with a config.yaml, as `equiwm train` makes them.")
     return found, skipped
 
 
-def _runs(places: Sequence[Path]) -> Iterator[Path]:
+def _runs(places: Sequence[Path]) -> Iterator[tuple[Path, bool]]:
+    """Each run, and whether it was named, or is part of a study that was."""
     for place in places:
         if not os.path.isdir(place):  # unlike Path's method it says False, and raises nothing, where it may not look
             what = "is a file" if os.path.isfile(place) else "does not exist"
             raise RunError(f"{place}: expected a folder that holds runs; it {what}.")
         if not os.path.lexists(place / "config.yaml"):
-            yield from _runs_in(place)
+            yield from ((path, False) for path in _runs_in(place))
             continue
-        yield place
+        yield place, True
         # Opened when it is asked for by name only: among other runs a study speaks for what it holds.
         if os.path.isdir(place / STUDY_RUNS):
-            yield from _runs_in(place / STUDY_RUNS)
+            yield from ((path, True) for path in _runs_in(place / STUDY_RUNS))
 
 
 def _runs_in(place: Path) -> Iterator[Path]:

@@ -10,6 +10,7 @@ from equiwm.claims.claim import AnyClaim
 from equiwm.claims.registry import built_in
 from equiwm.errors import EquiwmError
 from equiwm.report.collect import CollectedRun, collect
+from equiwm.report.entries import next_table, studies_table, summary_table
 from equiwm.report.settings import SeedResult, Setting, settings_of
 from equiwm.report.weights import is_others, marked
 from equiwm.results.result import Result
@@ -18,6 +19,7 @@ from equiwm.tables.table import Table, number
 
 STUDIES = "Studies"
 REPRODUCTION = "The paper and these runs"
+STUDIES_HERE, SUMMARY, NEXT = "studies-here", "summary", "next"
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class Chapter:
     """Tables under a heading.
 
     Attributes:
-        section: of metrics.json; `REPRODUCTION` or `STUDIES` for the results of study directories.
+        section: of metrics.json; `REPRODUCTION` or `STUDIES` for the results of study directories, `STUDIES_HERE` for
+            those that are not opened; `SUMMARY` and `NEXT` for a single run.
         heading: one line.
         about: one sentence, or nothing.
         tables: at least one.
@@ -81,6 +84,7 @@ def make_report(places: Sequence[Path], claims: Sequence[AnyClaim] | None = None
     for run in found:
         if run.kind == "study":
             complaints += run.unread
+        if run.kind == "study" and run.opened:
             for each in run.results:
                 view = each.claim.shown
                 try:
@@ -91,6 +95,12 @@ def make_report(places: Sequence[Path], claims: Sequence[AnyClaim] | None = None
         [Chapter(name, name, "", tuple(tables))] if tables else [] for name, tables in studies.items()
     )
     chapters = [*reproduction, *chapters, *(chapter for each in others for chapter in each)]
+    closed = [run for run in found if run.kind == "study" and not run.opened]
+    if closed:
+        chapters.append(Chapter(STUDIES_HERE, "Studies in these folders", "", (studies_table(closed),)))
+    if len(found) == 1 and found[0].kind == "train":
+        first = Chapter(SUMMARY, "Summary", "", (summary_table(found[0], settings[0] if settings else None),))
+        chapters = [first, *chapters, Chapter(NEXT, "Next", "", (next_table(found[0], shown),))]
     return Report(tuple(found), tuple(settings), tuple(chapters), (*skipped, *complaints), shown)
 
 

@@ -87,6 +87,7 @@ def ood_figure(report: Report, folder: Path) -> Path | None:
     from matplotlib.ticker import FuncFormatter
 
     from equiwm.figures.canvas import COLOURS, MARKERS, canvas, save
+    from equiwm.figures.medium import text_size
 
     frame = pd.DataFrame(factor_rows(report))
     if frame.empty:
@@ -117,14 +118,14 @@ def ood_figure(report: Report, folder: Path) -> Path | None:
                     textcoords="offset points",
                     ha="right" if left else "left",
                     va="center",
-                    fontsize=8,
+                    fontsize=text_size(8),
                     color=COLOURS[index],
                 )
         panel.set_xscale("log")
         panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         shown = frame["factor"][frame["factor"] > 0]
         panel.set_xlim(0.2 * min(shown.min(), 1.0), 4.0 * max(shown.max(), 5.0))  # room for the figures on both sides
-        panel.set_yticks(range(len(lines)), [f"{test}\n{pair}" for test, pair in lines], fontsize=8)
+        panel.set_yticks(range(len(lines)), [f"{test}\n{pair}" for test, pair in lines], fontsize=text_size(8))
         panel.set_ylim(len(lines) - 0.4, -0.7)
         panel.set_xlabel("error, unseen / seen orientations (small: seeds, large: median)")
         figure.legend(*panel.get_legend_handles_labels(), loc="outside upper right", ncols=2)

@@ -12,6 +12,7 @@ from equiwm.printable import printable
 from equiwm.report.weights import marked, of_other_weights, own_weights
 from equiwm.runs import Run
 from equiwm.tables.table import Table
+from equiwm.tables.terminal import on_terminal
 
 _WIDTH = 118
 
@@ -50,8 +51,8 @@ def write_summary(
     console = Console(record=True, file=io.StringIO(), width=_WIDTH, force_terminal=True)
     name, description = (escape(printable(str(text))) for text in (run.name, run.data.get("description") or ""))
     console.print(f"equiwm run [bold]{name}[/bold]" + (f": {description}" if description else ""))
-    for table in (part for whole in run_tables(run, claims, metrics) for part in whole.fitted(_WIDTH)):
-        console.print(table.rich(_WIDTH), crop=False)
+    for part in (part for table in run_tables(run, claims, metrics) for part in on_terminal(table, _WIDTH)):
+        console.print(part, crop=False)
     lines = [line.rstrip() for line in console.export_text(clear=False).splitlines()]
     write_atomic(run.summary_svg, console.export_svg(title=f"equiwm: {printable(run.name)}", unique_id="equiwm"))
     write_atomic(run.summary, "\n".join(lines) + "\n")

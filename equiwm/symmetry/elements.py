@@ -158,6 +158,11 @@ class Elements:
             torch.cat(permutations) if permutations else None,
         )
 
+    def __repr__(self) -> str:
+        items = "" if self.permutation is None else f", permuting {self.items} items"
+        shape = "x".join(map(str, self.linear.shape[:-2])) or "one"
+        return f"Elements({shape} in {self.d} dimensions{items})"
+
 
 def identities(d: int, shape: Sequence[int] = (), items: int = 0) -> Elements:
     """The identity of a space of d dimensions and a list of `items` items, repeated over a batch shape."""

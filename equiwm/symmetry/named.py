@@ -52,6 +52,9 @@ def parse_group(name: str) -> Group:
         GroupError: no such group, or one of the user's that breaks the laws of a group.
         ConfigError: a module that is not found.
     """
+    given: object = name
+    if not isinstance(given, str):
+        raise GroupError(f"group: got {type(given).__name__}, expected a name such as so3 or a group.")
     if len(name) > MOST_NAME:
         raise GroupError(f"unknown group {quoted(name)}: expected a name of at most {MOST_NAME} characters.")
     if is_foreign(name):

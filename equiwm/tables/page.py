@@ -26,7 +26,7 @@ class Drawn(Protocol):
         """Its ending, `.svg` or `.png`."""
 
 
-def rendered(package: str, template: str, **told: object) -> str:
+def rendered(package: str, template: str, *, linked: bool = False, **told: object) -> str:
     """A page from a template of a package, which may use those of `equiwm.tables` (`page.css`, `tables.html`).
 
     Every text is escaped, and what nobody sees or turns what follows is left out. A template has `style`, `script` and
@@ -35,6 +35,7 @@ def rendered(package: str, template: str, **told: object) -> str:
     Args:
         package: whose folder `templates` holds it.
         template: its name.
+        linked: figures are files beside it.
         told: what it shows.
     """
     from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
@@ -50,7 +51,8 @@ def rendered(package: str, template: str, **told: object) -> str:
     )
     style, script = (Markup(shared.get_source(page, name)[0]) for name in ("page.css", "page.js"))
     page.filters |= {"source": _source, "split_range": lambda text: text.partition(" [")}
-    head = {"style": style, "script": script, "policy": _policy(style, script), "sentence": _SENTENCE}
+    policy = _policy(style, script, linked=linked)
+    head = {"style": style, "script": script, "policy": policy, "sentence": _SENTENCE, "linked": linked}
     return page.get_template(template).render(**head, **told)
 
 
@@ -59,13 +61,16 @@ def _finished(value: object) -> object:
     return printable(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
-def _policy(style: str, script: str) -> str:
-    """Nothing is loaded from anywhere, and of styles and scripts only these two run, whatever a page's texts hold."""
+def _policy(style: str, script: str, *, linked: bool) -> str:
+    """Nothing is loaded from elsewhere, and of styles and scripts only these two run, whatever a page's texts hold.
+    Figures are in the page, or in files beside it where it is `linked`.
+    """
     style_hash, script_hash = (
         base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii") for text in (style, script)
     )
+    images = "'self' file:" if linked else "data:"
     return (
-        f"default-src 'none'; img-src data:; style-src 'sha256-{style_hash}'; script-src 'sha256-{script_hash}'; "
+        f"default-src 'none'; img-src {images}; style-src 'sha256-{style_hash}'; script-src 'sha256-{script_hash}'; "
         "base-uri 'none'; form-action 'none'"
     )
 

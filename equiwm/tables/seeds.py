@@ -44,7 +44,7 @@ def place_by_place(title: str, compared: Comparison[R], heading: str, columns: S
     ]
     if rows:
         headings = ("model", heading, "seeds", *(column.heading for column in columns))
-        yield Table(f"{title}: {compared.name}", headings, rows)
+        yield Table(f"{title}: {compared.name}", headings, rows, keys=2)
 
 
 def across_places(

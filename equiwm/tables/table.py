@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from equiwm.printable import printable
+from equiwm.tables.fitting import allotted, side_by_side
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -25,15 +26,18 @@ class Table:
 
     Attributes:
         title: one line.
-        columns: headings; the first column is left-aligned, and others whose cells are all words; figures right.
+        columns: headings; the first column is left-aligned, and others that hold phrases or no figures; figures right.
         rows: one tuple of cells a row.
         notes: lines below the table.
+        keys: how many of the first columns say together which row it is; every part of a table that does not fit side
+            by side begins with them.
     """
 
     title: str
     columns: tuple[str, ...]
     rows: Sequence[tuple[str, ...]]
     notes: tuple[str, ...] = field(default=())
+    keys: int = 1
 
     def __post_init__(self) -> None:
         """Make every text printable, once for all that it is rendered as: labels and names may be a stranger's."""
@@ -49,7 +53,10 @@ class Table:
         def has_figure(index: int) -> bool:
             return any(row[index].lstrip("-")[:1].isdigit() for row in self.rows)
 
-        return [index == 0 or not has_figure(index) for index in range(len(self.columns))]
+        def has_phrase(index: int) -> bool:
+            return any(sum(len(word) > 3 and word.isalpha() for word in row[index].split()) > 1 for row in self.rows)
+
+        return [index == 0 or has_phrase(index) or not has_figure(index) for index in range(len(self.columns))]
 
     def markdown(self) -> str:
         """GitHub-flavoured Markdown: title, table, notes."""
@@ -70,16 +77,7 @@ class Table:
 
         Each has the first column, and as many of the others as fit, one at least; the last has the notes.
         """
-        first, *others = map(_longest_word, self._cells())
-        groups: list[list[int]] = [[0]]
-        room = width - _EDGES - first - _BETWEEN
-        left = room
-        for index, longest in enumerate(others, start=1):
-            if left < longest + _BETWEEN and len(groups[-1]) > 1:
-                groups.append([0])
-                left = room
-            groups[-1].append(index)
-            left -= longest + _BETWEEN
+        groups = side_by_side(list(map(_longest_word, self._cells())), width - _EDGES, _BETWEEN, self.keys)
         if len(groups) == 1:
             return [self]
         return [
@@ -88,6 +86,7 @@ class Table:
                 tuple(self.columns[index] for index in group),
                 [tuple(row[index] for index in group) for row in self.rows],
                 self.notes if group is groups[-1] else (),
+                self.keys,
             )
             for number, group in enumerate(groups)
         ]
@@ -122,19 +121,14 @@ def _longest_word(cells: Sequence[str]) -> int:
 
 
 def _column_widths(columns: Sequence[Sequence[str]], room: int) -> list[int]:
-    """The width of each column: its longest line, or where all of them have no room, the widest ones less of it, down
-    to their longest words. (rich narrows columns below their words, and then leaves others wider than they have to be.)
+    """The width of each column. (rich narrows columns below their words, and then leaves others wider than they have to
+    be.)
     """
     from rich.cells import cell_len
 
     least = [_longest_word(cells) for cells in columns]
     whole = [max(cell_len(line) for cell in cells for line in (cell.splitlines() or [" "])) for cells in columns]
-
-    def at_most(limit: int) -> list[int]:
-        return [min(most, max(longest, limit)) for longest, most in zip(least, whole, strict=True)]
-
-    limits = range(max(whole, default=0), 0, -1)
-    return next((widths for widths in map(at_most, limits) if sum(widths) <= room), least)
+    return list(map(int, allotted(least, whole, room)))
 
 
 def number(value: float | None, digits: int = 3) -> str:

@@ -86,6 +86,10 @@ class Transitions:
             next_observation=observation_rep.transform_samples(self.next_observation, g),
         )
 
+    def __repr__(self) -> str:
+        shapes = f"observations {tuple(self.observation.shape)}, actions {tuple(self.action.shape)}"
+        return f"Transitions({len(self)} of {len(self.episode.unique())} episodes: {shapes})"
+
 
 @dataclass(frozen=True, eq=False)
 class Sequences:

@@ -27,7 +27,8 @@ from equiwm.claims.ablation.rows import column, largest_off_one, of_each_seed, s
 from equiwm.claims.statement import FLAT, Statement, at_least, at_most, ours
 from equiwm.config import parse
 from equiwm.errors import TrainingError
-from equiwm.figures.canvas import STYLE, save
+from equiwm.figures.canvas import canvas, save
+from equiwm.figures.medium import text_size
 from equiwm.figures.panels import frame_of, grid_table
 from equiwm.grid import Cell
 from equiwm.results.ablation import AblationRow
@@ -222,18 +223,13 @@ def figure(data: StudyRows[BreakingRow], folder: Path) -> Path:
     Blue where the equivariant network has the lower error, orange where the MLP has; in brackets where not every seed
     says so.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.colors import LinearSegmentedColormap
-    from matplotlib.figure import Figure
-    from matplotlib.style import context
 
     frame = plane(data.rows)
     frame["network"], frame["side"] = frame["arm"].map(NETWORKS), frame["side"].map(SIDES)
     colours = LinearSegmentedColormap.from_list("wins", ["#D55E00", "#ffffff", "#0072B2"])
     networks, sides = (list(dict.fromkeys(frame[key])) for key in ("network", "side"))
-    with context({**STYLE, "axes.grid": False}):
-        figure = Figure(figsize=(8.4, 3.3 * len(networks)), layout="constrained")
-        FigureCanvasAgg(figure)
+    with canvas(8.4, 3.3 * len(networks), style={"axes.grid": False}) as figure:
         panels = figure.subplots(len(networks), len(sides), squeeze=False)
         for row, network in enumerate(networks):
             for place, side in enumerate(sides):
@@ -245,10 +241,17 @@ def figure(data: StudyRows[BreakingRow], folder: Path) -> Path:
                 for y in range(len(grid)):
                     for x in range(len(grid.columns)):
                         text = f"{grid.iloc[y, x]:+.2f}"
-                        panel.text(x, y, text if agreed.iloc[y, x] else f"({text})", ha="center", va="center", size=8)
+                        panel.text(
+                            x,
+                            y,
+                            text if agreed.iloc[y, x] else f"({text})",
+                            ha="center",
+                            va="center",
+                            size=text_size(8),
+                        )
                 panel.set_xticks(range(len(grid.columns)), [str(n) for n in grid.columns])
                 panel.set_yticks(range(len(grid)), [f"{g:g}" for g in grid.index])
-                panel.set_title(f"{network}, {side}", fontsize=10)
+                panel.set_title(f"{network}, {side}", fontsize=text_size(10))
                 panel.set_xlabel("training transitions N")
                 panel.set_ylabel("breaking g")
         figure.colorbar(image, ax=panels, label="log10 of the MLP's error over the network's", shrink=0.7)

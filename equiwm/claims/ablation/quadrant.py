@@ -16,6 +16,7 @@ from equiwm.claims.statement import FLAT, Statement, at_least, at_most, ours
 from equiwm.config import load, parse
 from equiwm.errors import TrainingError, nearest
 from equiwm.figures.canvas import COLOURS, MARKERS, canvas, legend_below, save
+from equiwm.figures.medium import text_size
 from equiwm.figures.panels import frame_of, label_tables
 from equiwm.grid import Cell
 from equiwm.printable import quoted
@@ -209,7 +210,7 @@ def figure(data: StudyRows[QuadrantRow], folder: Path) -> Path:
         axes.set_xscale("log")
         axes.set_ylim(-0.03, 1.03)
         axes.set_xlabel("training transitions, stem in one quadrant")
-        axes.set_title("success at every start and goal", fontsize=10)
+        axes.set_title("success at every start and goal", fontsize=text_size(10))
         legend_below(drawing, axes)
         columns = ("arm", "seed", "transitions", "success", "mean_max_reward")
         return save(drawing, frame_of(data.rows, columns), folder, "ablate_quadrant")

@@ -14,6 +14,7 @@ from equiwm.claims.closed_loop.result import ClosedLoopResult, Recording
 from equiwm.disk.inside import read_inside
 from equiwm.errors import RunError
 from equiwm.figures.canvas import COLOURS, MARKERS, canvas, legend_below, mark_level, save
+from equiwm.figures.medium import text_size
 from equiwm.printable import cut
 
 if TYPE_CHECKING:
@@ -91,11 +92,11 @@ def closed_loop_figure(sides: Mapping[str, ClosedLoopResult], folder: Path, file
         left.set_yscale("log")
         left.set_xlabel("pairs (percent, in ascending order)")
         unit = "degrees" if all(side.measure == "deg" for side in sides.values()) else "tolerances"
-        left.set_title(f"|error turned - error seen| of one task ({unit})", fontsize=10)
+        left.set_title(f"|error turned - error seen| of one task ({unit})", fontsize=text_size(10))
         right.axvspan(-0.5, 0.5, color="#000000", alpha=0.07, linewidth=0)
-        right.set_xticks(range(len(labels)), labels, rotation=40, ha="right", fontsize=8)
+        right.set_xticks(range(len(labels)), labels, rotation=40, ha="right", fontsize=text_size(8))
         right.set_ylim(bottom=-0.03 * right.get_ylim()[1])  # a marker at 0 is seen whole
-        right.set_title(f"mean error at each orientation ({unit})", fontsize=10)
+        right.set_title(f"mean error at each orientation ({unit})", fontsize=text_size(10))
         legend_below(figure, left)
         return save(figure, frame, folder, file)
 
@@ -189,10 +190,11 @@ def paths_figure(frame: pd.DataFrame, folder: Path, file: str) -> Path:
                 draw_scene(panel, last, "back_", colour=colour)
                 panel.plot([], [], color=colour, label=label)
             panel.set_aspect("equal")
-            panel.set_title(model, fontsize=10)
-            panel.tick_params(labelsize=8)
-        figure.suptitle(f"task {frame['task'].iloc[0]} at every orientation, turned back (goal: grey)", fontsize=10)
-        legend_below(figure, panels[0], columns=5, size=8)
+            panel.set_title(model, fontsize=text_size(10))
+            panel.tick_params(labelsize=text_size(8))
+        title = f"task {frame['task'].iloc[0]} at every orientation, turned back (goal: grey)"
+        figure.suptitle(title, fontsize=text_size(10))
+        legend_below(figure, panels[0], columns=5, size=text_size(8))
         return save(figure, frame, folder, file)
 
 

@@ -326,7 +326,9 @@ def drawings(shown: Shown[ClosedLoopResult]) -> Iterator[Drawing]:
 
     result = shown.measured.result
     file = "closed_loop_" + result.variant.replace("/", "_")
-    yield Drawing(file, lambda folder: figures.closed_loop_figure(shown.sides, folder, file))
+    planned = f"{result.planner} planner, goal {result.goal}, {result.group.upper()}"
+    about = f"closed loop, {planned}: how far the error of a task changes when it is turned, and the mean errors"
+    yield Drawing(file, lambda folder: figures.closed_loop_figure(shown.sides, folder, file), about)
     recordings = {side: kept for side, kept in shown.recordings.items() if isinstance(kept, Recording)}
     paths = (
         figures.paths_frame(recordings, ["seen", *result.orbit])
@@ -335,7 +337,8 @@ def drawings(shown: Shown[ClosedLoopResult]) -> Iterator[Drawing]:
     )
     if paths is None:
         return
-    yield Drawing(f"{file}_paths", lambda folder: figures.paths_figure(paths, folder, f"{file}_paths"))
+    about = f"closed loop, {planned}: the paths of one task at every orientation, turned back; equal ones are one line"
+    yield Drawing(f"{file}_paths", lambda folder: figures.paths_figure(paths, folder, f"{file}_paths"), about)
     if any(kept.video for kept in recordings.values()):
         from equiwm.claims.closed_loop.video import write_video
 
@@ -353,6 +356,7 @@ VIEW: View[ClosedLoopResult] = View(
     tables=closed_loop_tables,
     overview=overview,
     drawings=drawings,
+    headlines=(VERDICT, ERROR_SEEN, FACTOR),
     asked=asked,
     probe=probe,
     factor=Factor(FACTOR, lambda result: f"closed loop, {asked(result)}"),

@@ -117,6 +117,7 @@ VIEW: View[VerifyResult] = View(
         *(CONTROL, CONTROL_DRIFT, MOVED, PASSED),
     ),
     tables=verify_tables,
+    headlines=(VERDICT, RESIDUAL, CONTROL),
     overview=overview,
     asked=asked,
     probe=probe,

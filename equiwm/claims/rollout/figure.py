@@ -9,6 +9,7 @@ import pandas as pd
 
 from equiwm.claims.rollout.result import RolloutResult
 from equiwm.figures.canvas import canvas, legend_below, mark_level, models_of, save, show_one
+from equiwm.figures.medium import text_size
 
 
 def rollout_frame(sides: Mapping[str, RolloutResult]) -> pd.DataFrame:
@@ -60,7 +61,7 @@ def rollout_figure(sides: Mapping[str, RolloutResult], folder: Path) -> Path:
             panel.set_xticks(horizons, [str(horizon) for horizon in horizons])
             panel.xaxis.set_minor_locator(NullLocator())
             panel.set_xlabel("horizon H (steps)")
-            panel.set_title(title, fontsize=10)
+            panel.set_title(title, fontsize=text_size(10))
         show_one(panels[1])
         mark_level(panels[1], 1.0)
         legend_below(figure, panels[0])

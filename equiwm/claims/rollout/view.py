@@ -95,7 +95,8 @@ def drawings(shown: Shown[RolloutResult]) -> Iterator[Drawing]:
     from equiwm.claims.rollout.figure import rollout_figure
 
     result = shown.measured.result
-    yield Drawing(f"rollout_{result.group}_{result.dtype}", lambda folder: rollout_figure(shown.sides, folder))
+    about = f"relative residual and OOD factor against the horizon, {result.group.upper()}, {result.dtype}"
+    yield Drawing(f"rollout_{result.group}_{result.dtype}", lambda folder: rollout_figure(shown.sides, folder), about)
 
 
 VIEW: View[RolloutResult] = View(
@@ -105,6 +106,7 @@ VIEW: View[RolloutResult] = View(
     tables=rollout_tables,
     overview=overview,
     drawings=drawings,
+    headlines=(FACTOR, RESIDUAL),
     asked=asked,
     probe=probe,
     factor=Factor(FACTOR, lambda result: f"{result.group.upper()}, rollout", " of {} steps"),

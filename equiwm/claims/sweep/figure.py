@@ -10,6 +10,7 @@ import pandas as pd
 
 from equiwm.claims.sweep.result import SweepResult
 from equiwm.figures.canvas import canvas, legend_below, mark_level, models_of, save, show_one
+from equiwm.figures.medium import text_size
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,7 +62,8 @@ def sweep_figure(sides: Mapping[str, SweepResult], folder: Path) -> Path:
             draw(panel, shown)
             panel.set_yscale("log")
             words = column.removeprefix("readout_").replace("_", " ")
-            panel.set_title("one-step relMSE / seen" if column == "relmse" else f"read-out error, {words}", fontsize=10)
+            title = "one-step relMSE / seen" if column == "relmse" else f"read-out error, {words}"
+            panel.set_title(title, fontsize=text_size(10))
         show_one(panels[0])
         for panel in panels[1:]:
             mark_level(panel, 1.0)
@@ -124,4 +126,4 @@ def _ladder_panel(panel: Axes, frame: pd.DataFrame) -> None:
     for model, rows, look in models_of(frame):
         at = rows["label"].map(place).fillna(len(labels))
         panel.plot(at, rows["error"], label=model, **{**look, "linestyle": "none"})
-    panel.set_xticks(range(len(labels) + 1), [*labels, "random"], rotation=40, ha="right", fontsize=8)
+    panel.set_xticks(range(len(labels) + 1), [*labels, "random"], rotation=40, ha="right", fontsize=text_size(8))

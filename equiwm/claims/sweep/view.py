@@ -194,7 +194,8 @@ def drawings(shown: Shown[SweepResult]) -> Iterator[Drawing]:
     from equiwm.claims.sweep.figure import sweep_figure
 
     result = shown.measured.result
-    yield Drawing(f"sweep_{result.group}_{result.dtype}", lambda folder: sweep_figure(shown.sides, folder))
+    about = f"one-step error and read-out errors over the group {result.group.upper()}, {result.dtype}"
+    yield Drawing(f"sweep_{result.group}_{result.dtype}", lambda folder: sweep_figure(shown.sides, folder), about)
 
 
 VIEW: View[SweepResult] = View(

@@ -73,6 +73,7 @@ VIEW: View[TrainResult] = View(
     heading="Training",
     columns=(TRANSITIONS, FIRST, LAST, SPREAD, RANK, MOVED, SECONDS),
     tables=train_tables,
+    headlines=(TRANSITIONS, LAST, SPREAD),
     overview=overview,
     every_setting=True,
 )

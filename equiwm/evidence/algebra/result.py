@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
 
 from equiwm.results.result import Real, Result
+from equiwm.tables.cell import brief, cell
 
 
 @dataclass(frozen=True)
@@ -79,3 +81,14 @@ class DiscoverResult(Result):
     samples: int
     seconds: float
     seed: int
+
+    def __str__(self) -> str:
+        """The answer in a few lines."""
+        text: str = import_module("equiwm.evidence.algebra.words").text(self)
+        return brief(text)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the answer, and the tables."""
+        # By name: the module of words shows values of this class, and imports this one.
+        words = import_module("equiwm.evidence.algebra.words")
+        return cell(words.text(self), words.tables(self, self.source))

@@ -85,7 +85,7 @@ def check_data(
 
     Source: Shah and Peters (2020), Annals of Statistics 48(3); Chiu and Bloem-Reddy (2023) for conditional symmetry.
     """
-    group = Group.parse(group) if isinstance(group, str) else group
+    group = group if isinstance(group, Group) else Group.parse(group)
     return check_observed(_observed(data, reps, observation_rep, action_rep), group, seed=seed)
 
 
@@ -101,6 +101,9 @@ def _observed(
         return of_transitions(data, observation_rep, action_rep)
     if isinstance(data, Logs):
         return of_logs(data)
+    if not isinstance(data, str | Path):
+        kind = type(data).__name__
+        raise DataError(f"check_data: got {kind}, expected the path of a log, logs, or a world's transitions.")
     if reps is None:
         raise DataError(f"{data}: reps is missing: the path of a reps.yaml, which says how its columns transform.")
     spec = reps if isinstance(reps, LogSpec) else read_spec(Path(reps))

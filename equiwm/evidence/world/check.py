@@ -56,6 +56,9 @@ def check_world(
             state or never moves; an action on states that is none of the group, or changes nothing.
         GroupError: an unknown group.
     """
+    given: object = probe
+    if not isinstance(given, WorldProbe):
+        raise DataError(f"check_world: got {type(given).__name__}, expected a WorldProbe.")
     at_least_one("check_world", states=states, copies=copies, **{f"horizon {h}": h for h in horizons})
     begun = time.process_time()
     measured, judged = compared(probe, max(horizons), states=states, copies=copies, seed=seed)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Literal
 
 from equiwm.audit.verdict import Verdict
 from equiwm.results.result import Real, Result
+from equiwm.tables.cell import brief, cell
 
 
 @dataclass(frozen=True)
@@ -139,3 +141,14 @@ class WorldResult(Result):
     copies: int
     seed: int
     seconds: Real
+
+    def __str__(self) -> str:
+        """The answer in a few lines."""
+        text: str = import_module("equiwm.evidence.world.words").text(self)
+        return brief(text)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the answer, and the tables."""
+        # By name: the module of words shows values of this class, and imports this one.
+        words = import_module("equiwm.evidence.world.words")
+        return cell(words.text(self), words.tables(self))
