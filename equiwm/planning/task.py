@@ -134,7 +134,7 @@ class ControlTask(ABC):
             then gives the largest error in tolerances first.
         asks: what is asked of an episode by everybody who measures this world, source -> words; `judge` says which
             poses meet it.
-        judged_by: the source, one of `asks`, whose criterion these tasks come with; None where it is `criterion`.
+        decides: the one of `asks` that an episode is to meet in any of its poses; empty where it is the criterion.
         steps: control steps of an episode; None is what the configuration says.
         most_excluded: share of excluded pairs above which nothing is concluded.
         goals: where starts and goals come from, in words.
@@ -146,7 +146,7 @@ class ControlTask(ABC):
     references: tuple[Controller, ...] = ()
     channels: Mapping[str, Channel] = {}
     asks: Mapping[str, str] = {}
-    judged_by: str | None = None
+    decides: str = ""
     steps: int | None = None
     most_excluded: float = 0.05
     goals: str = ""
