@@ -392,7 +392,7 @@ def test_a_tolerance_is_one_of_every_channel():
         assert_equivariant(fn, ["4x1o"], "5x1o", "so3", [x], tolerance=1e-3)
 
 
-def test_half_precision_is_judged_by_its_own_rounding():
+def test_half_precision_is_decides_its_own_rounding():
     found = check_equivariance(lambda x: x * 1.5, ["4x1o"], "4x1o", "so2", [normal(32, 4, 2).half()])
     assert found.verdict in ("exact", "precision-limited")
 

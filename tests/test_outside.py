@@ -112,7 +112,7 @@ from spring_control import SpringControl
 
 class Short(SpringControl):
     asks = {"elsewhere": "within 90 deg at any step"}
-    judged_by = "elsewhere"
+    decides = "elsewhere"
     steps = 4
 
     def judge(self, observation, goal):

@@ -68,7 +68,7 @@ def test_a_function_that_refuses_float64_is_run_in_it_all_the_same():
     assert wrong.verdict == "approximate", wrong.sentence
 
 
-def test_what_leaves_torch_is_not_judged_by_it():
+def test_what_leaves_torch_is_not_decides_it():
     def model(v: Tensor) -> Tensor:
         return torch.from_numpy(MIX.numpy() @ v.detach().numpy().astype(np.float32)).to(v.dtype)
 
@@ -107,7 +107,7 @@ def test_what_is_written_into_a_view_of_less_precision_is_written():
     assert verdict_of(wrong).verdict == "broken"
 
 
-def test_a_network_that_does_otherwise_in_float64_is_not_judged_by_it():
+def test_a_network_that_does_otherwise_in_float64_is_not_decides_it():
     def model(v: Tensor) -> Tensor:
         short = v.float()
         if short.dtype == torch.float32:

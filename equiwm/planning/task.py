@@ -134,7 +134,7 @@ class ControlTask(ABC):
             then gives the largest error in tolerances first.
         asks: what is asked of an episode by everybody who measures this world, source -> words; `judge` says which
             poses meet it.
-        judged_by: the source, one of `asks`, whose criterion these tasks come with; None where it is `criterion`.
+        decides: the one of `asks` that an episode is to meet in any of its poses; empty where it is the criterion.
         steps: control steps of an episode; None is what the configuration says.
         most_excluded: share of excluded pairs above which nothing is concluded.
         goals: where starts and goals come from, in words.
@@ -146,7 +146,7 @@ class ControlTask(ABC):
     references: tuple[Controller, ...] = ()
     channels: Mapping[str, Channel] = {}
     asks: Mapping[str, str] = {}
-    judged_by: str | None = None
+    decides: str = ""
     steps: int | None = None
     most_excluded: float = 0.05
     goals: str = ""
@@ -189,8 +189,8 @@ class ControlTask(ABC):
 
     def achieved(self, observations: Tensor, goal: Tensor) -> Tensor:
         """Which episodes did what was asked: (T, S + 1, C, d) and (T, C, d) -> (T,) bool."""
-        if self.judged_by is not None:
-            return self.judge(observations, goal[:, None])[0][self.judged_by].any(-1)
+        if self.decides:
+            return self.judge(observations, goal[:, None])[0][self.decides].any(-1)
         angle, distance = self.pose_error(observations, goal[:, None])
         criterion = self.criterion
         at = angle[:, -1:].new_full((len(angle), 1), angle.shape[1] - 1).long()

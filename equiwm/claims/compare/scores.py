@@ -20,7 +20,7 @@ def criterion_of(run: ControlledRun, name: str | None) -> str | None:
     """
     asks = run.control.asks
     if name is None:
-        return run.control.judged_by
+        return run.control.decides or None
     if name not in asks:
         world = run.subject.world.name
         if not asks:

@@ -76,7 +76,7 @@ class StandardControl(PushTControl):
     """
 
     steps = STANDARD_STEPS
-    judged_by = GYM
+    decides = GYM
     most_excluded = 1.0  # episodes begin anywhere in the arena, and often meet its border: the others are paired
 
     def __init__(self, world: PushT, *, turned: bool) -> None:
@@ -116,7 +116,7 @@ class WMControl(StandardControl):
     """
 
     steps = WM_STEPS
-    judged_by = STABLE
+    decides = STABLE
     goal_has_agent = True
 
     def __init__(self, world: PushT, demonstrations: Demonstrations | None) -> None:
