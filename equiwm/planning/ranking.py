@@ -12,7 +12,9 @@ scored again in float64, and two things are asked of every call before its ranki
   other costs nor the order of a sum in a smaller batch takes part in it.
 
 Where one fails, more are scored again, and then all: the same call, with the same bits, as without ranking. A plan is
-then bitwise what it is in float64. Weights that depend on every cost (MPPI) cannot be had in this way.
+then bitwise what it is in float64. What is measured and not proven is that no sample outside the band has a rounding
+`SAFETY` times that of all inside it: those farther off are less precise, but less so than they are farther off
+(docs/measurements.md). Weights that depend on every cost (MPPI) cannot be had in this way.
 """
 
 from __future__ import annotations
@@ -31,8 +33,8 @@ Cost = Callable[[Tensor], Tensor]
 memory)."""
 
 BANDS = (8, 32)
-"""Samples nearest to a cut that are scored again, first and then: of 300 some 1% of the costs' scale to either side,
-about 1,000 times the rounding of float32 (`tests/benchmarks/test_ranking.py`)."""
+"""Samples nearest to a cut that are scored again, first and then. Of 300 the first 8 reach some 1% of the costs' scale
+to either side, hundreds of times the rounding of float32 (`tests/benchmarks/test_ranking.py`)."""
 
 SAFETY = 32.0
 """How many times farther than the largest measured rounding a sample lies that is not scored again."""
