@@ -135,6 +135,10 @@ STUDIES = [
     ("architecture", "body", True, "ablate-architecture-body-quick", "5d36958924cf7f8a"),
     ("architecture", "ring", False, "ablate-architecture-ring", "f8ce9964309a4169"),
     ("architecture", "ring", True, "ablate-architecture-ring-quick", "ff30cfe69a928090"),
+    ("architecture", "pair", False, "ablate-architecture-pair", "9083930e722b7585"),
+    ("architecture", "pair", True, "ablate-architecture-pair-quick", "fcab692fd892b5d3"),
+    ("items", "bodies", False, "ablate-items", "c7580c6d35958481"),
+    ("items", "bodies", True, "ablate-items-quick", "364ad25ede06d02b"),
     ("quadrant", "pusht", False, "ablate-quadrant", "d6b3135cd39f5de9"),
     ("quadrant", "pusht", True, "ablate-quadrant-quick", "cca6db6ee2130d99"),
 ]
@@ -182,8 +186,8 @@ def test_the_help_names_the_kinds_and_their_worlds(ablate):
     status, out, _ = ablate("--help")
     told = " ".join(out.replace("│", " ").split())
     assert status == 0
-    assert "augmentation, scale, soft, optimizer, data, breaking, architecture or quadrant" in told
-    assert "field, cloud, pusht, paper, body or ring [the kind's own]" in told
+    assert "augmentation, scale, soft, optimizer, data, breaking, architecture, quadrant or items" in told
+    assert "field, cloud, pusht, paper, body, ring, pair or bodies [the kind's own]" in told
 
 
 def test_showing_a_kind_needs_no_torch():
@@ -350,7 +354,7 @@ def test_the_command_leaves_everything_on_disk(tiny_soft, ablate):
 
 
 def test_report_shows_the_study(tiny_soft, capsys):
-    assert run(["report", str(tiny_soft.parent)]) == 0
+    assert run(["report", str(tiny_soft)]) == 0
     out = capsys.readouterr().out
     assert "ablate-soft-2d-quick" in out
     assert "(None)" not in out

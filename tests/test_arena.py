@@ -201,7 +201,7 @@ def test_actions_are_held_and_a_plan_begins_from_what_is_left_of_the_last(monkey
         asked.append(start)
         assert rough is None  # a goal that is any function is not ranked
         assert cost(given[:, None]).shape == (1, 1)
-        return Plan(given, torch.zeros(1))
+        return Plan(given, torch.zeros(1), mean=given)
 
     def goal(observation, wanted, horizon):
         horizons.append(horizon)

@@ -176,7 +176,7 @@ PLAIN = {
 """Names that never hold a result, in any module."""
 FRAMES = {
     *("frame", "rows", "here", "first", "shown", "straight", "turned", "path", "start", "members", "part"),
-    *("of_model", "of_episode", "of_one", "long", "own", "pairs", "groups", "ends"),
+    *("of_model", "of_episode", "of_one", "long", "own", "pairs", "groups", "ends", "closed", "overlapping"),
 }
 """What modules that draw or tabulate with pandas call their frames; elsewhere these names are not exempt."""
 ALONE = {

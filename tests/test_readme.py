@@ -53,7 +53,8 @@ pytestmark = pytest.mark.skipif(not (CHECKOUT / "pyproject.toml").is_file(), rea
 def shell(text: str) -> str:
     """A block without comments, and without what installs or is run elsewhere; a first line keeps what it ends in."""
     kept = []
-    for line in re.sub(r"\s+# .*$|^# .*$", "", text, flags=re.MULTILINE).splitlines():
+    joined = text.replace("\\\n", " ")  # a command that goes on in the next line
+    for line in re.sub(r"\s+# .*$|^# .*$", "", joined, flags=re.MULTILINE).splitlines():
         command = line.rpartition("&& ")[2].removeprefix(".venv/bin/") if line.startswith(INSTALLS) else line
         if not command.startswith((*INSTALLS, *ELSEWHERE, ".venv/bin/pip")):
             kept.append(command)

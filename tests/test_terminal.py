@@ -168,12 +168,14 @@ def test_a_single_run_begins_with_its_summary_and_ends_with_what_is_next(everyth
     assert told["preset"] == "vn-2d"
     assert told["verify-equivariance so2/float32"].startswith("exact; after training: 1.00e-07")
     assert told["rollout so2/float32"] == "OOD factor at 4: 1.00000; residual at 4: 2.00e-07"
-    assert [row[0].split()[1] for row in following.rows] == ["report", "export"]
+    assert [row[0].split()[1] for row in following.rows] == ["sweep-group", "report", "export"]
+    assert following.rows[0][0].split()[2] == "--success"
 
 
 def test_what_is_next_is_what_has_not_been_measured(make):
     run = make.pair()
     rows = make_report([run.path]).chapters[-1].tables[0].rows
-    assert [row[0].split()[1] for row in rows] == ["verify-equivariance", "rollout", "closed-loop", "report", "export"]
+    measures = ["verify-equivariance", "rollout", "closed-loop", "sweep-group"]
+    assert [row[0].split()[1] for row in rows] == [*measures, "report", "export"]
     assert all(str(run.path) in row[0] for row in rows)
     assert make_report([make.folder]).chapters[0].section != "summary"

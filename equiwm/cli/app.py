@@ -57,7 +57,7 @@ _add("distill", distill, TRAIN, "Clone a run's planner into a policy of its own.
 _add("collect", collect, TRAIN, "Record episodes of an environment.")
 _add("presets", presets, TRAIN, "List the presets, or every setting of one.")
 _add("verify-equivariance", verify_equivariance, PAPER, "Is a trained run still equivariant? Else exit 1.")
-_add("sweep-group", sweep_group, PAPER, "The one-step error, or success, in every orientation bin.")
+_add("sweep-group", sweep_group, PAPER, "One-step error, or success, at every orientation.")
 _add("rollout", measuring_command(ROLLOUT), PAPER, "The error of H steps, seen and unseen.")
 _add("compare", compare, PAPER, "Which of two is better? The same tasks for both.")
 _add("ablate", ablate, PAPER, "Does something else replace the architecture?", cls=AblateCommand)

@@ -13,7 +13,7 @@ from equiwm.claims.ablation.rows import column, largest_off_one, of_each_seed, s
 from equiwm.claims.statement import NOT_FLAT, Statement, at_least, at_most, ours
 from equiwm.config import Config, parse
 from equiwm.errors import ConfigError, TrainingError, nearest
-from equiwm.figures.panels import QUANTITIES, draw_panels, frame_of, grid_table
+from equiwm.figures.panels import QUANTITIES, draw_panels, frame_of, grid_tables
 from equiwm.grid import Cell
 from equiwm.printable import quoted
 from equiwm.results.ablation import AblationRow
@@ -161,18 +161,12 @@ _EXACT = {name: QUANTITIES[name] for name in ("ood_factor", "relative_residual")
 
 def tables(data: StudyRows[ItemsRow]) -> list[Table]:
     """For each dimension and quantity a row a network, a column a number of items."""
-    shown = _SHOWN | _EXACT
-    frame = frame_of(data.rows, ("dim", "network", "items", *shown))
-    return [
-        grid_table(f"{data.name}: {words}, {dim}D", frame[frame["dim"] == dim], name, down="network", across="items")
-        for dim in data.dims
-        for name, words in shown.items()
-    ]
+    return grid_tables(data, _SHOWN | _EXACT, down="network", across="items")
 
 
 def figure(data: StudyRows[ItemsRow], folder: Path) -> Path:
     """Errors and OOD / seen over the number of items, a line a network."""
-    shown = _SHOWN | {"ood_factor": QUANTITIES["ood_factor"]}
+    shown = _SHOWN | {name: QUANTITIES[name] for name in ("ood_factor",)}
     return draw_panels(
         frame_of(data.rows, ("dim", "network", "items", *shown)),
         shown,

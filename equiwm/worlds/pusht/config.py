@@ -10,7 +10,6 @@ from typing import Any, ClassVar, Literal, Self
 from equiwm.config import WorldConfig, check_wedge
 from equiwm.errors import ConfigError
 from equiwm.schema import setting
-from equiwm.symmetry.coverage import Arc
 
 
 @dataclass(frozen=True)
@@ -63,6 +62,7 @@ class PushTConfig(WorldConfig):
         """
         if self.scenes != "demonstrations":
             return self, ()
+        from equiwm.symmetry.coverage import Arc
         from equiwm.worlds.pusht.demonstrated import Demonstrated
 
         Demonstrated(self.recordings, Arc(*self.wedge)).steps(1, seed=0)
