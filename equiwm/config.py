@@ -38,6 +38,7 @@ class WorldConfig:
         dimensions: of the space, those that the world can have; empty where only the world itself knows.
         turns_scenes: whether the world can turn its scenes anew at will within its coverage (`World.augmented`), so
             that augmentation is a setting of its data, and not a turn of transitions that were collected.
+        has_tasks: whether there is something to reach in it (`ControlWorld`), so that success says something.
         recorded: whether the world is known by logs alone, which a user has to name, and cannot be stepped.
         frame: channels of an observation that give it a frame (d - 1 of them), for networks on canonical inputs; empty
             where principal axes are taken.
@@ -52,6 +53,7 @@ class WorldConfig:
     defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     dimensions: ClassVar[tuple[int, ...]] = ()
     turns_scenes: ClassVar[bool] = False
+    has_tasks: ClassVar[bool] = True
     recorded: ClassVar[bool] = False
     frame: ClassVar[tuple[int, ...]] = ()
     positions: ClassVar[tuple[int, ...]] = ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from importlib import metadata
+from importlib import import_module, metadata
 from types import SimpleNamespace
 
 import pytest
@@ -198,3 +198,12 @@ def test_how_to_go_on_with_a_run_names_the_path_of_its_preset(tmp_path):
     command = ["equiwm", "train", "--preset", str(file)]
     run = prepare_run(load(str(file)), tmp_path, "run", seed=0, resume=False, command=command)
     assert f"--preset {file}" in run.resume_command
+
+
+@pytest.mark.parametrize("name", BUILT_IN["world"])
+def test_a_configuration_knows_whether_there_is_something_to_reach_in_its_world(name):
+    """So that whoever reads results builds no world, which may need a simulator."""
+    config = locate("world", name)
+    module, _, world = config.world.partition(":")
+    found = getattr(import_module(module), world)
+    assert config.has_tasks == (getattr(found, "control", None) is not None)

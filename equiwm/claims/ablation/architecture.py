@@ -160,14 +160,6 @@ def _solved_less(arm: str) -> Callable[[Sequence[ArchitectureRow]], float]:
     return lambda rows: float(_of(rows, "vn").final_unseen) - float(_of(rows, arm).final_unseen)
 
 
-def _has_tasks(preset: Config) -> bool:
-    """Whether there is something to reach in a preset's world, so that success says something."""
-    from equiwm.worlds.factory import build_world
-    from equiwm.worlds.world import ControlWorld
-
-    return isinstance(build_world(preset.world), ControlWorld)
-
-
 def statements(scope: Scope) -> list[Statement[ArchitectureRow]]:
     """The preset is flat, the ordinary network is not, and whether either rival is worse: NO says it is not needed."""
     lines: list[Statement[ArchitectureRow]] = []
@@ -182,7 +174,7 @@ def statements(scope: Scope) -> list[Statement[ArchitectureRow]]:
                 error, solved = of_each_seed(dim, _error_over(arm)), of_each_seed(dim, _solved_less(arm))
                 where = f"needed beside {ARMS[arm]}, {dim}D"
                 lines.append(ours(where, "its unseen error over the preset's", error, above(1.0)))
-                if _has_tasks(preset):
+                if preset.world.has_tasks:
                     lines.append(ours(where, "preset's success less its own, unseen, final pose", solved, above(0.0)))
     return lines
 

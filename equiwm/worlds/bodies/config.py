@@ -19,6 +19,7 @@ class BodiesConfig(WorldConfig):
 
     world: ClassVar[str] = "equiwm.worlds.bodies.world:Bodies"
     title: ClassVar[str] = "bodies"
+    has_tasks: ClassVar[bool] = False
     dimensions: ClassVar[tuple[int, ...]] = (2, 3)
     counts: ClassVar[str] = "bodies"
 

@@ -20,6 +20,7 @@ class DataConfig(DescribedConfig):
 
     world: ClassVar[str] = "equiwm.worlds.data.world:Recorded"
     title: ClassVar[str] = "recorded episodes"
+    has_tasks: ClassVar[bool] = False
     recorded: ClassVar[bool] = True
 
     name: Literal["data"] = setting("data", "which world")

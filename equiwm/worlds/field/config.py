@@ -16,6 +16,7 @@ class FieldConfig(WorldConfig):
 
     world: ClassVar[str] = "equiwm.worlds.field.world:Field"
     title: ClassVar[str] = "velocity field"
+    has_tasks: ClassVar[bool] = False
     dimensions: ClassVar[tuple[int, ...]] = (2, 3)
     turns_scenes: ClassVar[bool] = True
 

@@ -15,6 +15,7 @@ class PairConfig(WorldConfig):
 
     world: ClassVar[str] = "equiwm.worlds.pair.world:Pair"
     title: ClassVar[str] = "pair"
+    has_tasks: ClassVar[bool] = False
     dimensions: ClassVar[tuple[int, ...]] = (2,)
 
     name: Literal["pair"] = setting("pair", "which world")
