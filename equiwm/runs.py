@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -166,8 +166,11 @@ class Run:
         return run
 
     def discard_untrained(self) -> None:
-        """Remove a run in which there is nothing but what `create` and the locks put there; another one stays."""
-        remove_folder(self.path, "run")
+        """Remove a run in which there is nothing but what `create` and the locks put there; another one stays, and so
+        does one that another process trains: it found the run and has nothing to show for itself yet.
+        """
+        with suppress(RunError), self.lock():
+            remove_folder(self.path, "run")
 
     def refuse_existing(self) -> None:
         """Refuse to make this run anew.

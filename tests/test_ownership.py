@@ -30,6 +30,7 @@ from equiwm.errors import RunError
 from equiwm.figures.canvas import open_folder
 from equiwm.fsck.drafts import stale_drafts
 from equiwm.runs import Run
+from equiwm.training.run import refused_whole
 
 ROOT = Path(equiwm.__file__).parent
 REFERENCE = ROOT.parent / "runs" / "reference"
@@ -265,6 +266,18 @@ def test_what_is_refused_before_any_work_leaves_nothing(tmp_path):
         stores.open({})
         assert len(list((tmp_path / "new" / "loop").iterdir())) == 2
     assert os.listdir(tmp_path) == []
+
+
+def test_a_run_that_another_process_trains_is_not_taken_back(tmp_path):
+    """Of two that resume what is not there yet, one makes the run and the other may be the first to lock it."""
+    run = Run.create(tmp_path, "run", {}, seed=0)
+    with run.lock(), pytest.raises(RunError, match="in use"), refused_whole(run, made=True), run.lock():
+        raise AssertionError("it is locked already")
+    assert run.config_path.is_file()
+    assert run.lock_path.is_file()
+    with pytest.raises(RunError, match="refused"), refused_whole(run, made=True):
+        raise RunError("refused")
+    assert not run.path.exists()
 
 
 @pytest.mark.parametrize("kind", ["file", "link"])
