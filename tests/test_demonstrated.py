@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from equiwm.worlds.pusht.demonstrated import AT_WALL, OUTSIDE, TOO_FAR
 from equiwm.worlds.pusht.physics import AGENT, AGENT_VELOCITY, ANGLE, BLOCK, STATE_SIZE, PushTPhysics, block_in_arena
 from equiwm.worlds.pusht.standard import StandardControl
 
-HUMAN = Path("/work/shared/data/pusht-human")
+HUMAN = os.environ.get("EQUIWM_PUSHT_HUMAN", "")
 LENGTHS = (30, 1, 40, 25)
 
 
@@ -205,9 +206,9 @@ def test_the_presets_differ_in_class_alone():
         assert ours[section] == theirs[section]
 
 
-@pytest.mark.skipif(not HUMAN.is_dir(), reason="the 206 human demonstrations are not here")
+@pytest.mark.skipif(not HUMAN, reason="set EQUIWM_PUSHT_HUMAN to the folder of the human PushT demonstrations")
 def test_the_human_demonstrations():
-    data = trained_on(HUMAN / "pusht_human.npz")
+    data = trained_on(Path(HUMAN) / "pusht_human.npz")
     assert len(data) == 25252
     assert data.excluded == {AT_WALL: 159, TOO_FAR: 33}
     assert len(data.episode.unique()) == 206
