@@ -20,6 +20,7 @@ from equiwm.disk.drafts import draft_of
 from equiwm.disk.locks import hold
 from equiwm.disk.ownership import make_folder
 from equiwm.errors import RunError
+from equiwm.fsck import check
 from equiwm.grid import expand, run_grid
 from equiwm.runs import Run
 
@@ -374,3 +375,18 @@ def test_what_is_no_place_is_refused(tmp_path, fsck, place, words):
 @pytest.mark.skipif(not (ROOT / "runs" / "reference").is_dir(), reason="needs a checkout, which has the reference runs")
 def test_the_reference_is_clean(fsck):
     assert fsck(ROOT / "runs" / "reference") == (0, [], "114 runs, 0 findings.\n")
+
+
+def test_a_run_that_was_trained_meanwhile_is_passed_over(run, fsck, monkeypatch):
+    """A training that begins or ends while its files are read changes them in between: nothing is known of it then."""
+    run.summary.unlink()
+    assert "has no summary" in "".join(fsck(run.path)[1])
+
+    def trained(*arguments):
+        with run.lock():
+            pass
+        return read(*arguments)
+
+    read = check._check_results
+    monkeypatch.setattr(check, "_check_results", trained)
+    assert fsck(run.path)[:2] == (0, [])

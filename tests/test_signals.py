@@ -15,7 +15,8 @@ import pytest
 from processes import session_of
 
 from equiwm import interrupts
-from equiwm.cli import signals
+from equiwm.cli import main, signals, unraisable
+from equiwm.errors import RunError
 from equiwm.grid import Cell, run_grid
 
 HERE = Path(__file__).parent
@@ -234,4 +235,33 @@ def test_ctrl_c_in_the_middle_of_an_import_leaves_at_once(tmp_path):
 def test_ctrl_c_that_c_code_swallowed_is_given_again():
     """pymunk frees its spaces in a callback, where Python only prints what is raised."""
     with pytest.raises(KeyboardInterrupt):
-        signals.on_unraisable(SimpleNamespace(exc_type=KeyboardInterrupt))
+        unraisable.on_unraisable(SimpleNamespace(exc_type=KeyboardInterrupt))
+
+
+class Short:
+    """Finds no memory as it is freed, where Python can only print it."""
+
+    def __del__(self):
+        raise MemoryError
+
+
+def _refused():
+    raise RunError("no such run.")
+
+
+@pytest.mark.parametrize(
+    ("ends", "said"), [(lambda: 0, "out of memory;"), (lambda: 1, "out of memory;"), (_refused, "no such run.")]
+)
+def test_memory_that_was_missing_in_c_code_is_told_at_the_end(monkeypatch, capfd, ends, said):
+    """matplotlib reads its fonts in a callback: what it draws lacks something, and one line says so."""
+
+    def command(**_):
+        Short()
+        return ends()
+
+    monkeypatch.setattr(sys, "unraisablehook", unraisable.on_unraisable)
+    monkeypatch.setattr(unraisable, "_short", [])
+    monkeypatch.setattr("equiwm.cli.app.app", command)
+    assert main.run([]) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith(f"error: {said}")

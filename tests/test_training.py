@@ -21,6 +21,7 @@ from torch import Tensor
 
 from equiwm.cli.main import run as command_line
 from equiwm.config import load
+from equiwm.disk.locks import is_held
 from equiwm.errors import ConfigError, DataError, EquiwmError, RunError, TrainingError
 from equiwm.layout import history
 from equiwm.layout.binding import WEIGHTS_SCHEMA
@@ -681,6 +682,14 @@ def test_a_run_killed_within_an_append_goes_on_to_the_same_bits(tmp_path, uninte
     train_run(run, device=CPU)
     assert_same_run(run, uninterrupted)
     assert run.history_path.read_bytes() == uninterrupted.history_path.read_bytes()
+
+
+def test_a_run_is_complete_before_it_is_let_go(tmp_path, uninterrupted):
+    """What the command adds (the summary) is there when another process may look."""
+    run, found = prepare_run(CONFIG, tmp_path, "vn-2d", seed=0, resume=False), []
+    train_run(run, device=CPU, completed=lambda made: found.append((made.state, is_held(made.lock_path))))
+    assert (found, is_held(run.lock_path)) == ([("complete", True)], False)
+    assert_same_run(run, uninterrupted)
 
 
 def test_a_complete_run_is_not_trained_again(uninterrupted, snapshot):

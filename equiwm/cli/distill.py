@@ -92,14 +92,14 @@ def distill(
         say(f"{ready.path} is complete; nothing to do.")
     else:
         with ProgressBars(quiet=quiet) as progress, refused_whole(ready, made=new):
-            distill_run(made, teacher, ready, jobs=jobs, progress=progress)
+            distill_run(made, teacher, ready, jobs=jobs, progress=progress, completed=write_summary)
     metrics = ready.metrics()
     if CLAIM.name not in metrics:
         raise RunError(
             f"{ready.metrics_path} has lost its section '{CLAIM.name}': restore it, or distill under another --name."
         )
     measured = CLAIM.read(metrics[CLAIM.name], f"{ready.metrics_path}: {CLAIM.name}")
-    if not complete or not ready.summary.is_file():  # a kill may have come before it
+    if not ready.summary.is_file():  # a kill came before it
         write_summary(ready)
     if json:
         print_json(metrics[CLAIM.name])

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from equiwm import interrupts
-from equiwm.cli import signals
+from equiwm.cli import signals, unraisable
 from equiwm.cli.streams import flushed, open_streams
 
 _NO_MEMORY = b"error: out of memory; free some, or give smaller settings or fewer --jobs and run the command again.\n"
@@ -35,7 +35,9 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         return _failed(error)
     # typer makes a status of a Ctrl-C, and a user's code may have made anything of it
-    return _interrupted() if result == 130 or interrupts.received() else _status(result)
+    if result == 130 or interrupts.received():
+        return _interrupted()
+    return _out_of_memory() if unraisable.memory_was_short() else _status(result)
 
 
 def _failed(error: Exception) -> int:
@@ -43,9 +45,13 @@ def _failed(error: Exception) -> int:
     try:
         return _told(error)
     except (MemoryError, SystemError, OSError):
-        with suppress(OSError):
-            os.write(2, _NO_MEMORY)
-        return 2
+        return _out_of_memory()
+
+
+def _out_of_memory() -> int:
+    with suppress(OSError):
+        os.write(2, _NO_MEMORY)
+    return 2
 
 
 def _told(error: Exception) -> int:
@@ -101,6 +107,7 @@ def main() -> None:
     """Entry point of the console script."""
     try:
         signals.install()
+        unraisable.install()
         open_streams()
         status = run(sys.argv[1:])
     except KeyboardInterrupt:  # between the handlers and the command

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
 from contextlib import suppress
 from types import FrameType
@@ -25,7 +24,6 @@ def install() -> None:
         number = getattr(signal, name, None)  # there is no SIGHUP on Windows
         if number is not None and signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, on_signal)
-    sys.unraisablehook = on_unraisable
 
 
 def uninstall() -> None:
@@ -55,14 +53,6 @@ def on_signal(number: int, frame: FrameType | None) -> None:
     if len(_came) > 1 or _importing(frame):
         _leave(number)
     raise KeyboardInterrupt
-
-
-def on_unraisable(unraisable: sys.UnraisableHookArgs) -> None:
-    """A Ctrl-C that hit a callback of C code (pymunk frees its spaces in one) was swallowed there: give it again."""
-    if unraisable.exc_type is KeyboardInterrupt:
-        raise_again()
-    else:
-        sys.__unraisablehook__(unraisable)
 
 
 def raise_again() -> None:

@@ -125,12 +125,12 @@ def _train_one(
         say(f"{run.path} is complete; nothing to do.")
     else:
         with ProgressBars(quiet=quiet) as progress, refused_whole(run, made=made):
-            train_run(run, device=torch.device(device), progress=progress, tracker=watched)
+            train_run(run, device=torch.device(device), progress=progress, tracker=watched, completed=write_summary)
     metrics = run.metrics()
     if "train" not in metrics:
         raise RunError(f"{run.metrics_path} has lost its section 'train': restore it, or train under another --name.")
     measured = CLAIM.read(metrics["train"], f"{run.metrics_path}: train")
-    if not complete or not run.summary.is_file():  # a kill may have come before it
+    if not run.summary.is_file():  # a kill came before it
         write_summary(run)
     if json:
         print_json(metrics["train"])
@@ -151,6 +151,8 @@ def _train_several(
     quiet: bool,
     json: bool,
 ) -> None:
+    from functools import partial
+
     from equiwm.claims.training.claim import CLAIM
     from equiwm.claims.training.view import seeds_table
     from equiwm.cli.output import print_json, print_tables, say
@@ -179,11 +181,12 @@ def _train_several(
 
         def finished(done: int, total: int, cell: CellResult | None) -> None:
             progress.count("seeds", done, total)
-            if cell is not None and cell.error is None:
-                write_summary(Run(Path(cell.cell.params["run"])))
+            run = None if cell is None or cell.error else Run(Path(cell.cell.params["run"]))
+            if run is not None and not run.summary.is_file():  # a kill came before it
+                write_summary(run)
 
         # The run directories are the lasting store, and each is resumable by itself.
-        results = run_grid(train_cell, cells, None, jobs=jobs, progress=finished)
+        results = run_grid(partial(train_cell, completed=write_summary), cells, None, jobs=jobs, progress=finished)
     entries = [cell.result for cell in results if cell.result is not None]
     if json:
         print_json(entries)

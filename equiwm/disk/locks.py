@@ -17,6 +17,8 @@ from equiwm.errors import RunError
 
 _BYTES = 1000
 """Of a lock file no more is read: what stands in it only informs."""
+_GLANCE = 0.1
+"""Seconds to ask again: who looks whether a lock is held (`is_held`) has it himself for an instant."""
 _PLAIN_OPEN = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -38,7 +40,7 @@ def owner_of(path: Path) -> str:
 
 
 @contextmanager
-def hold(path: Path, what: str, *, wait: float = 0.0) -> Iterator[None]:
+def hold(path: Path, what: str, *, wait: float = _GLANCE) -> Iterator[None]:
     """Hold the lock file `path`; the system releases it however the process dies.
 
     While it is held the file says by whom. That text decides nothing: who holds it, the system knows.
@@ -117,7 +119,7 @@ def is_held(path: Path) -> bool:
     """Whether a process holds the lock file `path`; a file that is not there is not made."""
     if not path.is_file():
         return False
-    lock = FileLock(path, timeout=0)
+    lock = FileLock(path, timeout=_GLANCE)
     try:
         lock.acquire()
     except Timeout:

@@ -8,7 +8,7 @@ import math
 import os
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -88,6 +88,7 @@ def distill_run(
     *,
     jobs: int = 1,
     progress: DistillProgress | None = None,
+    completed: Callable[[Run], None] | None = None,
 ) -> DistillResult:
     """Distill what the run describes, from where it stands, and write checkpoint, history and metrics.
 
@@ -101,6 +102,7 @@ def distill_run(
         run: the policy's run, as `prepare_policy` gives it.
         jobs: processes that drive episodes.
         progress: is told of episodes and epochs.
+        completed: is given the complete run while it is still held, as by `train_run`.
 
     Raises:
         DataError: the planner fails its tasks, so that there is nothing to clone.
@@ -156,6 +158,8 @@ def distill_run(
             write_atomic(run.checkpoint, content.getvalue())
             remove_file(run.resume_point)
             stores.remove()
+        if completed is not None:
+            completed(run)
     return result
 
 

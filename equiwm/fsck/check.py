@@ -28,7 +28,8 @@ from equiwm.worlds.factory import build_world
 def check_run(path: Path, claims: Sequence[AnyClaim], trust: Sequence[str] = ()) -> list[Finding]:
     """What is wrong with one run.
 
-    A run that another process is training is passed over: its files change while they are read.
+    A run that another process is training, or has trained meanwhile, is passed over: its files change while they are
+    read.
 
     Args:
         path: its directory.
@@ -38,7 +39,22 @@ def check_run(path: Path, claims: Sequence[AnyClaim], trust: Sequence[str] = ())
     run = Run(path, tuple(trust))
     if is_held(run.lock_path):
         return []
-    found = Findings(path)
+    before = _last_held(run)
+    found = _found(run, claims)
+    changed = _last_held(run) != before or is_held(run.lock_path)
+    return [] if changed else found
+
+
+def _last_held(run: Run) -> int | None:
+    """When somebody last took or left the run's lock, in nanoseconds, as each writes into its file; None before."""
+    try:
+        return run.lock_path.stat().st_mtime_ns
+    except OSError:
+        return None
+
+
+def _found(run: Run, claims: Sequence[AnyClaim]) -> list[Finding]:
+    path, found = run.path, Findings(run.path)
     found.said += [
         Finding(path, f"{draft} was never finished, and its process has ended; equiwm fsck --repair removes it.", draft)
         for draft in stale_drafts(path)

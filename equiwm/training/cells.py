@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,18 +31,18 @@ def complete_run(config: Config, folder: Path, name: str, *, seed: int, command:
     return run
 
 
-def train_cell(params: dict[str, Any]) -> dict[str, Any]:
+def train_cell(params: dict[str, Any], completed: Callable[[Run], None] | None = None) -> dict[str, Any]:
     """Train the prepared run at `params["run"]`, or read it if it is complete; gives its `train` section.
 
     `params["made"]` says whether it was prepared just now, so that it goes if its training is refused;
-    `params["tracker"]` is the name of who is told of it, or None.
+    `params["tracker"]` is the name of who is told of it, or None; `completed` as in `train_run`.
     """
     run = Run.open(Path(params["run"]), needs_checkpoint=False)
     if run.state != "complete":
         name = params["tracker"]
         tracker = None if name is None else build_tracker(name, run.path, _tell)
         with refused_whole(run, made=params["made"]):
-            train_run(run, device=torch.device("cpu"), tracker=tracker)
+            train_run(run, device=torch.device("cpu"), tracker=tracker, completed=completed)
     return dict(run.metrics()["train"])
 
 

@@ -8,7 +8,7 @@ import io
 import math
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -173,7 +173,12 @@ def leaves_resume_point(run: Run) -> bool:
 
 
 def train_run(
-    run: Run, *, device: torch.device, progress: TrainingProgress | None = None, tracker: Tracker | None = None
+    run: Run,
+    *,
+    device: torch.device,
+    progress: TrainingProgress | None = None,
+    tracker: Tracker | None = None,
+    completed: Callable[[Run], None] | None = None,
 ) -> TrainResult:
     """Train what `run.config` describes, from where it stands, and write checkpoint, history and metrics.
 
@@ -185,6 +190,7 @@ def train_run(
         device: where to train.
         progress: is told of data and epochs.
         tracker: is told of the training, its epochs and its end (`equiwm.training.trackers`).
+        completed: is given the complete run while it is still held, so that nobody finds it without what this adds.
 
     Raises:
         RunError: the run is in use, complete, or its `resume.pt` is damaged.
@@ -233,6 +239,8 @@ def train_run(
         write_atomic(run.checkpoint, weights.getvalue())
         remove_file(run.resume_point)
         tracker.finish(result.as_dict())
+        if completed is not None:
+            completed(run)
     return result
 
 
