@@ -151,8 +151,6 @@ def _train_several(
     quiet: bool,
     json: bool,
 ) -> None:
-    from functools import partial
-
     from equiwm.claims.training.claim import CLAIM
     from equiwm.claims.training.view import seeds_table
     from equiwm.cli.output import print_json, print_tables, say
@@ -161,7 +159,6 @@ def _train_several(
     from equiwm.grid import Cell, CellResult, run_grid
     from equiwm.report.summary import write_summary
     from equiwm.runs import Run, run_name
-    from equiwm.training.cells import train_cell
     from equiwm.training.run import check_run, prepare_run
     from equiwm.training.trackers import build_tracker
 
@@ -186,7 +183,7 @@ def _train_several(
                 write_summary(run)
 
         # The run directories are the lasting store, and each is resumable by itself.
-        results = run_grid(partial(train_cell, completed=write_summary), cells, None, jobs=jobs, progress=finished)
+        results = run_grid(train_cell, cells, None, jobs=jobs, progress=finished)
     entries = [cell.result for cell in results if cell.result is not None]
     if json:
         print_json(entries)
@@ -195,3 +192,11 @@ def _train_several(
     failed = [f"{cell.cell.key}: {cell.error.message}" for cell in results if cell.error]
     if failed:
         raise TrainingError(f"{len(failed)} of {len(seeds)} seeds failed: " + "; ".join(failed))
+
+
+def train_cell(params: dict[str, Any]) -> dict[str, Any]:
+    """`training.cells.train_cell`; the run's summary is written before the run is let go."""
+    from equiwm.report.summary import write_summary
+    from equiwm.training import cells
+
+    return cells.train_cell(params, completed=write_summary)
