@@ -80,7 +80,7 @@ BUILT_IN: dict[Extension, dict[str, str]] = {
         "vn": "equiwm.models.choice:vn_predictor",
         "vn_cross": "equiwm.models.cross:CrossVNPredictor.of",
         "frame": "equiwm.models.frames:FramePredictor.of",
-        "canonical": "equiwm.models.canonical:CanonicalPredictor.of",
+        "canonical": "equiwm.models.upright:canonical_predictor",
         "mlp": "equiwm.models.mlp:MLPPredictor.of",
         "soft": "equiwm.models.soft:SoftPredictor.of",
     },

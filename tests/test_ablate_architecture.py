@@ -160,6 +160,35 @@ def test_the_answer_may_be_no():
     ]
 
 
+def test_a_network_that_there_is_not_decides_nothing():
+    """A table's state is no set of vectors alone, so that there is no average over frames: open, and not a NO."""
+    rows = [row("vn", 0, unseen=0.01), row("plain", 0, unseen=1.0, factor=50.0), row("augmented", 0, unseen=0.03)]
+    found = decided(KIND, PUSHT, rows, whole=True)
+    assert [each.holds for each in found if "frame" in each.setting] == [None] * 4
+    assert [each.holds for each in found if "augmented" in each.setting] == [True, False]
+
+
+@pytest.mark.parametrize("arm", ["canonical", "frame"])
+def test_arms_of_a_world_with_scalars(arm):
+    """SE(2) about the vertical: one frame is the heading of the T's stem; principal axes are none."""
+    pytest.importorskip("mujoco")
+    scope = resolve_scope(KIND, world="vn-table", seeds=1, quick=True)
+    cell = next(cell for cell in KIND.cells(scope) if cell.params["arm"] == arm)
+    params = json.loads(json.dumps(dict(cell.params))) | {"test": 60, "tasks": 1}
+    params["config"]["training"] |= {"transitions": 64, "batch": 64, "epochs": 1}
+    params["config"]["planning"] |= {"horizon": 2, "samples": 8, "iterations": 1, "elites": 2, "steps": 2}
+    found = KIND.compute(params)
+    if arm == "frame":
+        assert found["rows"] == []
+        assert "no such network of this world" in found["failed"][0]
+        return
+    (made,) = read_rows(ArchitectureRow, found["rows"])
+    assert made.ood_factor == pytest.approx(1.0, abs=1e-4)
+    assert made.paired_max_deg <= 1e-6
+    assert made.frame_off_deg <= 1e-4
+    assert made.certainty_least > 0.0
+
+
 def test_tables_and_figure(tmp_path):
     rows = [row(arm, seed, unseen=0.1) for arm in ("vn", "canonical") for seed in (0, 1)]
     rows[2:] = [replace(each, certainty_least=0.5, frame_turn_deg=3.0) for each in rows[2:]]

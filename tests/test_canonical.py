@@ -14,7 +14,8 @@ from equiwm.config import load
 from equiwm.errors import ConfigError, RepError
 from equiwm.models.canonical import CanonicalEncoder, CanonicalPredictor, read_frame
 from equiwm.models.factory import build_model
-from equiwm.symmetry.groups import SO2, SO3
+from equiwm.models.upright import UprightPredictor
+from equiwm.symmetry.groups import SO2, SO3, Group
 from equiwm.symmetry.reps import Rep, vectors
 from equiwm.testing import assert_equivariant
 from equiwm.training.data import check_augmentation
@@ -92,6 +93,40 @@ def test_canonical_models_carry_se_d_and_no_reflection(rep):
     predictor = CanonicalPredictor(latent, vectors(1, d), (32,), range(d - 1)).double()
     inputs = [encoder(x).detach(), action]
     assert_equivariant(predictor, [latent, vectors(1, d)], latent, f"so{d}", inputs, tolerance=1e-9)
+
+
+UPRIGHT = Rep.parse("4x1o+1x1e+3x0e", 3)
+
+
+@pytest.mark.parametrize(("group", "axis"), [("se2z", 2), ("so2x", 0), ("so2z", 2)])
+def test_an_upright_frame_carries_turns_about_its_axis_alone(group, axis):
+    """Of vectors, a pseudovector and scalars; other rotations and mirrors are seen to break it."""
+    action_rep = vectors(1, 3)
+    predictor = UprightPredictor(UPRIGHT, action_rep, (32,), 2, Group.parse(group)).double()
+    latent = torch.randn(64, UPRIGHT.dim, dtype=torch.float64)
+    inputs, reps = [latent, torch.randn(64, 3, dtype=torch.float64)], [UPRIGHT, action_rep]
+    assert_equivariant(predictor, reps, UPRIGHT, group, inputs, tolerance=1e-12)
+    for other in ("so3", f"o2{'xyz'[axis]}"):
+        with pytest.raises(AssertionError, match="relative residual"):
+            assert_equivariant(predictor, reps, UPRIGHT, other, inputs, tolerance=1e-9)
+    axes = predictor.frame(latent).axes
+    assert torch.allclose(axes[:, axis, axis], torch.ones(64, dtype=torch.float64))
+    seen = (axes.mT @ latent[:, 6:9, None])[..., 0]
+    assert float(seen.roll(-axis - 1, 1)[:, 1].abs().max()) <= EXACT  # the vector's heading is the frame's first axis
+    latent[:, 6:9] = torch.nn.functional.one_hot(torch.tensor(axis), 3).double()
+    assert float(predictor.frame(latent).certainty.max()) == 0.0
+    with pytest.raises(AssertionError, match="relative residual"):
+        assert_equivariant(predictor, reps, UPRIGHT, group, inputs, tolerance=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("frame", "said"),
+    [("[]", "expected one vector"), ("[7]", "channel 7 is no vector"), ("[99]", "channel 99 is no vector")],
+)
+def test_an_upright_frame_is_read_off_a_vector(frame, said):
+    config = load("vn-table", None, ["model.predictor=canonical", f"model.frame={frame}"])
+    with pytest.raises(ConfigError, match=said):
+        build_model(config.model, UPRIGHT, vectors(1, 3), seed=0, group=Group.parse("so2z"))
 
 
 def test_the_latents_first_vectors_are_the_frame_the_predictor_reads():

@@ -111,7 +111,8 @@ class Statement(Generic[R]):
         setting: where: world, kind of model, which model.
         quantity: what is measured.
         paper: the paper's figure as text; a dash where it has none.
-        read: the results of all seeds, or the rows of an ablation -> the estimate.
+        read: the results of all seeds, or the rows of an ablation -> the estimate; None where what it is about was not
+            measured at all, so that nothing is decided.
         bound: decides whether it holds.
         ours: whether it says more than the paper does.
     """
@@ -119,7 +120,7 @@ class Statement(Generic[R]):
     setting: str
     quantity: str
     paper: str
-    read: Callable[[Sequence[R]], Estimate]
+    read: Callable[[Sequence[R]], Estimate | None]
     bound: Bound
     ours: bool = False
 
@@ -131,7 +132,8 @@ class Statement(Generic[R]):
             seeds: how many are in them.
             whole: whether nothing is missing; else the estimate is shown and not judged.
         """
-        estimate = self.read(results) if results else Estimate.missing()
+        read = self.read(results) if results else Estimate.missing()
+        estimate = Estimate.missing() if read is None else read
         return DecidedStatement(
             setting=self.setting,
             quantity=self.quantity,
@@ -142,7 +144,7 @@ class Statement(Generic[R]):
             over=estimate.over,
             seeds=seeds,
             bound=self.bound.text,
-            holds=self.bound.holds(estimate) if whole else None,
+            holds=self.bound.holds(estimate) if whole and read is not None else None,
             ours=self.ours,
         )
 
@@ -150,7 +152,7 @@ class Statement(Generic[R]):
 T = TypeVar("T")
 
 
-def ours(setting: str, quantity: str, read: Callable[[Sequence[T]], Estimate], bound: Bound) -> Statement[T]:
+def ours(setting: str, quantity: str, read: Callable[[Sequence[T]], Estimate | None], bound: Bound) -> Statement[T]:
     """A statement that is not in the paper."""
     return Statement(setting, quantity, "–", read, bound, ours=True)
 

@@ -175,9 +175,18 @@ class CanonicalEncoder(Layer):
         """True: the network is ordinary, what it sees and how its output is turned back are not."""
         return True
 
+    def centred(self, observation: Tensor) -> Tensor:
+        """x~, (..., C, d): what the frame is read off."""
+        return centred(observation, self.in_rep).reshape(
+            *observation.shape[: -len(self.in_rep.shape)], *self.seen.shape
+        )
+
+    def frame(self, observation: Tensor) -> Frame:
+        """Q(x), as `read_frame` gives it."""
+        return read_frame(self.centred(observation), self.channels)
+
     def forward(self, observation: Tensor) -> Tensor:
-        x = centred(observation, self.in_rep).reshape(*observation.shape[: -len(self.in_rep.shape)], *self.seen.shape)
-        axes = read_frame(x, self.channels).axes
+        x, axes = self.centred(observation), self.frame(observation).axes
         out = self.network((x @ axes).flatten(-2)).unflatten(-1, (-1, x.shape[-1])) @ axes.mT  # rows are vectors
         return torch.cat([axes.mT[..., :-1, :], out], -2).flatten(-2)
 
@@ -232,8 +241,11 @@ class CanonicalPredictor(ResidualPredictor):
         """True, as of the encoder."""
         return True
 
+    def frame(self, latent: Tensor) -> Frame:
+        """Q(z), as `read_frame` gives it."""
+        return read_frame(latent.unflatten(-1, (-1, self.in_rep.d)), self.channels)
+
     def change(self, latent: Tensor, action: Tensor) -> Tensor:
         d = self.in_rep.d
-        x = self.joined(latent, action).unflatten(-1, (-1, d))
-        axes = read_frame(x[..., : self.seen.multiplicity, :], self.channels).axes
+        x, axes = self.joined(latent, action).unflatten(-1, (-1, d)), self.frame(latent).axes
         return (self.network((x @ axes).flatten(-2)).unflatten(-1, (-1, d)) @ axes.mT).flatten(-2)

@@ -80,11 +80,14 @@ class NormalisedPredictor(Layer):
         """Whether f is meant to be."""
         return self.inner.equivariant
 
+    def seen(self, latent: Tensor) -> Tensor:
+        """N z where the latent is the state, else z."""
+        return latent if self.state is None else self.state(latent)
+
     def forward(self, latent: Tensor, action: Tensor) -> Tensor:
-        action = self.action(action)
+        action, seen = self.action(action), self.seen(latent)
         if self.state is None:
-            return self.inner(latent, action)
-        seen = self.state(latent)
+            return self.inner(seen, action)
         if self.step is None or not isinstance(self.inner, ResidualPredictor):
             return self.state.inverse(self.inner(seen, action))
         return latent + self.step.scaled(self.inner.change(seen, action))

@@ -46,9 +46,12 @@ class RelativePredictor(ResidualPredictor):
         differences[list(self.positions), self.positions[0]] -= 1.0
         self.register_buffer("differences", differences, persistent=False)
 
+    def seen(self, latent: Tensor) -> Tensor:
+        """D z, flat."""
+        return (self.differences @ latent.unflatten(-1, (-1, self.in_rep.d))).flatten(-2)
+
     def change(self, latent: Tensor, action: Tensor) -> Tensor:
-        channels = latent.unflatten(-1, (-1, self.in_rep.d))
-        return self.inner.change((self.differences @ channels).flatten(-2), action)
+        return self.inner.change(self.seen(latent), action)
 
 
 def relative_to(predictor: object, positions: Sequence[int], state: Rep) -> object:

@@ -88,7 +88,7 @@ def _tasks(dtype):
 @pytest.mark.benchmark
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
 @pytest.mark.parametrize("weights", ["complex", "real"])
-def test_planner(ratio, weights, dtype):
+def test_planner(board, weights, dtype):
     model = _model(weights, dtype)
     states, goals, frames = _tasks(dtype)
     naive = NaivePlanner(model)
@@ -103,12 +103,23 @@ def test_planner(ratio, weights, dtype):
     difference = float((slow() - fast()).abs().max())
     assert difference <= (1e-9 if dtype == torch.float64 else 1e-4)
     name = str(dtype).removeprefix("torch.")
-    ratio(slow, fast, f"plans, {weights}, {name} (plans differ by {difference:.0e}), einsum / ours", repeats=8)
+    board.ratio(
+        f"plan with {weights} weights in {name}, einsum / ours (they differ by {difference:.0e})",
+        slow,
+        fast,
+        repeats=8,
+        share=1 / TASKS,
+        unit="plan",
+    )
 
 
 @pytest.mark.benchmark
-def test_compiled_rollout_against_predict(ratio):
+def test_compiled_rollout_against_predict(board):
     model = _model("complex", torch.float32)
     latent, actions = _tasks(torch.float32)[0].flatten(1)[:2], torch.randn(2, 300, 20, 1, 2) * 0.5
     slow, fast = PredictRollout(model), compile_rollout(model)
-    ratio(lambda: slow(latent, actions), lambda: fast(latent, actions), "rollout, the model's predict / compiled")
+    board.ratio(
+        "rollout of 600 plans, the model's predict / compiled",
+        lambda: slow(latent, actions),
+        lambda: fast(latent, actions),
+    )

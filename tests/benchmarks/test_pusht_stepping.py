@@ -10,31 +10,30 @@ from equiwm.worlds.pusht.world import PushT
 
 
 @pytest.mark.benchmark
-def test_stepping_against_env_step():
+def test_stepping_against_env_step(board):
     starts = PushT().tasks(200, seed=0, orientations="all").start
     plans = np.random.default_rng(0).uniform(-0.7, 0.7, (200, 16, 2))
     reference, ours = PushTPhysics(), PushTPhysics()
-    seconds = np.zeros((200, 2))
-    for k, (start, plan) in enumerate(zip(starts, plans, strict=True)):  # interleaved: the same noise
+    seconds = []
+    for start, plan in zip(starts, plans, strict=True):  # interleaved: the same noise
         reference.reset(start)
         ours.reset(start)
-        began = time.perf_counter()
+        began = time.process_time()
         for action in plan:
             reference.arena.step(np.array(reference.arena.agent.position) + REACH * action)
-        between = time.perf_counter()
+        between = time.process_time()
         for action in plan:
             ours.act(action)
-        seconds[k] = between - began, time.perf_counter() - between
+        seconds.append((between - began, time.process_time() - between))
         assert np.array_equal(reference.state, ours.state)
-    ratio = np.median(seconds[:, 0] / seconds[:, 1])
-    print(f"\nenv.step / ours: {ratio:.1f}x, ours {1e6 * np.median(seconds[:, 1]) / 16:.0f} us a step")
+    board.pairs("PushT, gym-pusht's env.step / ours (bitwise equal)", np.array(seconds) / plans.shape[1], unit="step")
 
 
 @pytest.mark.benchmark
-def test_collecting():
+def test_collecting(board):
     world = PushT()
     world.transitions(100, seed=0)
-    began = time.perf_counter()
+    began = time.process_time()
     world.transitions(3000, seed=1)
-    seconds = (time.perf_counter() - began) / 3
-    print(f"\ncollecting: {seconds:.3f} s per 1000 transitions")
+    seconds = time.process_time() - began
+    board.note("PushT, collecting", f"{seconds / 3:.3f} s", cost=f"{1e6 * seconds / 3000:.0f} us a transition")

@@ -75,7 +75,7 @@ def _step(model, optimizer, batch):
 
 
 @pytest.mark.benchmark
-def test_training_step(ratio):
+def test_training_step(board):
     model = _model()
     naive = NaiveModel(model)
     x, a, y = torch.randn(BATCH, POINTS, 3), torch.randn(BATCH, 3), torch.randn(BATCH, POINTS, 3)
@@ -83,11 +83,11 @@ def test_training_step(ratio):
     settings = {"lr": 0.02, "weight_decay": 0.0, "adjust_lr_fn": "original"}
     slow = _step(naive, torch.optim.Muon(naive.parameters(), **settings), (x, a, y))
     fast = _step(model, StackedMuon(model.parameters(), **settings), (x, a, y))
-    ratio(slow, fast, "training step, naive / ours")
+    board.ratio("training step of a latent model in 3D, naive / ours", slow, fast, asked="2.5x", unit="step")
 
 
 @pytest.mark.benchmark
-def test_encoder_against_a_plain_mlp(ratio):
+def test_encoder_against_a_plain_mlp(board):
     model, x = _model(), torch.randn(BATCH, POINTS, 3)
     mlp = MLPEncoder(vectors(POINTS, 3), vectors(LATENT, 3), (128, 128))
 
@@ -98,6 +98,8 @@ def test_encoder_against_a_plain_mlp(ratio):
 
         return call
 
-    ratio(
-        forward_backward(model.encoder), forward_backward(mlp), "vector-neuron encoder / plain MLP, forward + backward"
+    board.ratio(
+        "encoder forward + backward, vector neurons / plain MLP",
+        forward_backward(model.encoder),
+        forward_backward(mlp),
     )

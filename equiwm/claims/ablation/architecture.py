@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from equiwm.claims.ablation.baselines import ARMS, arm_of, in_equal_time
 from equiwm.claims.ablation.kind import AblationKind, Scope, StudyRows
 from equiwm.claims.ablation.rows import largest_off_one, of_each_seed, select
-from equiwm.claims.statement import FLAT, NOT_FLAT, Statement, above, at_least, at_most, ours
+from equiwm.claims.statement import FLAT, NOT_FLAT, Estimate, Statement, above, at_least, at_most, ours
 from equiwm.config import Config, load, parse
-from equiwm.errors import TrainingError, nearest
+from equiwm.errors import RepError, TrainingError, nearest
 from equiwm.figures.panels import QUANTITIES, draw_panels, frame_of, summary_text
 from equiwm.grid import Cell
 from equiwm.printable import quoted
@@ -131,6 +131,10 @@ def compute(params: Mapping[str, Any]) -> dict[str, Any]:
         found = columns(config, seed=seed, test=params["test"], tasks=params["tasks"], orbit=params["orbit"])
     except TrainingError as error:
         return {"rows": [], "failed": [f"seed {seed}: {error}"]}
+    except RepError as error:
+        if params["arm"] in ("vn", "plain", "augmented"):
+            raise
+        return {"rows": [], "failed": [f"there is no such network of this world: {error}"]}
     own = {name: params[name] for name in ("arm", "dim", "seed", "budget")}
     row = ArchitectureRow(**own, cell=f"budget={params['budget']}", epochs=config.training.epochs, **found)
     return {"rows": [row.as_dict()]}
@@ -160,6 +164,13 @@ def _solved_less(arm: str) -> Callable[[Sequence[ArchitectureRow]], float]:
     return lambda rows: float(_of(rows, "vn").final_unseen) - float(_of(rows, arm).final_unseen)
 
 
+def _where_measured(
+    dim: int, arm: str, read: Callable[[Sequence[ArchitectureRow]], Estimate]
+) -> Callable[[Sequence[ArchitectureRow]], Estimate | None]:
+    """The same; None where there is no row of the arm, as of a world whose reps it has no network for."""
+    return lambda rows: read(rows) if select(rows, dim=dim, arm=arm) else None
+
+
 def statements(scope: Scope) -> list[Statement[ArchitectureRow]]:
     """The preset is flat, the ordinary network is not, and whether either rival is worse: NO says it is not needed."""
     lines: list[Statement[ArchitectureRow]] = []
@@ -171,7 +182,9 @@ def statements(scope: Scope) -> list[Statement[ArchitectureRow]]:
         lines.append(ours(f"{ordinary}, {dim}D", "OOD / seen", plain, at_least(NOT_FLAT)))
         for arm in RIVALS:
             if arm_of(preset, arm) is not None:
-                error, solved = of_each_seed(dim, _error_over(arm)), of_each_seed(dim, _solved_less(arm))
+                error, solved = (
+                    _where_measured(dim, arm, of_each_seed(dim, read)) for read in (_error_over(arm), _solved_less(arm))
+                )
                 where = f"needed beside {ARMS[arm]}, {dim}D"
                 lines.append(ours(where, "its unseen error over the preset's", error, above(1.0)))
                 if preset.world.has_tasks:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,14 +21,14 @@ from equiwm.claims.compare.pairs import task_of
 from equiwm.claims.compare.sides import Side, policy_of
 from equiwm.claims.probe import PROBE_SEED, held_out_pair
 from equiwm.config import Config
-from equiwm.models.canonical import CanonicalEncoder, CanonicalPredictor, read_frame
-from equiwm.models.clouds import centred
+from equiwm.models.canonical import CanonicalEncoder, CanonicalPredictor, Frame, read_frame
+from equiwm.models.normalised import NormalisedPredictor
 from equiwm.models.relative import RelativePredictor
+from equiwm.models.upright import UprightPredictor
 from equiwm.models.world_model import WorldModel
 from equiwm.planning.control import run_episodes
 from equiwm.subject import Subject
-from equiwm.symmetry.groups import Elements
-from equiwm.symmetry.sets import in_order
+from equiwm.symmetry.groups import SO2, Elements, Group
 from equiwm.training.data import training_data, transitions_of
 from equiwm.worlds.factory import build_world
 from equiwm.worlds.world import ControlWorld, Transitions, World
@@ -44,7 +45,7 @@ def columns(config: Config, *, seed: int, test: int, tasks: int, orbit: str) -> 
         seed: of data, weights and order.
         test: held-out transitions, the same for every arm and seed.
         tasks: of the closed loop, the same for every arm and seed.
-        orbit: by which each is turned.
+        orbit: by which each is turned; in a world of a smaller group by as many random elements of that.
 
     Raises:
         TrainingError: the training diverged or collapsed.
@@ -78,27 +79,19 @@ def _one_step(world: World, train: Transitions, model: WorldModel, test: int) ->
 @torch.no_grad()
 def _frame_facts(model: WorldModel, world: World, test: int) -> dict[str, float]:
     """The least certainty of the frames that a canonical network reads off held-out observations; how far a frame turns
-    where the observation is disturbed by a hundredth of its size, and how far the frame of an observation moved by the
-    world's group is from the moved frame: nine of ten are less. NaN of other networks.
+    where what it is read off is disturbed by a hundredth of its size, and how far the frame of an observation moved by
+    the world's group is from the moved frame: nine of ten are less. NaN of other networks.
     """
-    part = model.encoder if isinstance(model.encoder, CanonicalEncoder) else model.predictor
-    relative = part if isinstance(part, RelativePredictor) else None
-    part = part if relative is None else relative.inner
-    if not isinstance(part, CanonicalEncoder | CanonicalPredictor):
+    reading = _reading(model)
+    if reading is None:
         return dict.fromkeys(("certainty_least", "frame_turn_deg", "frame_off_deg"), math.nan)
-    rep, group = world.observation_rep, world.group
+    seen, frame = reading
     observation = held_out_pair(world, test, PROBE_SEED)[0].observation
-    shape = in_order(rep).shape
-
-    def seen(samples: Tensor) -> Tensor:
-        x = centred(samples, rep, group).reshape(len(samples), *shape)
-        return x if relative is None else relative.differences.to(x) @ x
-
-    g = group.sample(len(observation), PROBE_SEED)
-    x, moved = seen(observation), seen(rep.transform_samples(observation, g))
-    size = x.square().mean((-2, -1), keepdim=True).sqrt()
+    g = world.group.sample(len(observation), PROBE_SEED)
+    x, moved = seen(observation), seen(world.observation_rep.transform_samples(observation, g))
+    size = x.square().flatten(1).mean(1).sqrt().reshape(-1, *[1] * (x.dim() - 1))
     noise = torch.from_numpy(np.random.default_rng(PROBE_SEED).normal(size=x.shape))
-    found, disturbed, turned = (read_frame(each, part.channels) for each in (x, x + DISTURBED * size * noise, moved))
+    found, disturbed, turned = map(frame, (x, x + DISTURBED * size * noise, moved))
     turns, off = _apart(found.axes, disturbed.axes), _apart(g.linear @ found.axes, turned.axes)
     return {
         "certainty_least": float(found.certainty.min()),
@@ -107,17 +100,46 @@ def _frame_facts(model: WorldModel, world: World, test: int) -> dict[str, float]
     }
 
 
+def _reading(model: WorldModel) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Frame]] | None:
+    """What a canonical network reads its frame off, made of an observation in float64; and how it reads it."""
+    encoder, predictor = copy.deepcopy(model.encoder).double(), copy.deepcopy(model.predictor).double()
+    if isinstance(encoder, CanonicalEncoder):
+        return encoder.centred, lambda x: read_frame(x, encoder.channels)
+    steps: list[Callable[[Tensor], Tensor]] = [encoder]
+    while isinstance(predictor, NormalisedPredictor | RelativePredictor):
+        steps.append(predictor.seen)
+        predictor = predictor.inner
+    if not isinstance(predictor, CanonicalPredictor | UprightPredictor):
+        return None
+
+    def seen(observation: Tensor) -> Tensor:
+        x = observation
+        for step in steps:
+            x = step(x)
+        return x
+
+    return seen, predictor.frame
+
+
 def _apart(first: Tensor, second: Tensor) -> Tensor:
     """Degrees between two frames (..., d, d)."""
     cosine = ((first.mT @ second).diagonal(dim1=-2, dim2=-1).sum(-1) - (first.shape[-1] - 2)) / 2.0
     return cosine.clamp(-1.0, 1.0).acos().rad2deg()
 
 
+def _orbit_in(orbit: str, world: World) -> str:
+    """The orbit, or as many random elements of the world's own group where that is a smaller one."""
+    name, random, number = orbit.partition(":")
+    if (Group.parse(name) if random else SO2) in world.group:
+        return orbit
+    return f"{world.group.name}:{number or len(orbit.split(','))}"
+
+
 @torch.no_grad()
 def _loop(run: ControlledRun, tasks: int, orbit: str) -> dict[str, float]:
     """Success and paired differences over the orbit, by the planner that is told nothing."""
     world, control, config = run.subject.world, run.control, run.subject.planning
-    g = Elements.cat([world.group.identity(1), parse_orbit(orbit, world, PROBE_SEED).elements])
+    g = Elements.cat([world.group.identity(1), parse_orbit(_orbit_in(orbit, world), world, PROBE_SEED).elements])
     side = Side("model", None, None)
     found = []
     for number in range(tasks):

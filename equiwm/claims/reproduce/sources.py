@@ -164,7 +164,7 @@ def stated(
     quantity: str,
     paper: str,
     source: Source,
-    read: Callable[[Sequence[R]], Estimate],
+    read: Callable[[Sequence[R]], Estimate | None],
     bound: Bound,
     *,
     ours: bool = False,

@@ -30,6 +30,7 @@ class TableConfig(WorldConfig):
         "planning": _PLANNING,
     }
     dimensions: ClassVar[tuple[int, ...]] = (3,)
+    frame: ClassVar[tuple[int, ...]] = (3,)  # where the T's stem points
 
     name: Literal["table"] = setting("table", "which world")
     cone: Literal["elliptic", "pyramidal"] = setting(
