@@ -159,7 +159,8 @@ class ModelConfig:
     )
     frame: tuple[int, ...] = setting(
         (),
-        "the d - 1 channels that canonical networks read their frame off, in order; [] takes principal axes",
+        "the d - 1 channels that canonical networks read their frame off, in order; [] takes principal axes; under a "
+        "group about an axis one vector, by its heading",
         at_least=0,
         later=True,
     )

@@ -166,6 +166,9 @@ def test_a_network_that_there_is_not_decides_nothing():
     found = decided(KIND, PUSHT, rows, whole=True)
     assert [each.holds for each in found if "frame" in each.setting] == [None] * 4
     assert [each.holds for each in found if "augmented" in each.setting] == [True, False]
+    without = [replace(each, final_unseen=math.nan) for each in rows]  # a world in which nothing is to be reached
+    found = decided(KIND, PUSHT, without, whole=True)
+    assert [each.holds for each in found if "augmented" in each.setting] == [True, None]
 
 
 @pytest.mark.parametrize("arm", ["canonical", "frame"])

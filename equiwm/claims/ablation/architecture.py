@@ -165,10 +165,18 @@ def _solved_less(arm: str) -> Callable[[Sequence[ArchitectureRow]], float]:
 
 
 def _where_measured(
-    dim: int, arm: str, read: Callable[[Sequence[ArchitectureRow]], Estimate]
+    dim: int, arm: str, column: str, read: Callable[[Sequence[ArchitectureRow]], float]
 ) -> Callable[[Sequence[ArchitectureRow]], Estimate | None]:
-    """The same; None where there is no row of the arm, as of a world whose reps it has no network for."""
-    return lambda rows: read(rows) if select(rows, dim=dim, arm=arm) else None
+    """Reads a value of each seed; None where no row of the arm has that column: of a world whose reps it has no network
+    for, or in which nothing is to be reached.
+    """
+    each = of_each_seed(dim, read)
+
+    def measured(rows: Sequence[ArchitectureRow]) -> Estimate | None:
+        found = [getattr(row, column) for row in select(rows, dim=dim, arm=arm)]
+        return None if all(math.isnan(value) for value in found) else each(rows)
+
+    return measured
 
 
 def statements(scope: Scope) -> list[Statement[ArchitectureRow]]:
@@ -182,9 +190,8 @@ def statements(scope: Scope) -> list[Statement[ArchitectureRow]]:
         lines.append(ours(f"{ordinary}, {dim}D", "OOD / seen", plain, at_least(NOT_FLAT)))
         for arm in RIVALS:
             if arm_of(preset, arm) is not None:
-                error, solved = (
-                    _where_measured(dim, arm, of_each_seed(dim, read)) for read in (_error_over(arm), _solved_less(arm))
-                )
+                error = _where_measured(dim, arm, "ood_relmse", _error_over(arm))
+                solved = _where_measured(dim, arm, "final_unseen", _solved_less(arm))
                 where = f"needed beside {ARMS[arm]}, {dim}D"
                 lines.append(ours(where, "its unseen error over the preset's", error, above(1.0)))
                 if preset.world.has_tasks:
