@@ -14,8 +14,9 @@ import joblib
 import numpy as np
 import pytest
 
+from equiwm.disk.files import write_atomic
 from equiwm.errors import ConfigError, MachineError, RunError
-from equiwm.grid import Cell, expand, run_grid
+from equiwm.grid import Cell, expand, run_grid, stored_seconds
 
 GRID = expand(width=[64, 256], seed=[0, 1, 2])
 
@@ -210,6 +211,30 @@ def test_an_interruption_in_process_keeps_finished_cells(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run_grid(interrupted, GRID, tmp_path)
     assert {json.loads(text)["key"] for text in stored(tmp_path).values()} == {cell.key for cell in GRID[:2]}
+
+
+def cheap(params):
+    if params["n"] == 200 and "stops" in params:
+        raise KeyboardInterrupt
+    return {"n": params["n"]}
+
+
+def test_what_cells_have_cost_is_not_written_anew_for_each_of_many(tmp_path, monkeypatch):
+    """Of 300 cells `seconds.json` is written 142 times; each cell is in it at the end, and where it was interrupted."""
+    written = []
+
+    def counted(path, text):
+        written.append(path.name)
+        return write_atomic(path, text)
+
+    monkeypatch.setattr("equiwm.grid.write_atomic", counted)
+    cells = [Cell(f"n={n}", {"n": n}) for n in range(300)]
+    run_grid(cheap, cells, tmp_path / "whole", progress=None)
+    assert (written.count("seconds.json"), len(stored_seconds(tmp_path / "whole"))) == (142, 300)
+    stopped = [Cell(f"n={n}", {"n": n, "stops": True}) for n in range(300)]
+    with pytest.raises(KeyboardInterrupt):
+        run_grid(cheap, stopped, tmp_path / "stopped")
+    assert len(stored_seconds(tmp_path / "stopped")) == 200
 
 
 def test_a_killed_worker_keeps_finished_cells(tmp_path):
