@@ -40,10 +40,7 @@ class _Linear(torch.autograd.Function):
         rows = x.flatten(1, -2)
         ctx.save_for_backward(rows, weight)
         ctx.shape = x.shape
-        if bias is None:
-            y = torch.bmm(rows, weight.mT)
-        else:
-            y = torch.baddbmm(bias.unsqueeze(1), rows, weight.mT)
+        y = torch.bmm(rows, weight.mT) if bias is None else torch.baddbmm(bias.unsqueeze(1), rows, weight.mT)
         return y.view(*x.shape[:-1], y.shape[-1])
 
     @staticmethod

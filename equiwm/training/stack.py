@@ -109,7 +109,7 @@ class Stack:
     def give_back(self) -> None:
         """Put weights, targets and the optimisers' states into the trainings."""
         for alone, whole in (*self._pairs, *self._target_pairs):
-            torch._foreach_copy_(alone, list(whole.unbind()))
+            torch._foreach_copy_(list[Tensor](alone), list(whole.unbind()))
         for place, joint in enumerate(self.optimizers.optimizers):
             for index, fit in enumerate(self.fits):
                 optimizer = fit.optimizers.optimizers[place]
