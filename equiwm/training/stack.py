@@ -24,9 +24,6 @@ from equiwm.training.optimizers import OptimizerSet
 from equiwm.training.soft import SoftForward, SoftJEPA
 from equiwm.training.stack_model import can_stack, stack_modules
 
-Outcome = dict[str, float] | TrainingError
-"""What an epoch gives: its row, or why the training has failed."""
-
 _BY_ENTRY: frozenset[type[Optimizer]] = frozenset({StackedMuon, AdamW, Adam, SGD, RMSprop})
 """Optimisers that treat every entry, or every matrix, for itself."""
 
@@ -89,7 +86,7 @@ class Stack:
         update_target(self.target, self.model.encoder, self.config.ema)
         return torch.stack([loss.total, loss.prediction, loss.variance], -1).detach().double()
 
-    def run_epoch(self) -> list[Outcome]:
+    def run_epoch(self) -> list[dict[str, float] | TrainingError]:
         """Train one epoch; of each, in order, what `Fit.run_epoch` gives or raises."""
         orders, turns = [fit.batches() for fit in self.fits], [fit.turns() for fit in self.fits]
         total = torch.zeros(len(self.fits), 3, dtype=torch.float64)
@@ -97,7 +94,7 @@ class Stack:
         for index, rows in enumerate(zip(*orders, strict=True)):
             total += self.step(rows, turns, self.fits[0].lr_scale(index / steps))
         self.give_back()
-        outcomes: list[Outcome] = []
+        outcomes: list[dict[str, float] | TrainingError] = []
         for fit, means in zip(self.fits, (total / steps).tolist(), strict=True):
             try:
                 outcomes.append(fit.close_epoch(means))
@@ -155,12 +152,11 @@ def _stack_objectives(objectives: Sequence[JEPA | Forward], target: nn.Module) -
     return whole
 
 
-def _fits_alike(fits: Sequence[Fit]) -> bool:
+def _can_stack(fits: Sequence[Fit]) -> bool:
     """Whether trainings have the same settings, sizes and epoch, and only parts that can be stacked."""
     first = fits[0]
     return (
-        len(fits) > 1
-        and first.columns[0].device.type == "cpu"
+        first.columns[0].device.type == "cpu"
         and all(fit.config == first.config and fit.epoch == first.epoch for fit in fits)
         and all([c.shape for c in fit.columns] == [c.shape for c in first.columns] for fit in fits)
         and all(type(fit.objective) is type(first.objective) for fit in fits)
@@ -176,7 +172,7 @@ def build_stack(fits: Sequence[Fit]) -> Stack | None:
     What is rounded how depends on the shapes, the libraries and the machine. So the steps with the largest and the
     smallest batch of an epoch are made both ways first, and every bit compared; the trainings are as they were then.
     """
-    if not _fits_alike(fits):
+    if len(fits) < 2 or not _can_stack(fits):
         return None
     before = [copy.deepcopy(fit.state_dict()) for fit in fits]
     rates = [[[group["lr"] for group in each.param_groups] for each in fit.optimizers.optimizers] for fit in fits]
