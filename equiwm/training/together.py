@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 
 import torch
 
@@ -23,6 +24,19 @@ STACKED_TRANSITIONS = 2**18
 
 Failure = BaseException
 """What ended a training: `TrainingError`, or whatever somebody else's code has raised."""
+
+
+_watching: ContextVar[TrainingProgress | None] = ContextVar("watching", default=None)
+
+
+@contextmanager
+def watched_by(progress: TrainingProgress) -> Iterator[None]:
+    """Inside the block the trainings of this process tell `progress` how far they are, whoever starts them."""
+    token = _watching.set(progress)
+    try:
+        yield
+    finally:
+        _watching.reset(token)
 
 
 def train_together(fits: Sequence[Fit], commit: Callable[[int, dict[str, float] | Failure], bool]) -> None:
@@ -72,19 +86,18 @@ def train_runs(
     runs: Sequence[Run],
     *,
     made: Sequence[bool],
-    progress: TrainingProgress | None = None,
     trackers: Sequence[Tracker] | None = None,
     completed: Callable[[Run], None] | None = None,
 ) -> list[TrainResult | Failure]:
     """`train_run` of several runs on the CPU, as one program where they can be stacked.
 
     Each run has the files that it has when it is trained alone, after every epoch: an interruption keeps them, and
-    `train_run` or another stack goes on with them to the same bits.
+    `train_run` or another stack goes on with them to the same bits. Whoever watches (`watched_by`) is told of the data
+    and the epochs of all of them.
 
     Args:
         runs: the runs, none of them complete.
         made: whether each was made just now: if its training is refused, it goes.
-        progress: is told of the data and epochs of all of them.
         trackers: one a run.
         completed: as `train_run` has it.
 
@@ -94,7 +107,7 @@ def train_runs(
     Raises:
         MachineError: the machine stopped the trainings, which can be resumed.
     """
-    told = _Sum(progress or NoProgress(), runs)
+    told = _Sum(_watching.get() or NoProgress(), runs)
     watching = list(trackers) if trackers is not None else [NoTracker() for _ in runs]
     found: dict[int, TrainResult | Failure] = {}
     for part in _parts(runs):
