@@ -19,7 +19,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,34 @@ class Cell:
         """Canonical key: the key as a file name, and a hash of the key and the parameters."""
         digest = hashlib.sha256(canonical_json([self.key, self.params]).encode()).hexdigest()
         return f"{re.sub(r'[^A-Za-z0-9_.=,-]+', '_', self.key)[:80]}-{digest[:16]}"
+
+
+@dataclass(frozen=True)
+class Stacks:
+    """Cells that are cheaper to compute together than one by one, as trainings of one configuration are.
+
+    Attributes:
+        of: a cell's parameters -> the stack that it belongs to; None is a cell that is computed alone.
+        function: importable, as the function of the grid, with lists: of the parameters of the cells of a stack to the
+            result of each, or the exception that it failed with. A cell's result does not depend on the others.
+    """
+
+    of: Callable[[Mapping[str, Any]], str | None]
+    function: Callable[..., Sequence[Mapping[str, Any] | BaseException]]
+
+    def units(self, missing: Sequence[tuple[int, Mapping[str, Any]]], jobs: int) -> list[list[int]]:
+        """Places of the cells that are computed by one call, in order of their first; enough calls for all jobs."""
+        stacks: dict[object, list[int]] = {}
+        for index, params in missing:
+            name = self.of(params)
+            stacks.setdefault(("alone", index) if name is None else name, []).append(index)
+        parts = -(-jobs // max(1, len(stacks)))
+        return [
+            members[len(members) * part // parts : len(members) * (part + 1) // parts]
+            for members in stacks.values()
+            for part in range(parts)
+            if len(members) * part // parts < len(members) * (part + 1) // parts
+        ]
 
 
 @dataclass(frozen=True)
@@ -161,8 +189,37 @@ def _compute(index: int, function: CellFunction, params: str, root: Path | None)
     return index, payload, time.process_time() - started
 
 
+def _compute_unit(indices: list[int], function: CellFunction, params: list[str], root: Path | None) -> list[_Computed]:
+    """Run one cell by its own function."""
+    return [_compute(index, function, each, root) for index, each in zip(indices, params, strict=True)]
+
+
+def _compute_stack(
+    indices: list[int], function: Callable[..., Any], params: list[str], root: Path | None
+) -> list[_Computed]:
+    """Run the cells of a stack, in whichever process: as `_compute` of each; they share the CPU seconds evenly."""
+    started = time.process_time()
+    torch = sys.modules.get("torch")
+    if torch:
+        torch.set_num_threads(1)
+    try:
+        results = function([json.loads(each) for each in params], *([] if root is None else [root]))
+        payloads = [
+            {"error": _told(result)} if isinstance(result, BaseException) else {"result": result} for result in results
+        ]
+        payloads = [json.loads(canonical_json(payload)) for payload in payloads]
+        if len(payloads) != len(indices):
+            raise TypeError(f"the function of a stack returns a result a cell; got {len(payloads)} of {len(indices)}")
+    except RAISED as error:
+        refused = machine_error(error)
+        payloads = [{"machine": str(refused)} if refused else {"error": _told(error)} for _ in indices]
+    seconds = (time.process_time() - started) / len(indices)
+    return [(index, payload, seconds) for index, payload in zip(indices, payloads, strict=True)]
+
+
 def _told(error: BaseException) -> dict[str, str]:
-    return {"type": type(error).__name__, "message": str(error), "traceback": traceback.format_exc()}
+    trace = "".join(traceback.format_exception(error))
+    return {"type": type(error).__name__, "message": str(error), "traceback": trace}
 
 
 def _as_result(cell: Cell, payload: Mapping[str, Any], seconds: float) -> CellResult:
@@ -290,18 +347,41 @@ def _held(store: Path, definition: dict[str, Any], resume: bool) -> Iterator[Non
         yield
 
 
-def _computed(
-    function: CellFunction, missing: list[tuple[int, str]], jobs: int | None, root: Path | None
-) -> Generator[_Computed, None, None]:
-    """The missing cells as they finish, in any order."""
+_Unit = tuple[Callable[..., list[_Computed]], tuple[list[int], Callable[..., Any], list[str], Path | None]]
+"""What one call computes: a cell, or the cells of a stack."""
+
+
+def _units(
+    function: CellFunction, missing: Mapping[int, Cell], stacks: Stacks | None, jobs: int | None, root: Path | None
+) -> list[_Unit]:
+    text = {index: canonical_json(cell.params) for index, cell in missing.items()}
+    if stacks is None:
+        return [(_compute_unit, ([index], function, [text[index]], root)) for index in missing]
+    workers = (os.cpu_count() or 1) if jobs is None or jobs == -1 else jobs
+    units = stacks.units([(index, cell.params) for index, cell in missing.items()], workers)
+    return [
+        (_compute_unit, (unit, function, [text[index] for index in unit], root))
+        if len(unit) == 1
+        else (_compute_stack, (unit, stacks.function, [text[index] for index in unit], root))
+        for unit in units
+    ]
+
+
+def _call(unit: _Unit) -> list[_Computed]:
+    compute, arguments = unit
+    return compute(*arguments)
+
+
+def _computed(units: list[_Unit], jobs: int | None) -> Generator[list[_Computed], None, None]:
+    """What each call computes, as it finishes, in any order."""
     if jobs == 1:
         with _one_thread():
-            for index, params in missing:
-                yield _compute(index, function, params, root)
+            for unit in units:
+                yield _call(unit)
         return
-    work = [(index, function, params, root) for index, params in missing]
+    work = [(unit,) for unit in units]
     if jobs is None and (cluster := current_cluster()) is not None:
-        yield from cluster.computed(_compute, work)
+        yield from cluster.computed(_call, work)
         return
     import joblib
 
@@ -312,7 +392,7 @@ def _computed(
     with local, signals_held():
         # one cell a batch: what has finished is never held back by a neighbour
         parallel = joblib.Parallel(batch_size=1, return_as="generator_unordered")
-        arriving = parallel(joblib.delayed(_compute)(*each) for each in work)
+        arriving = parallel(joblib.delayed(_call)(*each) for each in work)
     with warnings.catch_warnings(), closing(arriving):  # on an interruption, cancels what is running
         # loky replaces a worker whose memory has grown, between two cells: none is lost.
         warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
@@ -328,6 +408,7 @@ def run_grid(
     resume: bool = False,
     progress: Progress | None = None,
     root: Path | None = None,
+    stacks: Stacks | None = None,
 ) -> list[CellResult]:
     """Compute every cell and keep each finished one on disk at once.
 
@@ -344,6 +425,8 @@ def run_grid(
         resume: go on with an existing store: finished cells are read back, missing and failed ones computed.
         progress: called once with what the store holds, then after each cell.
         root: folder that the cells work in, their second argument; no part of the grid, so that it may be moved.
+        stacks: which cells are computed by one call, and how; with more jobs than stacks they are split. What is
+            stored is the same, a file a cell.
 
     Returns:
         One result a cell, in the order of `cells`.
@@ -365,12 +448,13 @@ def run_grid(
     with nullcontext() if store is None else _held(store, definition, resume):
         results = {} if store is None else stored_results(cells, store)
         seconds = None if store is None else _Seconds(store)
-        missing = [(index, canonical_json(cell.params)) for index, cell in enumerate(cells) if index not in results]
+        missing = {index: cell for index, cell in enumerate(cells) if index not in results}
         if progress:
             progress(len(results), len(cells), None)
         try:
-            with closing(_computed(function, missing, jobs, root)) as arriving, seconds or nullcontext():
-                for index, payload, cost in arriving:
+            units = _units(function, missing, stacks, jobs, root)
+            with closing(_computed(units, jobs)) as arriving, seconds or nullcontext():
+                for index, payload, cost in chain.from_iterable(arriving):
                     cell = cells[index]
                     if "machine" in payload:
                         raise MachineError(payload["machine"])

@@ -215,16 +215,16 @@ def test_augmentation_turns_every_row_by_an_element_of_its_own_anew_each_epoch()
     torch.manual_seed(1)
     fit = fitted("augmented-2d-forward")
     every = torch.arange(len(fit.data))
-    first, action, following = fit._batch(every, fit._turns())
-    (before, before_action, after), d = fit._columns, 2
+    first, action, following = fit.batch(every, fit.turns())
+    (before, before_action, after), d = fit.columns, 2
     for i in (0, 17):
         turn = torch.linalg.lstsq(before[i], first[i]).solution.mT  # row vectors
         assert torch.allclose(turn @ turn.mT, torch.eye(d), atol=1e-4)
         assert torch.allclose(before_action[i] @ turn.mT, action[i], atol=1e-4)
         assert torch.allclose(after[i] @ turn.mT, following[i], atol=1e-4)
-    assert torch.equal(fit._batch(every, fit._turns())[0], first)  # of this epoch
+    assert torch.equal(fit.batch(every, fit.turns())[0], first)  # of this epoch
     fit.run_epoch()
-    assert not torch.allclose(fit._batch(every, fit._turns())[0], first, atol=1e-2)
+    assert not torch.allclose(fit.batch(every, fit.turns())[0], first, atol=1e-2)
 
 
 @pytest.mark.parametrize("inside", ["model.relative=[2,0]", "model.normalise=true"])

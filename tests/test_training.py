@@ -249,7 +249,7 @@ def test_the_gradient_runs_through_every_step():
 @pytest.mark.parametrize("preset", ["vn-2d", "mlp-2d-forward"])
 def test_several_steps_are_learnt(preset):
     fit = rolled_fit_of(preset, n=1024, batch=64, epochs=30)
-    start, actions, following = fit._columns
+    start, actions, following = fit.columns
 
     def error() -> float:
         with torch.no_grad():

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from equiwm.grid import Cell, CellFunction, CellResult, run_grid
+from equiwm.grid import Cell, CellFunction, CellResult, Stacks, run_grid
 from equiwm.runs import Run
 
 StudyProgress = Callable[[int, int, float], None]
@@ -48,13 +48,14 @@ def compute_cells(
     resume: bool,
     progress: StudyProgress | None = None,
     root: Path | None = None,
+    stacks: Stacks | None = None,
 ) -> list[CellResult]:
     """The cells of a study in canonical order, the longest computed first.
 
     Otherwise the last one is computed alone while the other processes have nothing left to do.
 
     Args:
-        function, cells, store, jobs, resume, root: as `run_grid` has them.
+        function, cells, store, jobs, resume, root, stacks: as `run_grid` has them.
         work: of a cell -> how long it takes relative to the others.
         progress: called as cells finish.
     """
@@ -67,7 +68,7 @@ def compute_cells(
             progress(done, total, math.fsum(weight[key] for key in keys) / whole if whole else 0.0)
 
     order = sorted(cells, key=lambda cell: -weight[cell.key])
-    results = run_grid(function, order, store, jobs=jobs, resume=resume, progress=finished, root=root)
+    results = run_grid(function, order, store, jobs=jobs, resume=resume, progress=finished, root=root, stacks=stacks)
     by_key = {result.cell.key: result for result in results}
     return [by_key[cell.key] for cell in cells]
 

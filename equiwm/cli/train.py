@@ -156,10 +156,11 @@ def _train_several(
     from equiwm.cli.output import print_json, print_tables, say
     from equiwm.cli.progress import ProgressBars
     from equiwm.errors import TrainingError
-    from equiwm.grid import Cell, CellResult, run_grid
+    from equiwm.grid import Cell, CellResult, Stacks, run_grid
     from equiwm.report.summary import write_summary
     from equiwm.runs import Run, run_name
     from equiwm.training.run import check_run, prepare_run
+    from equiwm.training.together import watched_by
     from equiwm.training.trackers import build_tracker
 
     names = {seed: f"{name}-s{seed}" if name else run_name(config.preset, seed) for seed in seeds}
@@ -183,7 +184,10 @@ def _train_several(
                 write_summary(run)
 
         # The run directories are the lasting store, and each is resumable by itself.
-        results = run_grid(train_cell, cells, None, jobs=jobs, progress=finished)
+        with watched_by(progress):
+            results = run_grid(
+                train_cell, cells, None, jobs=jobs, progress=finished, stacks=Stacks(lambda params: "all", train_cells)
+            )
     entries = [cell.result for cell in results if cell.result is not None]
     if json:
         print_json(entries)
@@ -200,3 +204,11 @@ def train_cell(params: dict[str, Any]) -> dict[str, Any]:
     from equiwm.training import cells
 
     return cells.train_cell(params, completed=write_summary)
+
+
+def train_cells(several: list[dict[str, Any]]) -> list[dict[str, Any] | BaseException]:
+    """`training.cells.train_cells`, likewise."""
+    from equiwm.report.summary import write_summary
+    from equiwm.training import cells
+
+    return cells.train_cells(several, completed=write_summary)

@@ -46,7 +46,7 @@ class StepPredictor(ResidualPredictor):
 
     Args:
         inner: gives v.
-        step: h, above 0.
+        step: h, above 0. Of a stack of predictors there is one each, (S, 1, 1).
 
     Raises:
         RepError: a step that is not a positive number.
@@ -56,7 +56,8 @@ class StepPredictor(ResidualPredictor):
         if not 0.0 < step < float("inf"):
             raise RepError(f"the step of a predictor: got {step}, expected a finite number above 0.")
         super().__init__(inner.in_rep, inner.action_rep)
-        self.inner, self.step = inner, step
+        self.inner = inner
+        self.step: float | Tensor = step
 
     def change(self, latent: Tensor, action: Tensor) -> Tensor:
         return self.step * self.inner.change(latent, action)

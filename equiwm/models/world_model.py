@@ -116,9 +116,12 @@ class WorldModel(nn.Module):
         return self.unroll(self.encode(observation), actions)
 
     def unroll(self, latent: Tensor, actions: Tensor) -> Tensor:
-        """z_h = f(z_{h-1}, a_h) from the latents z_0: (B, D), (B, H, d) or (B, H, C, d), H >= 1 -> (B, H, D)."""
-        latents = []
-        for action in actions.unbind(1):
+        """z_h = f(z_{h-1}, a_h) from the latents z_0: (B, D), (B, H, d) or (B, H, C, d), H >= 1 -> (B, H, D).
+
+        Of a stack of models (S, B, ...).
+        """
+        latents, step = [], latent.dim() - 1
+        for action in actions.unbind(step):
             latent = self.predict(latent, action)
             latents.append(latent)
-        return torch.stack(latents, 1)
+        return torch.stack(latents, step)

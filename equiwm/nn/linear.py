@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from equiwm.errors import RepError
 from equiwm.nn.layer import Layer
+from equiwm.nn.stacked import is_stacked, stacked_complex_linear, stacked_linear
 from equiwm.symmetry.reps import Rep
 
 
@@ -36,7 +37,7 @@ class VNLinear(Layer):
         self.weight = _uniform(out_rep.multiplicity, in_rep.multiplicity, in_rep.multiplicity)
 
     def forward(self, x: Tensor) -> Tensor:
-        return functional.linear(x, self.weight)
+        return stacked_linear(x, self.weight) if is_stacked(self.weight) else functional.linear(x, self.weight)
 
 
 class ComplexVNLinear(Layer):
@@ -62,6 +63,8 @@ class ComplexVNLinear(Layer):
         self.imaginary = _uniform(*shape, terms=2 * shape[1])
 
     def forward(self, x: Tensor) -> Tensor:
+        if is_stacked(self.real):
+            return stacked_complex_linear(x, self.real, self.imaginary)
         straight, turned = functional.linear(x, torch.cat([self.real, self.imaginary])).chunk(2, -1)
         quarter = torch.stack([-turned[..., 1, :], turned[..., 0, :]], -2)
         return straight + quarter
@@ -77,4 +80,5 @@ class DenseLinear(Layer):
         self.linear = nn.Linear(in_rep.dim, out_rep.dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.linear(x)
+        weight, bias = self.linear.weight, self.linear.bias
+        return stacked_linear(x, weight, bias) if is_stacked(weight) else self.linear(x)

@@ -10,6 +10,7 @@ from torch.autograd.function import once_differentiable
 
 from equiwm.errors import RepError
 from equiwm.nn.layer import Layer
+from equiwm.nn.stacked import stacked_layer_norm
 from equiwm.symmetry.reps import Rep
 
 
@@ -100,4 +101,7 @@ class DenseReLU(Layer):
         self.norm = nn.LayerNorm(rep.dim) if norm else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(self.norm(x))
+        norm = self.norm
+        if isinstance(norm, nn.LayerNorm) and norm.weight.dim() == 2:  # of a stack of networks
+            return torch.relu(stacked_layer_norm(x, norm.weight, norm.bias, norm.eps))
+        return torch.relu(norm(x))

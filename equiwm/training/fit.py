@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from equiwm.audit.spread import latent_spread
+from equiwm.audit.spread import latent_std
 from equiwm.config import TrainingConfig
 from equiwm.errors import ConfigError, TrainingError
 from equiwm.models.soft import SoftPredictor
@@ -29,6 +28,15 @@ COLLAPSED = 1e-3
 _COLLAPSE_EPOCHS = 5
 _SPREAD_SAMPLES = 512
 _TURNS = 0xA06  # stream of the elements of an epoch's augmentation
+
+
+@torch.no_grad()
+def update_target(target: nn.Module, encoder: nn.Module, decay: float) -> None:
+    """w_target <- decay w_target + (1 - decay) w, for every weight."""
+    averaged: list[Tensor] = list(target.parameters())
+    online: list[Tensor] = list(encoder.parameters())
+    if averaged:
+        torch._foreach_lerp_(averaged, online, 1.0 - decay)
 
 
 class Fit:
@@ -79,9 +87,9 @@ class Fit:
         self.optimizers = build_optimizer(config.optimizer, model, lr=config.lr, weight_decay=config.weight_decay)
         self.generator = torch.Generator().manual_seed(seed)
         self.epoch = 0
-        self._columns = columns(data)
+        self.columns = columns(data)
         self._like = next(model.parameters())
-        self._spread_data = self._columns[0][:: max(1, len(data) // _SPREAD_SAMPLES)].to(self._like)
+        self._spread_data = self.columns[0][:: max(1, len(data) // _SPREAD_SAMPLES)].to(self._like)
 
     def _soft(self, data: Transitions | Sequences) -> JEPA | Forward:
         if not isinstance(self.model.predictor, SoftPredictor):
@@ -100,20 +108,21 @@ class Fit:
         """Whether all epochs have run."""
         return self.epoch >= self.config.epochs
 
-    def _batches(self) -> Iterator[Tensor]:
-        order = torch.randperm(len(self.data), generator=self.generator).to(self._columns[0].device)
+    def batches(self) -> list[Tensor]:
+        """The rows of each batch of the next epoch, in order."""
+        order = torch.randperm(len(self.data), generator=self.generator).to(self.columns[0].device)
         # A batch of one has no standard deviation.
-        return (batch for batch in order.split(self.config.batch) if len(batch) > 1)
+        return [batch for batch in order.split(self.config.batch) if len(batch) > 1]
 
-    def _turns(self) -> Elements | None:
+    def turns(self) -> Elements | None:
         """An element for every row of the data in this epoch; None where it is taken as it is."""
         if self.group is None:
             return None
         return self.group.sample(len(self.data), np.random.default_rng([_TURNS, self.seed, self.epoch]))
 
-    def _batch(self, rows: Tensor, turns: Elements | None) -> tuple[Tensor, Tensor, Tensor]:
+    def batch(self, rows: Tensor, turns: Elements | None) -> tuple[Tensor, Tensor, Tensor]:
         """Rows of the data in the dtype of the model, on its device, turned where they are to be."""
-        first, actions, following = (column[rows].to(self._like) for column in self._columns)
+        first, actions, following = (column[rows].to(self._like) for column in self.columns)
         if turns is None:
             return first, actions, following
         g = turns[rows.cpu()]
@@ -125,15 +134,10 @@ class Fit:
             of_state.transform_samples(following, along),
         )
 
-    def _schedule(self, progress: float) -> float:
+    def lr_scale(self, share: float) -> float:
+        """What learning rates are multiplied with when this share of the next epoch is done."""
+        progress = (self.epoch + share) / self.config.epochs
         return 0.5 * (1.0 + math.cos(math.pi * progress)) if self.config.schedule == "cosine" else 1.0
-
-    @torch.no_grad()
-    def _update_target(self) -> None:
-        averaged: list[Tensor] = list(self.target.parameters())
-        online: list[Tensor] = list(self.model.encoder.parameters())
-        if averaged:
-            torch._foreach_lerp_(averaged, online, 1.0 - self.config.ema)
 
     def run_epoch(self) -> dict[str, float]:
         """Train one epoch.
@@ -145,22 +149,29 @@ class Fit:
             TrainingError: the loss is not finite, or the latent has collapsed.
         """
         total = torch.zeros(3, dtype=torch.float64)
-        batches, turns = list(self._batches()), self._turns()
+        batches, turns = self.batches(), self.turns()
         for index, rows in enumerate(batches):
-            self.optimizers.set_lr_scale(self._schedule((self.epoch + index / len(batches)) / self.config.epochs))
-            loss = self.objective(self.model, *self._batch(rows, turns))
-            self.optimizers.zero_grad()
-            loss.total.backward()
-            self.optimizers.step()
-            self._update_target()
-            total += torch.stack([loss.total, loss.prediction, loss.variance]).detach().cpu().double()
-        means = (total / len(batches)).tolist()
+            total += self.step(rows, turns, self.lr_scale(index / len(batches)))
+        return self.close_epoch((total / len(batches)).tolist())
+
+    def step(self, rows: Tensor, turns: Elements | None, scale: float) -> Tensor:
+        """One step on a batch: its loss, prediction and variance, (3,)."""
+        self.optimizers.set_lr_scale(scale)
+        loss = self.objective(self.model, *self.batch(rows, turns))
+        self.optimizers.zero_grad()
+        loss.total.backward()
+        self.optimizers.step()
+        update_target(self.target, self.model.encoder, self.config.ema)
+        return torch.stack([loss.total, loss.prediction, loss.variance]).detach().cpu().double()
+
+    def close_epoch(self, means: list[float]) -> dict[str, float]:
+        """The row of an epoch whose batches are done, from its means of `loss`, `prediction` and `variance`.
+
+        Raises:
+            TrainingError: as `run_epoch`.
+        """
         with torch.no_grad():
-            spread = (
-                latent_spread(self.model.encode(self._spread_data)).latent_std
-                if all(map(math.isfinite, means))
-                else 0.0
-            )
+            spread = latent_std(self.model.encode(self._spread_data)) if all(map(math.isfinite, means)) else 0.0
         self.epoch += 1
         self._stop_if_failed(means[0], spread)
         return {

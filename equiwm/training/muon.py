@@ -14,9 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-_TILE = 64
+_TILE, _STACK_TILE = 64, 32
 """Matrices are padded with zeros to multiples of this and batched: zero rows and columns stay zero in the iteration,
-and at these sizes a call costs more than the arithmetic."""
+and at these sizes a call costs more than the arithmetic. Of stacks there are more in a batch, and the arithmetic costs
+more than a call; with fewer rows than a register holds, sums would be rounded otherwise than with 64."""
 
 
 Coefficients = tuple[float, float, float]
@@ -31,9 +32,8 @@ def newton_schulz(matrices: Tensor, *, coefficients: Coefficients, steps: int, e
     """
     a, b, c = coefficients
     x = matrices.bfloat16()
-    # One norm a matrix: a norm over two axes of the batch rounds differently.
-    norms = torch.stack([matrix.norm() for matrix in x])
-    x = x / norms.clamp(min=eps)[:, None, None]
+    # Over one axis: a norm over two axes of the batch rounds otherwise than that of one matrix.
+    x = x / x.flatten(1).norm(dim=1).clamp(min=eps)[:, None, None]
     for _ in range(steps):
         gram = x @ x.mT
         update = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
@@ -42,34 +42,39 @@ def newton_schulz(matrices: Tensor, *, coefficients: Coefficients, steps: int, e
 
 
 def orthogonalize(matrices: Sequence[Tensor], *, coefficients: Coefficients, steps: int, eps: float) -> list[Tensor]:
-    """`newton_schulz` of matrices of any shapes, (rows, columns) each, batched by padded shape; gives bfloat16."""
+    """`newton_schulz` of matrices of any shapes, batched by padded shape; gives bfloat16.
+
+    Each is (rows, columns), or a stack of such matrices, (n, rows, columns); one of a stack has the bits of it alone.
+    """
     buckets: dict[tuple[int, int], list[int]] = defaultdict(list)
     for index, matrix in enumerate(matrices):
-        small, large = sorted(matrix.shape)
-        buckets[_padded(small), _padded(large)].append(index)
+        tile = _TILE if matrix.dim() == 2 else _STACK_TILE
+        small, large = (-(-size // tile) * tile for size in sorted(matrix.shape[-2:]))
+        buckets[small, large].append(index)
     results = list(matrices)
     for (rows, columns), members in buckets.items():
-        batch = torch.zeros(len(members), rows, columns, dtype=torch.bfloat16, device=matrices[members[0]].device)
-        for slot, index in zip(batch, members, strict=True):
+        counts = [1 if matrices[index].dim() == 2 else len(matrices[index]) for index in members]
+        batch = torch.zeros(sum(counts), rows, columns, dtype=torch.bfloat16, device=matrices[members[0]].device)
+        for slot, index in zip(batch.split(counts), members, strict=True):
             _wide_part(slot, matrices[index].shape).copy_(matrices[index])
         batch = newton_schulz(batch, coefficients=coefficients, steps=steps, eps=eps)
-        for slot, index in zip(batch, members, strict=True):
-            results[index] = _wide_part(slot, matrices[index].shape)
+        for slot, index in zip(batch.split(counts), members, strict=True):
+            part = _wide_part(slot, matrices[index].shape)
+            results[index] = part[0] if matrices[index].dim() == 2 else part
     return results
 
 
-def _padded(size: int) -> int:
-    return -(-size // _TILE) * _TILE
-
-
 def _wide_part(slot: Tensor, shape: torch.Size) -> Tensor:
-    """The part of a wide padded matrix that holds a matrix of `shape`: as it is, or transposed if it is tall."""
-    rows, columns = shape
-    return slot[:rows, :columns] if rows <= columns else slot[:columns, :rows].T
+    """The part of wide padded matrices (n, ...) that holds those of `shape`: as they are, or transposed if tall."""
+    rows, columns = shape[-2:]
+    return slot[:, :rows, :columns] if rows <= columns else slot[:, :columns, :rows].mT
 
 
 class StackedMuon(torch.optim.Muon):
-    """`torch.optim.Muon`, with its arguments, state and (to bfloat16 rounding) results, for many small matrices."""
+    """`torch.optim.Muon`, with its arguments, state and (to bfloat16 rounding) results, for many small matrices.
+
+    A parameter that is put in place of a matrix later may be a stack of matrices, (n, rows, columns).
+    """
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
@@ -102,7 +107,7 @@ class StackedMuon(torch.optim.Muon):
 
 def _rate_scale(adjust: str | None, shape: torch.Size) -> float:
     """torch's scaling of the learning rate by the matrix's shape."""
-    rows, columns = shape
+    rows, columns = shape[-2:]
     if adjust in (None, "original"):
         return math.sqrt(max(1, rows / columns))
     return 0.2 * math.sqrt(max(rows, columns)) if adjust == "match_rms_adamw" else 1.0

@@ -21,7 +21,7 @@ from equiwm.worlds.world import Sequences, Transitions
 
 @dataclass(frozen=True)
 class Loss:
-    """A loss and its parts: `total = prediction + weight * variance`."""
+    """A loss and its parts: `total = prediction + weight * variance`; of a stack each is one number a model, (S,)."""
 
     total: Tensor
     prediction: Tensor
@@ -41,8 +41,16 @@ def columns(data: Transitions | Sequences) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def variance_hinge(latent: Tensor) -> Tensor:
-    """mean_d relu(1 - std_batch(z_d)): what keeps a latent from collapsing (VICReg; paper, section 3)."""
-    return torch.relu(1.0 - latent.std(0)).mean()
+    """mean_d relu(1 - std_batch(z_d)): what keeps a latent from collapsing (VICReg; paper, section 3).
+
+    Latents (B, D) -> (), or of a stack (S, B, D) -> (S,).
+    """
+    return torch.relu(1.0 - latent.std(-2)).mean(-1)
+
+
+def mean_of_each(x: Tensor, axis: int) -> Tensor:
+    """The mean over the axes from `axis` on: of everything if it is 0, and if it is 1 of each model of a stack."""
+    return x.flatten(axis).mean(-1)
 
 
 class JEPA:
@@ -55,7 +63,12 @@ class JEPA:
     Args:
         target: the EMA copy of the encoder; no gradient reaches it.
         variance_weight: c.
+
+    Attributes:
+        axis: the axis of the samples: 0, or 1 in a stack, where the first axis counts models.
     """
+
+    axis = 0
 
     def __init__(self, target: nn.Module, variance_weight: float) -> None:
         self.target, self.variance_weight = target, variance_weight
@@ -65,11 +78,15 @@ class JEPA:
         latent = model.encode(observation)
         several = next_observation.dim() > observation.dim()
         with torch.no_grad():
-            target = self.target(next_observation.flatten(0, 1) if several else next_observation)
-        predicted = model.unroll(latent, action).flatten(0, 1) if several else model.predict(latent, action)
-        prediction = (predicted - target).square().mean()
+            target = self.target(self._rows(next_observation) if several else next_observation)
+        predicted = self._rows(model.unroll(latent, action)) if several else model.predict(latent, action)
+        prediction = mean_of_each((predicted - target).square(), self.axis)
         variance = variance_hinge(latent)
         return Loss(prediction + self.variance_weight * variance, prediction, variance)
+
+    def _rows(self, steps: Tensor) -> Tensor:
+        """Every step of every sample as a sample."""
+        return steps.flatten(self.axis, self.axis + 1)
 
 
 class Forward:
@@ -87,9 +104,14 @@ class Forward:
         data: the training data, from which the weights are taken.
         like: a tensor of the dtype and on the device that this is computed in; None is as the data are.
 
+    Attributes:
+        axis: the axis of the samples: 0, or 1 in a stack, where the first axis counts models.
+
     Raises:
         DataError: a vector or point that never moves, where there are no other kinds.
     """
+
+    axis = 0
 
     def __init__(self, encoder: Layer, data: Transitions | Sequences, like: Tensor | None = None) -> None:
         first, _, following = columns(data)
@@ -126,8 +148,8 @@ class Forward:
         """The mean over samples, steps and channels of |error_c|^2 in each channel's own unit; flat (..., dim)."""
         by_channel = error.unflatten(-1, self.rep.shape)
         if self.rep.structured:
-            return (by_channel.square() * self.weight).sum(-1).mean()
-        return (self.rep.channel_squares(by_channel) * self.weight[..., 0]).mean()
+            return mean_of_each((by_channel.square() * self.weight).sum(-1), self.axis)
+        return mean_of_each(self.rep.channel_squares(by_channel) * self.weight[..., 0], self.axis)
 
     def __call__(self, model: WorldModel, observation: Tensor, action: Tensor, next_observation: Tensor) -> Loss:
         """The loss on a batch of `columns`."""

@@ -172,6 +172,78 @@ def leaves_resume_point(run: Run) -> bool:
     return True
 
 
+class Training:
+    """A training under way in its run directory, which it holds: its data and its model, put where it stands.
+
+    Whoever drives it trains epochs of `fit` and commits each. After every epoch history and `resume.pt` are written;
+    when the last is done, `checkpoint.pt` replaces it. The weights do not depend on how often it was interrupted.
+
+    Args:
+        run: the run, which the caller holds.
+        device: where to train.
+        progress: is told of data and epochs.
+        tracker: is told of the training, its epochs and its end (`equiwm.training.trackers`).
+
+    Raises:
+        RunError: the run is complete, or its `resume.pt` is damaged.
+    """
+
+    def __init__(self, run: Run, *, device: torch.device, progress: TrainingProgress, tracker: Tracker) -> None:
+        if run.state == "complete":
+            raise RunError(f"the run {run.path} is complete; pass another --name to train again.")
+        self._started = time.perf_counter()
+        self.run, self._progress, self._tracker = run, progress, tracker
+        config, self._seed = run.config, run.header.seed
+        world = build_world(config.world)
+        self._data = training_data(config.training, world, seed=self._seed, progress=progress.data)
+        reps = world.observation_rep, world.action_rep
+        model = build_model(config.model, *reps, seed=self._seed, group=world.group).to(device)
+        self._initial = copy.deepcopy(model)
+        # On the CPU each batch is cast as it is taken, so that data which lies on disk is not copied into memory.
+        given = self._data if device.type == "cpu" else self._data.to(torch.float32, device)
+        group = world.group if config.training.augment else None
+        self.fit = Fit(config.training, model, given, seed=self._seed, group=group)
+        self._before = _taken_up(run, self.fit) if os.path.lexists(run.resume_point) else 0.0
+        self._history = history_sha256(run.history_path, self.fit.epoch) if self.fit.epoch else None
+        self._rows = run.history_writer()
+        tracker.start({"name": run.name, "seed": self._seed, **config.as_dict()})
+        self._steps_started = time.perf_counter()
+
+    @property
+    def _seconds(self) -> float:
+        return self._before + time.perf_counter() - self._started
+
+    def commit(self, row: dict[str, float]) -> None:
+        """Write down an epoch that `fit` has trained."""
+        run, fit = self.run, self.fit
+        self._history = self._rows.extend([row])
+        place = run.binding(fit.epoch, self._history).as_entries()
+        with atomic_writer(run.resume_point) as file:
+            torch.save({**fit.state_dict(), "seconds": self._seconds, **place}, file)
+        self._progress.epoch(fit.epoch, fit.config.epochs, row["loss"])
+        self._tracker.log(row, fit.epoch)
+
+    def fail(self, error: TrainingError) -> None:
+        """Say that it diverged or collapsed; history and the last good `resume.pt` stay."""
+        self._tracker.finish({"error": str(error)})
+
+    def finish(self) -> TrainResult:
+        """Write checkpoint and metrics of a training whose epochs are done."""
+        run, fit = self.run, self.fit
+        steps_seconds = time.perf_counter() - self._steps_started
+        result = _result(run, fit.model, self._initial, self._data, self._seed, self._seconds, steps_seconds)
+        weights = io.BytesIO()
+        binding = run.binding(fit.epoch, self._history)
+        torch.save(checkpoint_state(fit.model, fit.target.state_dict(), binding), weights)
+        # The run is complete once the checkpoint is there, so the result that names it comes first.
+        sha256 = hashlib.sha256(weights.getbuffer()).hexdigest()
+        run.record("train", None, to_builtins(Measured(result, checkpoint_sha256=sha256)))
+        write_atomic(run.checkpoint, weights.getvalue())
+        remove_file(run.resume_point)
+        self._tracker.finish(result.as_dict())
+        return result
+
+
 def train_run(
     run: Run,
     *,
@@ -181,9 +253,6 @@ def train_run(
     completed: Callable[[Run], None] | None = None,
 ) -> TrainResult:
     """Train what `run.config` describes, from where it stands, and write checkpoint, history and metrics.
-
-    After every epoch history and `resume.pt` are written; when the last is done, `checkpoint.pt` replaces it. The
-    weights do not depend on how often the training was interrupted.
 
     Args:
         run: the run.
@@ -196,49 +265,16 @@ def train_run(
         RunError: the run is in use, complete, or its `resume.pt` is damaged.
         TrainingError: the training diverged or collapsed; history and the last good `resume.pt` stay.
     """
-    progress, tracker = progress or NoProgress(), tracker or NoTracker()
     with run.lock():
-        if run.state == "complete":
-            raise RunError(f"the run {run.path} is complete; pass another --name to train again.")
-        started = time.perf_counter()
-        config, seed = run.config, run.header.seed
-        world = build_world(config.world)
-        data = training_data(config.training, world, seed=seed, progress=progress.data)
-        reps = world.observation_rep, world.action_rep
-        model = build_model(config.model, *reps, seed=seed, group=world.group).to(device)
-        initial = copy.deepcopy(model)
-        # On the CPU each batch is cast as it is taken, so that data which lies on disk is not copied into memory.
-        given = data if device.type == "cpu" else data.to(torch.float32, device)
-        fit = Fit(config.training, model, given, seed=seed, group=world.group if config.training.augment else None)
-        before = _taken_up(run, fit) if os.path.lexists(run.resume_point) else 0.0
-        history = history_sha256(run.history_path, fit.epoch) if fit.epoch else None
-        rows = run.history_writer()
-        tracker.start({"name": run.name, "seed": seed, **config.as_dict()})
-        steps_started = time.perf_counter()
-        while not fit.done:
+        training = Training(run, device=device, progress=progress or NoProgress(), tracker=tracker or NoTracker())
+        while not training.fit.done:
             try:
-                row = fit.run_epoch()
+                row = training.fit.run_epoch()
             except TrainingError as error:
-                tracker.finish({"error": str(error)})
+                training.fail(error)
                 raise
-            history = rows.extend([row])
-            seconds = before + time.perf_counter() - started
-            with atomic_writer(run.resume_point) as file:
-                torch.save(
-                    {**fit.state_dict(), "seconds": seconds, **run.binding(fit.epoch, history).as_entries()}, file
-                )
-            progress.epoch(fit.epoch, config.training.epochs, row["loss"])
-            tracker.log(row, fit.epoch)
-        steps_seconds = time.perf_counter() - steps_started
-        result = _result(run, model, initial, data, seed, before + time.perf_counter() - started, steps_seconds)
-        weights = io.BytesIO()
-        torch.save(checkpoint_state(model, fit.target.state_dict(), run.binding(fit.epoch, history)), weights)
-        # The run is complete once the checkpoint is there, so the result that names it comes first.
-        sha256 = hashlib.sha256(weights.getbuffer()).hexdigest()
-        run.record("train", None, to_builtins(Measured(result, checkpoint_sha256=sha256)))
-        write_atomic(run.checkpoint, weights.getvalue())
-        remove_file(run.resume_point)
-        tracker.finish(result.as_dict())
+            training.commit(row)
+        result = training.finish()
         if completed is not None:
             completed(run)
     return result

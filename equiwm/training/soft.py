@@ -7,7 +7,7 @@ from torch import Tensor
 from equiwm.models.soft import SoftPredictor
 from equiwm.models.world_model import WorldModel
 from equiwm.nn.layer import Layer
-from equiwm.training.objective import JEPA, Forward, Loss
+from equiwm.training.objective import JEPA, Forward, Loss, mean_of_each
 from equiwm.worlds.world import Transitions
 
 
@@ -61,5 +61,5 @@ class SoftJEPA(JEPA):
         if not isinstance(model.predictor, SoftPredictor):
             raise TypeError(f"SoftJEPA trains a SoftPredictor; got {type(model.predictor).__name__}.")
         loss = super().__call__(model, observation, action, next_observation)
-        free = model.predictor.paths(model.encode(observation), action)[1].square().mean()
+        free = mean_of_each(model.predictor.paths(model.encode(observation), action)[1].square(), self.axis)
         return Loss(loss.total + self.penalty * free, loss.prediction, loss.variance)

@@ -20,21 +20,38 @@ from equiwm.claims.sweep.result import SweepResult
 from equiwm.claims.training.claim import trained
 from equiwm.config import parse
 from equiwm.devices import DTYPES
+from equiwm.disk.strict_json import canonical_json
 from equiwm.errors import TrainingError
+from equiwm.grid import Stacks
 from equiwm.loading import load_run
 from equiwm.results.measured import Measured, Provenance, to_builtins
 from equiwm.results.reproduction import MeasuredCell
 from equiwm.runs import STUDY_RUNS
 from equiwm.subject import Subject
-from equiwm.training.cells import complete_run
+from equiwm.training.cells import Started, complete_runs
 
 
 def train_cell(params: dict[str, Any], study: Path) -> dict[str, Any]:
     """Train `config` with `seed` into the run `name` of the study; gives its number of parameters."""
-    run = complete_run(
-        parse(params["config"]), study / STUDY_RUNS, params["name"], seed=params["seed"], command=params["line"]
-    )
-    return {"parameters": trained(run).parameters}
+    (found,) = train_cells([params], study)
+    if isinstance(found, BaseException):
+        raise found
+    return found
+
+
+def train_cells(several: list[dict[str, Any]], study: Path) -> list[dict[str, Any] | BaseException]:
+    """`train_cell` of each, the seeds of a configuration as one program; its result, or what it would raise."""
+    wanted = [
+        Started(parse(each["config"]), study / STUDY_RUNS, each["name"], each["seed"], each["line"]) for each in several
+    ]
+    return [
+        run if isinstance(run, BaseException) else {"parameters": trained(run).parameters}
+        for run in complete_runs(wanted)
+    ]
+
+
+TRAININGS = Stacks(lambda params: canonical_json(params["config"]), train_cells)
+"""The seeds of one configuration."""
 
 
 def measure_cell(params: dict[str, Any], study: Path) -> dict[str, Any]:

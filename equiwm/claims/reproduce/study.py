@@ -10,12 +10,12 @@ from typing import Any
 from equiwm.claims.ablation.registry import load_kind
 from equiwm.claims.ablation.study import ablation_study, study_name
 from equiwm.claims.registry import find
-from equiwm.claims.reproduce.cells import measure_cell, train_cell
+from equiwm.claims.reproduce.cells import TRAININGS, measure_cell, train_cell
 from equiwm.claims.reproduce.plan import Batch, ClaimWork, measure_cell_of, study_config
 from equiwm.claims.reproduce.sources import Ablation, Measurement, Size, Source, SourcedStatement
 from equiwm.claims.residual.result import OptimizerStudy
 from equiwm.claims.study import StudyProgress, compute_cells, errors_of, open_study
-from equiwm.grid import CellFunction, CellResult, stored_results
+from equiwm.grid import CellFunction, CellResult, Stacks, stored_results
 from equiwm.results.ablation import AblationResult, read_rows
 from equiwm.results.door import SCHEMA, read
 from equiwm.results.measured import Baseline, Measured, to_builtins
@@ -175,7 +175,7 @@ def reproduce(
     for part in parts:
         if starting:
             starting(part)
-        trained = _grid(study, part, 0, train_cell, jobs, counter)
+        trained = _grid(study, part, 0, train_cell, jobs, counter, TRAININGS)
         measured = _grid(study, part, 1, measure_cell, jobs, counter)
         computed.trained |= {cell.cell.params["name"]: cell for cell in trained}
         computed.measured |= {cell.cell.key: cell for cell in measured}
@@ -204,7 +204,13 @@ def reproduce(
 
 
 def _grid(
-    study: Run, part: ClaimWork, index: int, function: CellFunction, jobs: int, counter: _Counter
+    study: Run,
+    part: ClaimWork,
+    index: int,
+    function: CellFunction,
+    jobs: int,
+    counter: _Counter,
+    stacks: Stacks | None = None,
 ) -> list[CellResult]:
     """Compute a claim's trainings or measurements."""
     batch, store = part.batches[index], _stores(study, part)[index]
@@ -220,6 +226,7 @@ def _grid(
         resume=True,
         progress=counter.of(store, batch),
         root=study.path,
+        stacks=stacks,
     )
 
 
