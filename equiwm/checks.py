@@ -34,15 +34,26 @@ def as_finite(value: object, shape: tuple[int, ...], what: str, *, single: bool 
     return value.cpu().double()
 
 
-def as_path(given: object, what: str) -> Path:
-    """What names a file or folder, as a path.
+def as_path(given: object, what: str, of: str = "a folder") -> Path:
+    """What names a file or folder, which the message calls `of`, as a path.
 
     Raises:
         RunError: it is no text and no path.
     """
     if not isinstance(given, str | PathLike):
-        raise RunError(f"{what}: got {type(given).__name__}, expected the path of a folder.")
+        raise RunError(f"{what}: got {type(given).__name__}, expected the path of {of}.")
     return Path(given)
+
+
+def as_seed(given: object, what: str) -> int:
+    """What seeds random numbers.
+
+    Raises:
+        DataError: no integer from 0.
+    """
+    if isinstance(given, bool) or not isinstance(given, int | np.integer) or given < 0:
+        raise DataError(f"{what}: seed = {quoted(given)}, expected an integer from 0.")
+    return int(given)
 
 
 def at_least_one(what: str, **counts: int) -> None:

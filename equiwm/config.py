@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
+from importlib import import_module, resources
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -331,6 +331,21 @@ class Config:
     def as_params(self) -> dict[str, Any]:
         """The same for the parameters of a cell, without later settings that stand at their defaults."""
         return {**self.as_dict(), **{name: since(getattr(self, name)) for name in ("world", *SECTIONS)}}
+
+    def __str__(self) -> str:
+        """What is trained on what, in three lines."""
+        model, training = self.model, self.training
+        network = model.module or f"{model.encoder}, then {model.predictor}"
+        fit = f"{training.transitions} transitions, {training.epochs} epochs of {training.objective}"
+        return f"{self.preset}: {self.description}\nworld {self.world.name}, network {network}\n{fit}"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: every setting, as `--set` takes it."""
+        # By name: tables stand above configurations, which have to load where no table is printed.
+        rows = [(key, str(value), meaning) for key, value, meaning in settings(self)]
+        table = import_module("equiwm.tables.table").Table("Settings", ("setting", "value", "what it is"), rows)
+        shown: str = import_module("equiwm.tables.cell").cell(str(self), [table])
+        return shown
 
 
 def world_config(values: Mapping[str, Any]) -> WorldConfig:

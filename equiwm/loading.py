@@ -253,6 +253,9 @@ def save_subject(
         ConfigError: no configuration, or one that does not build this model.
         RunError: the run exists, or cannot be written.
     """
+    given: object = subject
+    if not isinstance(given, Subject):
+        raise DataError(f"save_subject: got {type(given).__name__}, expected a Subject.")
     config = config or subject.config
     if config is None:
         raise ConfigError(
@@ -268,7 +271,7 @@ def save_subject(
         raise ConfigError(
             "the configuration builds another model than this subject's: other layers or sizes."
         ) from None
-    run = Run.create(Path(folder), name, config.as_dict(), seed=subject.seed, command=command)
+    run = Run.create(as_path(folder, "save_subject"), name, config.as_dict(), seed=subject.seed, command=command)
     if subject.has_own_data:
         with atomic_writer(run.data_path) as file:
             torch.save(tensors_of(subject.train), file)

@@ -15,7 +15,6 @@ import torch
 from test_gym_world import CART, OUTSIDE, TURNING
 
 from equiwm.cli.main import run
-from equiwm.collecting import collect as collecting
 from equiwm.collecting import episodes as parts
 from equiwm.collecting.collect import collect
 from equiwm.collecting.recipe import Recipe, recipe_of
@@ -23,7 +22,7 @@ from equiwm.config import TrainingConfig, world_config
 from equiwm.disk.ownership import marker_of
 from equiwm.disk.safe_yaml import read_yaml
 from equiwm.environments.environment import Environment
-from equiwm.errors import ConfigError, DataError, MachineError, RunError
+from equiwm.errors import ConfigError, DataError, MachineError, MissingExtraError, RunError
 from equiwm.logs.episodes import load_logs
 from equiwm.logs.formats import read_raw
 from equiwm.logs.spec import read_spec
@@ -70,7 +69,7 @@ def test_what_is_collected_reads_back_equal_in_every_bit(tmp_path, format, kind,
     for flat, given in ((env.observations, "observations"), (env.actions, "actions")):
         expected = np.concatenate([getattr(episode, given) for episode in whole])
         for part in flat.parts:
-            read = np.asarray(raw.columns[collecting.column_name(flat, flat.column(part))], dtype=np.float64)
+            read = np.asarray(raw.columns[flat.logged(flat.column(part))], dtype=np.float64)
             assert np.array_equal(read.reshape(len(expected), -1), expected[:, part.entries])
     rewards = np.concatenate([np.append(episode.rewards, 0.0) for episode in whole])
     assert np.array_equal(np.asarray(raw.columns["next.reward"], dtype=np.float64).reshape(-1), rewards)
@@ -79,6 +78,14 @@ def test_what_is_collected_reads_back_equal_in_every_bit(tmp_path, format, kind,
     assert found.transitions == len(logs.transitions()) == sum(map(len, whole))
     assert found.terminated == sum(episode.terminated for episode in whole)
     assert (kind == "Ending") == (found.terminated > 0)
+
+
+def test_without_pyarrow_nothing_is_begun_that_could_not_be_written(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(MissingExtraError, match="--format npz"):
+        collect(recipe(), 4, tmp_path / "log")
+    assert not (tmp_path / "log").exists()
+    assert collect(recipe(), 4, tmp_path / "log", format="npz").episodes == 4
 
 
 def test_the_log_is_a_lerobot_folder(tmp_path):
@@ -311,6 +318,18 @@ def test_collected_episodes_are_a_world_of_data(tmp_path, format):
     data = recorded.transitions(20, seed=0)
     assert recorded.observation_rep == world.observation_rep
     assert torch.equal(world.step(data.observation, data.action), data.next_observation)
+
+
+@pytest.mark.parametrize("format", ["lerobot", "npz"])
+def test_a_folder_and_its_reps_are_what_a_world_takes(tmp_path, format):
+    """The folder stands for the log in it, and the names of the log for those of the environment."""
+    found = collect(recipe(), 5, tmp_path / "log", format=format)
+    assert {name: column.shape for name, column in read_raw(tmp_path / "log").columns.items()} == {
+        name: column.shape for name, column in read_raw(Path(found.path)).columns.items()
+    }
+    written = GymWorld(GymConfig(env="carts:Settable-v0", reps=found.reps, episodes=str(tmp_path / "log")))
+    data = training_data(_training(transitions=20), written, seed=0)
+    assert torch.equal(written.step(data.observation, data.action), data.next_observation)
 
 
 def test_episodes_of_another_environment_are_refused(tmp_path):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -136,6 +138,16 @@ def test_the_document_has_every_table_of_a_report(everything):
 # The command
 
 
+def text_sizes(pdf: bytes) -> list[float]:
+    """Points of every piece of text in a figure."""
+    streams = re.findall(rb"stream\r?\n(.*?)\r?\nendstream", pdf, re.DOTALL)
+    found = []
+    for stream in streams:
+        with suppress(zlib.error):
+            found += re.findall(rb"/F\S+ ([\d.]+) Tf", zlib.decompress(stream))
+    return [float(each) for each in found]
+
+
 def test_the_command_writes_a_folder_and_draws_again_only_what_has_changed(make, tmp_path, capsys):
     make.pair()
     folder = tmp_path / "tex"
@@ -150,6 +162,9 @@ def test_the_command_writes_a_folder_and_draws_again_only_what_has_changed(make,
     assert len(figures) == 2  # overall, and the sweep
     assert all(path.with_suffix(".csv").is_file() for path in figures)
     assert all(b"STIXGeneral" in content for content in figures.values())
+    sizes = [size for content in figures.values() for size in text_sizes(content)]
+    assert min(sizes) >= 7.0
+    assert len(sizes) > 20
     kept, changed = sorted(figures)
     kept.write_bytes(b"kept")
     changed.write_bytes(b"drawn anew")

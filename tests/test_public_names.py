@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 import equiwm
+from equiwm.config import load
 from equiwm.errors import EquiwmError
 from equiwm.symmetry.group import Group
 
@@ -57,6 +59,36 @@ WRONG: dict[str, tuple[Callable[[], object], str]] = {
     "a log and no group": (lambda: equiwm.check_data("log.csv", 3), "expected a name such as so3"),
     "a world of a number": (lambda: equiwm.discover(3), "which a world has"),
     "generators that are a matrix": (lambda: equiwm.FiniteGroup.generated_by(np.eye(3), name="x"), "matrices of shape"),
+    "seeds that are words": (lambda: equiwm.audit(probe(), seed="one"), "expected an integer from 0"),
+    "a seed below 0": (
+        lambda: equiwm.check_equivariance(same, ["1o"], "1o", "so3", [ROWS], seed=-1),
+        "an integer from 0",
+    ),
+    "a seed of a drawing that is a word": (lambda: equiwm.draw("1o", "so3", seed="one"), "an integer from 0"),
+    "a seed of a discovery that is a word": (lambda: equiwm.discover(probe(), seed="one"), "an integer from 0"),
+    "an audit in a dtype that is a word": (lambda: equiwm.audit(probe(), dtype="float16"), "torch.float64"),
+    "an array of words": (
+        lambda: equiwm.check_equivariance(same, ["1o"], "1o", "so3", [np.array([["a", "b", "c"]])]),
+        "expected numbers",
+    ),
+    "other descriptions in a list": (lambda: probe(alike=[1]), "names to functions"),
+    "values of a drawing that are a number": (lambda: equiwm.draw("same", "so3", values=3), "expected a mapping"),
+    "generators that are words": (lambda: equiwm.FiniteGroup.generated_by("abc", name="x"), "matrices of numbers"),
+    "a policy that is a number": (lambda: equiwm.load_policy(3), "path of a folder"),
+    "a subject that is a number": (lambda: equiwm.save_subject(3, "runs", "x"), "expected a Subject"),
+    "reps of a log that are a number": (lambda: equiwm.check_data("log.csv", "so2", reps=3), "path of a reps.yaml"),
+    "no rep": (lambda: equiwm.Rep.parse(None, 3), "expected text"),
+    "a space that is a word": (lambda: equiwm.Rep.parse("1o", "3"), "dimension of the space"),
+    "inputs that are none": (lambda: probe(inputs=[]), "needs inputs"),
+    "a call that is none": (lambda: probe(call="***"), "call is"),
+    "a function that gives nothing": (lambda: equiwm.audit(probe(fn=lambda x: None)), "got NoneType"),
+    "a function that raises": (lambda: equiwm.audit(probe(fn=lambda x: 1 / 0)), "division by zero"),
+    "inputs that are empty": (lambda: equiwm.check_equivariance(same, ["1o"], "1o", "so3", [ROWS[:0]]), "is empty"),
+    "a network that is a number": (lambda: equiwm.symmetrise(3, "so3", ("1o", "1o")), "takes a network"),
+    "an average that is none": (
+        lambda: equiwm.symmetrise(torch.nn.Linear(3, 3), "so3", ("1o", "1o"), how="mean"),
+        "expected 'frame'",
+    ),
     "inputs of a group that is a number": (lambda: equiwm.draw("1o", 3), "expected a name such as so3"),
 }
 
@@ -83,7 +115,7 @@ def test_every_public_object_prints_in_ten_lines(trained):
         *(probe(), probe(inputs=[ROWS[k] for k in range(16)]), clamped, run, run.world.coverage, equiwm.Verdict.EXACT),
         *(Group.parse("so3"), Group.parse("d4"), Group.parse("so3").sample(64, 0), equiwm.Rep.parse("8x0e+16x1o", 3)),
         *(equiwm.Typed("1o", axis=1), equiwm.check_equivariance(same, ["1o"], "1o", "so3", [ROWS])),
-        *(run.world.transitions(4, seed=1), run.world),
+        *(run.world.transitions(4, seed=1), run.world, load("vn-2d", None, ())),
     ]
     for each in objects:
         lines = str(each).splitlines()
@@ -106,6 +138,15 @@ def test_results_of_evidence_show_themselves():
     shown = cell("one <b>\ntwo", [Table("t", ("a", "b"), [("x", "1")])])
     assert "<p>one &lt;b&gt;</p>" in shown
     assert shown.count("<table") == 1
+
+
+def test_configurations_and_data_show_themselves(trained):
+    config = load("vn-2d", None, ())
+    assert str(config).splitlines()[1] == "world pusht, network vn, then vn"
+    assert re.search(r"<th[^>]*>training.epochs</th><td[^>]*>160</td>", config._repr_html_())
+    shown = equiwm.load_run(trained / "vn-2d").world.transitions(4, seed=1)._repr_html_()
+    assert "Transitions(4 of " in shown
+    assert shown.count("next_observation") == 1
 
 
 def test_what_a_world_says_of_itself_is_shown():

@@ -1,21 +1,27 @@
 """The front page and the pages that a reader follows: every command and snippet is run, in order, in one folder a page.
 
-The front page's commands are run as they stand, with their own exit status, and what it quotes is compared with what
-they print. Those of the other pages are small: a verdict that a hardly trained network cannot pass is no failure there.
+They are run at small sizes. The front page's commands keep their own exit status, and what it quotes is compared with
+what they print; those of the other pages train so little that a verdict which fails is no failure there.
+`pytest -m slow tests/test_readme.py` runs the front page as it stands, at its own sizes and in processes of their own.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+import served
 import typer
 
 from equiwm.cli.app import app
@@ -88,17 +94,49 @@ def test_every_command_of_the_tool_is_shown():
     assert {words[0] for words in command_lines()} == commands
 
 
-@pytest.fixture
-def folder(tmp_path) -> Path:
-    """A folder in which `equiwm` is small, with seed 0 of the reference runs."""
-    (tmp_path / "bin").mkdir()
-    program = tmp_path / "bin" / "equiwm"
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{CHECKOUT / "tests" / "small_equiwm.py"}" "$@"\n')
-    program.chmod(0o755)
-    shutil.copytree(REFERENCE, tmp_path / "runs" / "reference", ignore=shutil.ignore_patterns("*-s[1-9]", "figures"))
-    shutil.copytree(CHECKOUT / "examples", tmp_path / "examples")
-    np.savez(tmp_path / "log.npz", **a_log())
-    return tmp_path
+@dataclass
+class Page:
+    """What of a page was run so far, in a folder of its own."""
+
+    name: str
+    folder: Path
+    environment: dict[str, str]
+    done: list[subprocess.CompletedProcess[str]] = field(default_factory=list)
+
+    def run(self, number: int) -> subprocess.CompletedProcess[str]:
+        """A block of the page, after those before it."""
+        for language, text, _ in snippets(self.name)[len(self.done) : number + 1]:
+            assert all(each.returncode == 0 for each in self.done), "a block before it has failed"
+            line = ["bash", "-euo", "pipefail", "-c", shell(text)] if language == "sh" else [sys.executable, "-c", text]
+            self.done.append(
+                subprocess.run(line, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False)
+            )
+        return self.done[number]
+
+
+@pytest.fixture(scope="session")
+def pages(tmp_path_factory):
+    """Each page, with a folder in which `equiwm` is small, and with seed 0 of the reference runs."""
+    with served.serving(tmp_path_factory.mktemp("server")) as address:
+
+        def prepared(name: str) -> Page:
+            folder = tmp_path_factory.mktemp("page")
+            verdicts = {} if name == "README.md" else {"EQUIWM_VERDICTS": "pass"}
+            return Page(
+                name, folder, outfitted(folder, lambda program: served.write_program(program, address), verdicts)
+            )
+
+        yield cache(prepared)
+
+
+def outfitted(folder: Path, write: Callable[[Path], None], more: dict[str, str]) -> dict[str, str]:
+    """Fill a page's folder, with a program `equiwm` as the one that writes it says: the environment of its blocks."""
+    (folder / "bin").mkdir()
+    write(folder / "bin" / "equiwm")
+    shutil.copytree(REFERENCE, folder / "runs" / "reference", ignore=shutil.ignore_patterns("*-s[1-9]", "figures"))
+    shutil.copytree(CHECKOUT / "examples", folder / "examples")
+    np.savez(folder / "log.npz", **a_log())
+    return {**os.environ, "PATH": f"{folder / 'bin'}:/usr/bin:/bin", "OMP_NUM_THREADS": "1", **more}
 
 
 def a_log(episodes: int = 60, steps: int = 30) -> dict[str, np.ndarray]:
@@ -116,33 +154,58 @@ def a_log(episodes: int = 60, steps: int = 30) -> dict[str, np.ndarray]:
     return dict(zip(("position", "velocity", "action"), columns, strict=True)) | {"episode": episode}
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_every_block_runs(folder, monkeypatch, name):
-    """Shell blocks, Python as it stands; a line that says what it prints prints that."""
-    monkeypatch.setenv("PATH", f"{folder / 'bin'}:/usr/bin:/bin")
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setenv("EQUIWM_STATUS", "as it is" if name == "README.md" else "verdicts pass")
-    shown = []
-    for language, text in blocks(page(name)):
-        if language == "sh":
-            program = ["bash", "-euo", "pipefail", "-c", shell(text)]
-        elif language == "python":
-            program = [sys.executable, "-c", text]
-        else:
-            continue
-        done = subprocess.run(program, cwd=folder, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"{text}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
-        if language == "python":
-            said = [word for line in text.splitlines() if (word := line.partition("# ")[2].partition(":")[0]) == "True"]
-            assert done.stdout.split().count("True") == len(said), done.stdout
-        shown.append(done.stdout)
-    for printed in quoted_outputs(page(name)):
-        assert any(holds(printed, words(each)) for each in shown), f"{printed}\n is not in\n{shown}"
+def snippets(name: str) -> list[tuple[str, str, str]]:
+    """Language, content, and the quotation below it, of every block of a page that is run."""
+    quoted = r"(?:\n*<!-- output -->\n(.*?)<!-- /output -->)?"
+    found = re.findall(rf"^```(\w+)\n(.*?)^```$\n{quoted}", page(name), re.MULTILINE | re.DOTALL)
+    return [(language, text, quote) for language, text, quote in found if language in ("sh", "python")]
 
 
-def quoted_outputs(text: str) -> list[list[str]]:
-    """What a page says that its commands print, in words: blocks between `<!-- output -->` and `<!-- /output -->`."""
-    return [words(block) for block in re.findall(r"<!-- output -->\n(.*?)<!-- /output -->", text, re.DOTALL)]
+def heading(block: tuple[str, str, str]) -> str:
+    """A block's first line of note, for the names of tests."""
+    lines = (shell(block[1]) if block[0] == "sh" else block[1]).splitlines()
+    said = [line for line in lines if not line.startswith(("import ", "from ", "cat ", "cd ")) and line.strip()]
+    return said[0][:50] if said else "nothing"
+
+
+BLOCKS = [
+    pytest.param(name, number, id=f"{name}-{number}-{heading(block)}")
+    for name in PAGES
+    for number, block in enumerate(snippets(name))
+]
+
+
+@pytest.mark.parametrize(("name", "number"), BLOCKS)
+def test_every_block_runs(pages, name, number):
+    """Shell blocks, Python as it stands; a line that says what it prints prints that, and so does a quotation."""
+    check(pages(name).run(number), *snippets(name)[number])
+
+
+def check(done: subprocess.CompletedProcess[str], language: str, text: str, quoted: str) -> None:
+    """A block that has been run succeeded, and printed what the page says."""
+    assert done.returncode == 0, f"{text}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+    if language == "python":
+        said = [word for line in text.splitlines() if (word := line.partition("# ")[2].partition(":")[0]) == "True"]
+        assert done.stdout.split().count("True") == len(said), done.stdout
+    assert not quoted or holds(words(quoted), words(done.stdout)), f"{quoted}\n is not in\n{done.stdout}"
+
+
+def test_every_quotation_is_below_a_block():
+    for name in PAGES:
+        assert page(name).count("<!-- output -->") == sum(bool(quoted) for _, _, quoted in snippets(name)), name
+
+
+@pytest.mark.slow
+def test_the_front_page_as_it_stands(tmp_path):
+    """At its own sizes, every command a process of its own (120 CPU seconds)."""
+
+    def write(program: Path) -> None:
+        program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m equiwm "$@"\n')
+        program.chmod(0o755)
+
+    front = Page("README.md", tmp_path, outfitted(tmp_path, write, {"PYTHONPATH": str(CHECKOUT)}))
+    for number, block in enumerate(snippets(front.name)):
+        check(front.run(number), *block)
 
 
 def words(text: str) -> list[str]:

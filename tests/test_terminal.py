@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from small import LOOP
 
 from equiwm.cli.main import run as command
 from equiwm.cli.output import print_tables, say
@@ -35,6 +38,14 @@ COMMANDS = (
     "audit probe.py:probe --layers --symmetries",
     "check-world vn-2d --states 4",
     "discover vn-2d",
+    "collect cart.yaml --episodes 3 --out episodes --format npz --quiet",
+    "collect cart.yaml --episodes 3 --out runs --format npz",
+    "check-data log.npz --guess",
+    "check-data log.npz --group so2 --reps reps.yaml",
+    "ablate sofd",
+    "reproduce small:ROLLOUT --seeds 1 --jobs 1 --name small --quiet",
+    "reproduce D",
+    "compare runs/vn-2d-forward:LOOP runs/mlp-2d-forward:LOOP --episodes 2 --jobs 1 --quiet",
 )
 MEASURING = (
     "verify-equivariance runs/vn-2d --baseline runs/mlp-2d --quiet",
@@ -42,7 +53,24 @@ MEASURING = (
     "rollout runs/vn-2d --horizons 1,2,4 --quiet",
     "closed-loop runs/vn-2d-forward --tasks 1 --orbit 90 --baseline runs/mlp-2d-forward --quiet",
     "export runs/vn-2d --out exported",
+    "ablate small:ABLATIONS.soft --seeds 1 --jobs 1 --quiet",
 )
+CART = {
+    "state": {
+        "place": {"from": "observation", "entries": [0, 1], "rep": "1o"},
+        "velocity": {"from": "observation", "entries": [2, 3], "rep": "1o"},
+    },
+    "action": {
+        "push": {"from": "action", "entries": [0, 1], "rep": "1o"},
+        "brake": {"from": "action", "entries": [2], "rep": "0e"},
+    },
+}
+REPS = """
+dimension: 2
+episodes: {index: episode}
+state: {position: {from: position, rep: 1o}, velocity: {from: velocity, rep: 1o}}
+action: {action: {from: action, rep: 1o}}
+"""
 FIGURE = re.compile(r"-?\d+(?:\.\d+)?(?:e[+-]\d+)?")
 
 
@@ -70,6 +98,12 @@ def place(trained, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("terminal")
     shutil.copytree(trained, folder / "runs")
     (folder / "probe.py").write_text(PROBE)
+    world = {"name": "gym", "env": "carts:Settable-v0", "reps": CART, "episode_steps": 6}
+    (folder / "cart.yaml").write_text(json.dumps({"world": world}))
+    rng = np.random.default_rng(0)
+    rows = {name: rng.normal(size=(60, 2)) for name in ("position", "velocity", "action")}
+    np.savez(folder / "log.npz", episode=np.repeat(np.arange(6), 10), **rows)
+    (folder / "reps.yaml").write_text(REPS)
     return folder
 
 
@@ -80,6 +114,8 @@ def place(trained, tmp_path_factory) -> Path:
 )
 def test_every_command_fits_on_80_columns(place, tiny, monkeypatch, words):
     monkeypatch.chdir(place)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(Path(__file__).parent / "outside")])
+    words = words.replace("LOOP", ",".join(LOOP))
     arguments = [part for word in words.split() for part in (tiny if word == "TINY" else [word])]
     status, out, err = shown(monkeypatch, arguments)
     assert status in (0, 1, 2)

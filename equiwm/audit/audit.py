@@ -38,7 +38,8 @@ from equiwm.audit.stress import stress as stress_inputs
 from equiwm.audit.stress import worst_of
 from equiwm.audit.verdict import Verdict
 from equiwm.audit.words import sentence
-from equiwm.checks import at_least_one
+from equiwm.checks import as_seed, at_least_one
+from equiwm.devices import known_dtype
 from equiwm.errors import DataError
 from equiwm.symmetry.elements import Elements
 
@@ -96,8 +97,9 @@ def audit(
             f"audit: got {type(given).__name__}, expected Probe(fn, inputs=..., group=..., takes=..., gives=...)."
         )
     at_least_one("audit", elements=elements)
-    asked = Asked(layers, symmetries, explain, search, pair, dtype, device, stress)
-    return examined(probe, elements, seed, asked)[0]
+    only = None if dtype is None else known_dtype(dtype)
+    asked = Asked(layers, symmetries, explain, search, pair, only, device, stress)
+    return examined(probe, elements, as_seed(seed, "audit"), asked)[0]
 
 
 @dataclass(frozen=True)

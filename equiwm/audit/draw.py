@@ -12,6 +12,7 @@ from torch import Tensor
 
 from equiwm.audit.pytree import Path, label
 from equiwm.audit.typed import SAME, TypedLeaf, declared, typed_leaf
+from equiwm.checks import as_seed
 from equiwm.errors import DataError
 from equiwm.symmetry.composites import DirectSum, TensorProduct
 from equiwm.symmetry.elements import haar_rotations
@@ -70,13 +71,15 @@ def draw(
     given = declared(takes, "takes")
     names = [label(path) for path in given]
     values = {} if values is None else values
+    if not isinstance(values, Mapping):
+        raise DataError(f"draw: values: got {type(values).__name__}, expected a mapping of names of leaves.")
     by_name = free if isinstance(free, Mapping) else dict.fromkeys(names, free)
     for what, keys in (("free", by_name), ("values", values)):
         for key in keys:
             if key not in names:
                 raise DataError(f"draw: {what} names {key!r}; takes has {', '.join(names) or 'nothing'}.")
     lead = () if batch is None else (_size("batch", batch),)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(as_seed(seed, "draw"))
     made: dict[Path, Any] = {}
     for path, rep in given.items():
         name = label(path)

@@ -62,6 +62,8 @@ class Probe:
             raise DataError(f"a probe's model is called; got {type(self.model).__name__}.")
         if self.call not in ("", "*", "**"):
             raise DataError(f"a probe's call is '', '*' or '**'; got {self.call!r}.")
+        if not isinstance(self.alike, Mapping) or not all(map(callable, self.alike.values())):
+            raise DataError("a probe's alike: expected a mapping of names to functions of a sample.")
         object.__setattr__(self, "group", self.group if isinstance(self.group, Group) else Group.parse(self.group))
         if self.inputs is None:
             drawn = draw(self.takes, self.acting, kinds=self.kinds, axes=self.axes)

@@ -23,6 +23,7 @@ from equiwm.audit.running import CallFailed, Runner, inputs_dtype
 from equiwm.audit.typed import Typed
 from equiwm.audit.verdict import Verdict
 from equiwm.audit.words import beyond, deciding, passes
+from equiwm.checks import as_seed
 from equiwm.errors import DataError, GroupError
 from equiwm.symmetry.group import Group
 from equiwm.symmetry.reps import Rep
@@ -121,6 +122,7 @@ def check_equivariance(
     if elements < 1:
         raise DataError("a residual needs at least one group element.")
     probe = Probe(fn, inputs=tuple(inputs), group=group, takes=tuple(in_reps), gives=out_rep, call="*")
+    seed = as_seed(seed, "check_equivariance")
     result, runner = examined(probe, max(2, elements), seed)
     try:
         with left_as_found(probe.modules):
@@ -153,6 +155,9 @@ def _tensors(in_reps: object, inputs: object) -> list[Tensor]:
             kind = type(given).__name__
             raise DataError(f"{name}: got {kind}, expected a list with one for each argument: [{kind}].")
     assert isinstance(inputs, list | tuple)
+    for each in inputs:
+        if isinstance(each, np.ndarray) and each.dtype.kind not in "biuf":
+            raise DataError(f"inputs: got an array of {each.dtype}, expected numbers.")
     found = [torch.from_numpy(each) if isinstance(each, np.ndarray) else each for each in inputs]
     for each in found:
         if not isinstance(each, Tensor):

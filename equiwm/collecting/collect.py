@@ -19,12 +19,12 @@ from equiwm.disk.strict_json import canonical_json, read_json
 from equiwm.environments.environment import Environment
 from equiwm.environments.explore import Episode
 from equiwm.environments.spaces import Flat
-from equiwm.errors import ConfigError, DataError, RunError
+from equiwm.errors import ConfigError, DataError, MissingExtraError, RunError
 from equiwm.grid import Cell, CellResult, run_grid
 from equiwm.logs.guess import guess
 from equiwm.logs.raw import Array
 from equiwm.logs.spec import LogSpec, text_of
-from equiwm.logs.writing import ENDS, INDEX, write_lerobot, write_npz
+from equiwm.logs.writing import ENDS, INDEX, require_pyarrow, write_lerobot, write_npz
 
 Format = Literal["lerobot", "npz"]
 Progress = Callable[[int, int], None]
@@ -86,7 +86,13 @@ def collect(
         DataError: an episode raised: the message names it and its step. The finished ones are written, and `resume`
             tries the others again.
         MachineError: a full disk; what was finished is kept.
+        MissingExtraError: a LeRobot folder, and pyarrow is not installed; nothing is made.
     """
+    if format == "lerobot":
+        try:
+            require_pyarrow()
+        except MissingExtraError as error:
+            raise MissingExtraError(f"{error} An npz file needs no more than is there: --format npz.") from None
     if episodes < 2:
         raise ConfigError(f"--episodes: got {episodes}, expected at least 2: independence is counted in episodes.")
     collector = check_recipe(recipe, trust)
@@ -209,19 +215,12 @@ def _columns(environment: Environment, episode: Episode) -> dict[str, Array]:
     found: dict[str, Array] = {}
     for flat, rows in ((environment.observations, episode.observations), (environment.actions, episode.actions)):
         for part in flat.parts:
-            found[column_name(flat, flat.column(part))] = rows[:, part.entries].astype(part.box.dtype)
+            found[flat.logged(flat.column(part))] = rows[:, part.entries].astype(part.box.dtype)
     found["next.reward"] = np.append(episode.rewards, 0.0)
     done = np.zeros(len(episode) + 1, bool)
     done[-2] = episode.terminated
     found["next.done"] = done
     return found
-
-
-def column_name(flat: Flat, column: str) -> str:
-    """What a column of a space is called in a log: `observation.hand`, `action`; of a Box `observation.state`."""
-    if flat.what == "action":
-        return "action" if column == "action" else f"action.{column.replace('/', '.')}"
-    return "observation.state" if column == "observation" else f"observation.{column.replace('/', '.')}"
 
 
 def _renamed(spec: LogSpec, environment: Environment, format: Format) -> LogSpec:
@@ -230,7 +229,7 @@ def _renamed(spec: LogSpec, environment: Environment, format: Format) -> LogSpec
 
     def of(flat: Flat, part: Any) -> Any:
         return tuple(
-            replace(entry, sources=tuple(column_name(flat, flat.resolved(source)) for source in entry.sources))
+            replace(entry, sources=tuple(flat.logged(flat.resolved(source)) for source in entry.sources))
             for entry in part
         )
 

@@ -84,8 +84,14 @@ class Flat:
         """Column -> part."""
         return {self.column(part): part for part in self.parts}
 
+    def logged(self, column: str) -> str:
+        """What a column is called in a log: `observation.hand`, `action`; of a Box `observation.state`."""
+        if column == self.what:
+            return "action" if self.what == "action" else "observation.state"
+        return f"{self.what}.{column.replace('/', '.')}"
+
     def resolved(self, name: str) -> str:
-        """The full name of a column; the last part of it is enough where it is the only one.
+        """The full name of a column; the last part of it is enough where it is the only one, or its name in a log.
 
         Raises:
             DataError: there is no such column.
@@ -93,6 +99,8 @@ class Flat:
         if name in self.columns:
             return name
         ends = [full for full in self.columns if full.rpartition("/")[2] == name]
+        if not ends:
+            ends = [full for full in self.columns if self.logged(full) == name]
         if len(ends) != 1:
             raise DataError(f"{self.where}: its {self.what} has no {quoted(name)}; {nearest(name, self.columns)}")
         return ends[0]

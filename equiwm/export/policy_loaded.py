@@ -11,7 +11,7 @@ from torch import Tensor
 
 from equiwm.adapters.packages import imported
 from equiwm.boundary import machine_error
-from equiwm.checks import as_finite
+from equiwm.checks import as_finite, as_path
 from equiwm.devices import DTYPES
 from equiwm.errors import DataError, RunError, TrustError
 from equiwm.export.policy_record import FILES, PolicyRecord, read_policy_record
@@ -97,7 +97,7 @@ def load_policy(path: Path | str, *, trust: bool = False) -> ExportedPolicy:
         TrustError: somebody else's program of `torch.export`.
         MissingExtraError: safetensors or onnxruntime is not installed.
     """
-    folder = Path(path)
+    folder = as_path(path, "load_policy")
     record = read_policy_record(folder)
     if record.format == "torch-export" and not trust and not is_sealed(record.files, record.seal):
         raise TrustError(

@@ -97,6 +97,8 @@ _METADATA: Mapping[str, dict[str, Any]] = {
 
 def _rendered(figure: Figure, kinds: Sequence[str]) -> dict[str, bytes]:
     """The figure's files. Its layout, which takes as long as the drawing, is made once for all of them."""
+    if medium().smallest:
+        _write_powers_out(figure)
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure)
@@ -108,6 +110,17 @@ def _rendered(figure: Figure, kinds: Sequence[str]) -> dict[str, bytes]:
             figure.savefig(file, format=kind, metadata=_METADATA[kind], bbox_inches=box)
             files[kind] = file.getvalue()
     return files
+
+
+def _write_powers_out(figure: Figure) -> None:
+    """Ticks of logarithmic axes as 1e-07, as in tables: a raised exponent is 0.7 times as large as the text."""
+    from matplotlib.ticker import LogFormatter, LogFormatterMathtext
+
+    for axis in (each for panel in figure.axes for each in (panel.xaxis, panel.yaxis)):
+        if isinstance(axis.get_major_formatter(), LogFormatterMathtext):
+            axis.set_major_formatter(LogFormatter())
+        if isinstance(axis.get_minor_formatter(), LogFormatterMathtext):
+            axis.set_minor_formatter(LogFormatter())
 
 
 def open_folder(folder: Path, name: str) -> None:

@@ -87,6 +87,8 @@ def read_raw(path: Path, *, skip_bad: bool = False) -> Raw:
         if (path / inner).is_file():
             return read_hdf5(path / inner)
     files = _episode_files(path)
+    if len(files) == 1:  # one episode is no log: it holds several, as what `equiwm collect` writes
+        return _FILES[files[0].suffix.lower()](files[0])
     if files:
         return _read_episodes(path, files, skip_bad=skip_bad)
     raise DataError(

@@ -73,9 +73,7 @@ def guess(path: Path) -> str:
         comments["history"] = "no velocities found: a state is completed by the step before it"
     history = int("history" in comments)
     spec = LogSpec(dimension, state, action, episodes, None, time, centre, history)
-    return "# A guess from names, shapes and ranges. Correct it: a wrong rep gives a wrong answer.\n" + text_of(
-        spec, comments
-    )
+    return "# A guess from names, shapes and ranges. Correct it: a wrong rep misleads.\n" + text_of(spec, comments)
 
 
 def _episodes(columns: dict[str, Array], ends: Sequence[str]) -> tuple[str, tuple[str, ...]] | None:

@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import wrap
 from typing import Any, Literal
 
 from equiwm.disk.safe_yaml import read_yaml
@@ -222,17 +223,27 @@ def _episodes(data: Any, where: str) -> tuple[str, tuple[str, ...]] | None:
     return str(way), columns
 
 
+_WIDTH = 80
+"""Columns of a line with its comment."""
+
+
 def text_of(spec: LogSpec, comments: Mapping[str, str] | None = None) -> str:
     """The `reps.yaml` of a specification, to be edited.
 
     Args:
         spec: what it says.
-        comments: name of a quantity, or key -> what stands beside it.
+        comments: name of a quantity, or key -> what stands beside it, or above it where a line would be too long.
     """
     said = comments or {}
 
     def line(text: str, key: str) -> str:
-        return f"{text}  # {said[key]}" if key in said else text
+        if key not in said:
+            return text
+        beside = f"{text}  # {said[key]}"
+        if len(beside) <= _WIDTH:
+            return beside
+        indent = " " * (len(text) - len(text.lstrip()))
+        return "\n".join([*wrap(f"{indent}# {said[key]}", _WIDTH, subsequent_indent=f"{indent}# "), text])
 
     lines = [line(f"dimension: {spec.dimension}", "dimension")]
     if spec.episodes is not None:

@@ -58,6 +58,18 @@ def write_npz(folder: Path, episodes: Iterable[Columns]) -> Path:
     return folder / NPZ
 
 
+def require_pyarrow() -> None:
+    """Whatever writes LeRobot folders asks before its work.
+
+    Raises:
+        MissingExtraError: pyarrow is not installed.
+    """
+    try:
+        import pyarrow  # noqa: F401
+    except ImportError:
+        raise extra_missing("pyarrow", "LeRobot folders") from None
+
+
 def write_lerobot(folder: Path, episodes: Iterable[Columns], *, rate: float, task: str) -> Path:
     """All episodes as a LeRobot folder v3.0: Parquet files, and the metadata that its own library reads.
 
@@ -74,10 +86,7 @@ def write_lerobot(folder: Path, episodes: Iterable[Columns], *, rate: float, tas
         MachineError: a file cannot be written.
         MissingExtraError: pyarrow is not installed.
     """
-    try:
-        import pyarrow  # noqa: F401
-    except ImportError:
-        raise extra_missing("pyarrow", "LeRobot folders") from None
+    require_pyarrow()
     written = _Folder(folder, rate)
     for episode in episodes:
         written.add(episode)

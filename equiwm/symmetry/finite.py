@@ -68,7 +68,10 @@ class FiniteGroup(Group):
             GroupError: matrices that are not square or not orthogonal, what is no permutation, or more than 1024
                 elements.
         """
-        linear = torch.as_tensor(np.asarray(matrices, dtype=np.float64))
+        try:
+            linear = torch.as_tensor(np.asarray(matrices, dtype=np.float64))
+        except (TypeError, ValueError):
+            raise GroupError(f"group '{name}': generators are matrices of numbers, of shape (k, d, d).") from None
         if linear.ndim != 3 or linear.shape[1] != linear.shape[2] or not len(linear):
             raise GroupError(f"group '{name}': generators are matrices of shape (k, d, d); got {tuple(linear.shape)}.")
         off = (linear.mT @ linear - torch.eye(linear.shape[1], dtype=torch.float64)).abs().flatten(1).amax(1)

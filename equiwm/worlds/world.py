@@ -16,6 +16,8 @@ from equiwm.planning.task import ControlTask
 from equiwm.symmetry.coverage import Coverage, Overlap
 from equiwm.symmetry.groups import Elements, Group
 from equiwm.symmetry.reps import Rep
+from equiwm.tables.cell import cell
+from equiwm.tables.table import Table
 from equiwm.worlds.draws import Orientations
 
 Progress = Callable[[int, int], None]
@@ -89,6 +91,15 @@ class Transitions:
     def __repr__(self) -> str:
         shapes = f"observations {tuple(self.observation.shape)}, actions {tuple(self.action.shape)}"
         return f"Transitions({len(self)} of {len(self.episode.unique())} episodes: {shapes})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: how many, and the range of each tensor."""
+        rows = [
+            (name, str(tuple(each.shape)), *(f"{value:.3g}" for value in (each.min(), each.mean(), each.max())))
+            for name in ("observation", "action", "next_observation")
+            if (each := getattr(self, name)).numel()
+        ]
+        return cell(repr(self), [Table("Ranges", ("tensor", "shape", "least", "mean", "largest"), rows)])
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,13 +20,22 @@ import tempfile
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, NoReturn
 
 from campaigns.waiting import wait
 
 
 def prepare() -> None:
+    """Import everything, and have done before the first fork what commands do once."""
+    import_everything()
+    _rehearse()
+    gc.collect()
+    gc.freeze()  # a forked process does not copy what it never looks at
+
+
+def import_everything() -> None:
     """Import what commands import; no tensor is computed, for threads of torch do not survive a fork."""
     import matplotlib as mpl
     import torch
@@ -39,9 +48,6 @@ def prepare() -> None:
         if not module.name.endswith("__main__"):
             with suppress(ImportError):  # an extra that is not installed
                 importlib.import_module(module.name)
-    _rehearse()
-    gc.collect()
-    gc.freeze()  # a forked process does not copy what it never looks at
 
 
 def _rehearse() -> None:
@@ -71,11 +77,13 @@ def _rehearse() -> None:
                 raise RuntimeError(f"{arguments}: status {status}")
 
 
-def child(request: dict[str, Any]) -> None:
-    """What becomes of the forked process: the command, and then its end."""
+def child(
+    command: Callable[[dict[str, Any]], None], request: dict[str, Any], say: Callable[[int], None] | None = None
+) -> NoReturn:
+    """What becomes of the forked process: the command, and then its end, of which `say` may tell the status."""
     status: Any = 70
     try:
-        _command(request)
+        command(request)
     except SystemExit as error:
         status = error.code or 0
     except BaseException:
@@ -85,6 +93,8 @@ def child(request: dict[str, Any]) -> None:
         atexit._run_exitfuncs()
         sys.stdout.flush()
         sys.stderr.flush()
+        if say:
+            say(status)
     os._exit(status)
 
 
@@ -162,7 +172,7 @@ def serve() -> None:
             if process == 0:
                 os.close(requests.fileno())
                 os.close(answers.fileno())
-                child(request)
+                child(_command, request)
             answer = {"process": process}
         with suppress(BrokenPipeError):  # whoever asked has ended
             print(json.dumps(answer), file=answers, flush=True)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from equiwm.audit.calling import left_as_found
 from equiwm.audit.probe import Probe
+from equiwm.checks import as_seed
 from equiwm.errors import DataError
 from equiwm.evidence.algebra.fitted import search_data
 from equiwm.evidence.algebra.maps import Leaf, Map, of_probe, of_world
@@ -52,6 +53,7 @@ def discover(
         DataError: a world or model that cannot be asked, is not deterministic, or has too many unknowns.
         RepError: reps that do not fit.
     """
+    seed = as_seed(seed, "discover")
     free = reps == "none"
     if isinstance(target, Probe):
         with left_as_found(target.modules):

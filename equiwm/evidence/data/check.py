@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from equiwm.checks import as_path, as_seed
 from equiwm.errors import DataError
 from equiwm.evidence.data.frames import Frames, frames_of, in_frame, seen_frames, vector_copies
 from equiwm.evidence.data.judged import Drift, Judged, Test
@@ -86,7 +87,7 @@ def check_data(
     Source: Shah and Peters (2020), Annals of Statistics 48(3); Chiu and Bloem-Reddy (2023) for conditional symmetry.
     """
     group = group if isinstance(group, Group) else Group.parse(group)
-    return check_observed(_observed(data, reps, observation_rep, action_rep), group, seed=seed)
+    return check_observed(_observed(data, reps, observation_rep, action_rep), group, seed=as_seed(seed, "check_data"))
 
 
 def _observed(
@@ -106,7 +107,7 @@ def _observed(
         raise DataError(f"check_data: got {kind}, expected the path of a log, logs, or a world's transitions.")
     if reps is None:
         raise DataError(f"{data}: reps is missing: the path of a reps.yaml, which says how its columns transform.")
-    spec = reps if isinstance(reps, LogSpec) else read_spec(Path(reps))
+    spec = reps if isinstance(reps, LogSpec) else read_spec(as_path(reps, "reps", "a reps.yaml"))
     return of_logs(load_logs(Path(data), spec))
 
 

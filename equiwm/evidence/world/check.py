@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from equiwm.audit.verdict import Verdict
-from equiwm.checks import at_least_one
+from equiwm.checks import as_seed, at_least_one
 from equiwm.errors import DataError
 from equiwm.evidence.world.acting import motions
 from equiwm.evidence.world.centre import fixed_point
@@ -59,6 +59,7 @@ def check_world(
     given: object = probe
     if not isinstance(given, WorldProbe):
         raise DataError(f"check_world: got {type(given).__name__}, expected a WorldProbe.")
+    seed = as_seed(seed, "check_world")
     at_least_one("check_world", states=states, copies=copies, **{f"horizon {h}": h for h in horizons})
     begun = time.process_time()
     measured, judged = compared(probe, max(horizons), states=states, copies=copies, seed=seed)
