@@ -53,7 +53,7 @@ def columns(config: Config, *, seed: int, test: int, tasks: int, orbit: str) -> 
     found = _one_step(world, train, model, test)
     if isinstance(world, ControlWorld):
         subject = Subject(copy.deepcopy(model), world, train=train, seed=seed, dtype=torch.float64, config=config)
-        found |= _loop(controlled(subject), tasks, orbit)
+        found |= closed_loop(controlled(subject), tasks, orbit)
     return found
 
 
@@ -114,7 +114,7 @@ def _apart(first: Tensor, second: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _loop(run: ControlledRun, tasks: int, orbit: str) -> dict[str, float]:
+def closed_loop(run: ControlledRun, tasks: int, orbit: str) -> dict[str, float]:
     """Success and paired differences over the orbit, by the planner that is told nothing."""
     world, control, config = run.subject.world, run.control, run.subject.planning
     g = Elements.cat([world.group.identity(1), parse_orbit(orbit, world, PROBE_SEED).elements])
