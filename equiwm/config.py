@@ -84,6 +84,10 @@ class WorldConfig:
         """
         return self
 
+    def logs(self) -> Any:
+        """Episodes (`equiwm.logs.episodes.Logs`) that this world is known by alone; None where it can be stepped."""
+        return None
+
     def settled(self, shows: Callable[[Any, Any], tuple[bool, str]] | None = None) -> tuple[Self, tuple[str, ...]]:
         """This world as a run keeps it, and what is said of it: nothing depends on where and when it is read.
 
@@ -146,6 +150,12 @@ class ModelConfig:
     encoder_skip: bool = setting(False, "a linear path beside the encoders vn and vn_cloud")
     predictor_widths: tuple[int, ...] = setting(
         (64, 64), "hidden widths of the predictor (channels or units)", at_least=1
+    )
+    group: str | None = setting(
+        None,
+        "the group that the model is built for and judged by, as o3 or so2z (train --group writes it); null is the "
+        "world's",
+        later=True,
     )
     normalise: bool = setting(
         False,
@@ -435,6 +445,7 @@ def foreign_names(data: Mapping[str, Any]) -> list[str]:
         ("model", "module"),
         ("model", "encoder"),
         ("model", "predictor"),
+        ("model", "group"),
         ("training", "optimizer"),
         ("policy", "encoder"),
         ("policy", "optimizer"),

@@ -114,6 +114,7 @@ BUILT_IN: dict[Extension, dict[str, str]] = {
         "architecture": "equiwm.claims.ablation.architecture:KIND",
         "quadrant": "equiwm.claims.ablation.quadrant:KIND",
         "items": "equiwm.claims.ablation.items:KIND",
+        "scaling": "equiwm.claims.ablation.scaling:KIND",
     },
     "group": {},
     "explorer": {},

@@ -11,11 +11,12 @@ from torch import nn
 
 from equiwm.config import Config, PlanningConfig
 from equiwm.errors import DataError, RunError
-from equiwm.models.factory import build_model
+from equiwm.models.factory import build_model, own_group
 from equiwm.models.foreign import as_world_model
 from equiwm.models.normalised import copy_normalisation
 from equiwm.models.policy import Policy
 from equiwm.models.world_model import WorldModel
+from equiwm.symmetry.group import Group
 from equiwm.training.data import training_data, transitions_of
 from equiwm.worlds.foreign import checked_world
 from equiwm.worlds.world import Sequences, Transitions, World
@@ -108,6 +109,17 @@ class Subject:
                 "`closed-loop`, `compare` and `export` take policies."
             )
         return self._model
+
+    @property
+    def group(self) -> Group:
+        """The group that it is judged by: the one that its model was built for, or its world's.
+
+        Raises:
+            GroupError: a `model.group` that is none.
+        """
+        if self.policy is not None or self.config is None or self.config.model.group is None:
+            return self.world.group
+        return own_group(self.config.model.group, self.world.dimension)
 
     @property
     def parameter_count(self) -> int:

@@ -141,6 +141,10 @@ STUDIES = [
     ("items", "bodies", True, "ablate-items-quick", "364ad25ede06d02b"),
     ("quadrant", "pusht", False, "ablate-quadrant", "d6b3135cd39f5de9"),
     ("quadrant", "pusht", True, "ablate-quadrant-quick", "cca6db6ee2130d99"),
+    ("scaling", "pusht", False, "ablate-scaling", "202f427c57e729e9"),
+    ("scaling", "pusht", True, "ablate-scaling-quick", "509a349ef5dea759"),
+    ("scaling", "cloud", False, "ablate-scaling-cloud", "4dc6137d585268d4"),
+    ("scaling", "cloud", True, "ablate-scaling-cloud-quick", "ec0e48ee0b0f3174"),
 ]
 
 
@@ -186,7 +190,7 @@ def test_the_help_names_the_kinds_and_their_worlds(ablate):
     status, out, _ = ablate("--help")
     told = " ".join(out.replace("│", " ").split())
     assert status == 0
-    assert "augmentation, scale, soft, optimizer, data, breaking, architecture, quadrant or items" in told
+    assert "augmentation, scale, soft, optimizer, data, breaking, architecture, quadrant, items or scaling" in told
     assert "field, cloud, pusht, paper, body, ring, pair or bodies [the kind's own]" in told
 
 

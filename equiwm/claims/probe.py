@@ -28,16 +28,17 @@ PROBE_SEED = 1000
 
 
 def fitting_group(subject: Subject, name: str | None) -> Group:
-    """The group to probe: the world's own unless `name` is given.
+    """The group to probe: the one that the model was built for, the world's own as a rule, unless `name` is given.
 
     Raises:
         GroupError: an unknown group, one of another dimension, one whose translations do not act in this world, or
             one that changes nothing in it.
     """
     world = subject.world
-    if name is None:
+    if name is None and subject.group is world.group:
         return world.group
-    group = world.group if name == world.group.name else Group.parse(name)
+    asked = subject.group.name if name is None else name
+    group = world.group if asked == world.group.name else Group.parse(asked)
     if group.d != world.group.d:
         raise GroupError(
             f"{group} acts on {group.d}D, but {subject.path} lives in the {world.group.d}D world '{world.name}' "

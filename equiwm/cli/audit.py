@@ -219,7 +219,7 @@ def _of_run(path: Path, trust: list[str]) -> Probe:
     data = held_out(subject, SAMPLES, PROBE_SEED).to(subject.dtype, subject.device)
     if subject.policy is not None:
         return acting_probe(subject.policy, data, subject.world.group)
-    return composed_probe(subject.model, data, subject.world.group)
+    return composed_probe(subject.model, data, subject.group)
 
 
 def _first(probe: Probe, samples: int) -> Probe:

@@ -37,6 +37,14 @@ def train(
         Path | None, typer.Option("--config", help="YAML file whose sections override the preset's")
     ] = None,
     assignments: SetOption = None,
+    group: Annotated[
+        str | None,
+        typer.Option(
+            "--group",
+            help="build the model for this group: so2z, o3, ...; or discovered, what discover finds in the world "
+            r"\[the world's own]",
+        ),
+    ] = None,
     device: DeviceOption = Device.auto,
     resume: Annotated[bool, typer.Option("--resume", help="go on with a run that was interrupted")] = False,
     quiet: QuietOption = False,
@@ -53,6 +61,7 @@ def train(
     Examples: equiwm train --preset vn-2d --seed 1 ;
     equiwm train --preset mlp-2d --seeds 0-4 --jobs 2 ;
     equiwm train --preset vn-data --set world.path=episodes/ ;
+    equiwm train --preset vn-field-3d --group discovered ;
     equiwm train --set training.epochs=10 --name short
     """
     from equiwm.cli.output import say
@@ -61,7 +70,8 @@ def train(
     from equiwm.errors import ConfigError
 
     given = [*(assignments or []), *(["world.skip_bad=true"] if skip_bad else [])]
-    config = _settled(load(preset, file, given))
+    config = load(preset, file, given)
+    config = _settled(config if group is None else _of_group(config, group))
     place = resolve_device(device.value)
     if seeds is None:
         _train_one(config, seed, name, out, place.type, tracker, resume=resume, quiet=quiet, json=json)
@@ -71,6 +81,19 @@ def train(
     if place.type != "cpu":
         say("several seeds train on the CPU, one process each.")
     _train_several(config, parse_seeds(seeds), jobs, name, out, tracker, resume=resume, quiet=quiet, json=json)
+
+
+def _of_group(config: Config, group: str) -> Config:
+    """The configuration with its model built for a group, which it names from then on; what was found is said."""
+    from equiwm.cli.output import say
+    from equiwm.evidence.algebra.discover import SEED
+    from equiwm.evidence.algebra.exploit import DISCOVERED, exploited, with_group
+
+    if group != DISCOVERED:
+        return with_group(config, group)
+    found = exploited(config, SEED)
+    say(found.said)
+    return found.config
 
 
 def _settled(config: Config) -> Config:

@@ -103,7 +103,7 @@ def export_model(subject: Subject, out: Path, format: Format, *, seed: int = PRO
             longer equivariant.
     """
     check_export(subject, out, format)
-    model, world = subject.model, subject.world
+    model = subject.model
     wide = held_out(subject, SAMPLES, seed)
     data = wide.to(subject.dtype, "cpu")
     plan, no_plan = _plan(subject, wide.observation)
@@ -117,7 +117,7 @@ def export_model(subject: Subject, out: Path, format: Format, *, seed: int = PRO
         name=subject.name,
         preset="" if config is None else config.preset,
         seed=subject.seed,
-        group=str(world.group),
+        group=str(subject.group),
         equivariant=model.equivariant,
         latent_is_state=model.latent_is_state,
         reps=Reps(model.latent_rep.d, str(model.observation_rep), str(model.action_rep), str(model.latent_rep)),
@@ -172,7 +172,7 @@ def _held_against(
     Raises:
         RunError: an exported model that is not the run's: what differs, in which part.
     """
-    model, group = subject.model, subject.world.group
+    model, group = subject.model, subject.group
     with torch.no_grad():
         latent = model.encode(data.observation)
         calls: dict[str, Callable[[WorldModel, int], Tensor]] = {

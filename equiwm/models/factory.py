@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from equiwm.config import ModelConfig, TrainingConfig
-from equiwm.errors import ConfigError, EquiwmError, RepError
+from equiwm.errors import ConfigError, EquiwmError, GroupError, RepError
 from equiwm.locate import RAISED, is_foreign, locate, reason_of
 from equiwm.models.foreign import as_layer, as_world_model
 from equiwm.models.normalised import normalised
@@ -157,14 +157,31 @@ def build_model(
         seed: of the weights.
         dtype: of the model.
         group: the world's, which says what reps in d dimensions decompose into and what translates; None is all
-            rotations, reflections and translations that the reps have.
+            rotations, reflections and translations that the reps have. `config.group` comes before it.
 
     Raises:
+        GroupError: a `config.group` that is none of this space.
         ConfigError: a configuration that does not fit the reps, or an encoder or predictor that is not found.
         RepError: layers that do not fit each other.
         MissingExtraError: the encoder `e3nn` without e3nn.
     """
-    return seeded(lambda: _build(config, observation_rep, action_rep, group), seed=seed, dtype=dtype)
+    chosen = group if config.group is None else own_group(config.group, observation_rep.d)
+    return seeded(lambda: _build(config, observation_rep, action_rep, chosen), seed=seed, dtype=dtype)
+
+
+def own_group(name: str, d: int) -> Group:
+    """The group of `model.group`.
+
+    Raises:
+        GroupError: there is none of that name, or it acts on another space than the world's.
+    """
+    try:
+        found = Group.parse(name)
+    except GroupError as error:
+        raise GroupError(f"model.group: {error}") from None
+    if found.d != d:
+        raise GroupError(f"model.group: {found} acts on d = {found.d}; the world has d = {d}.")
+    return found
 
 
 def seeded(build: Callable[[], Module], *, seed: int, dtype: torch.dtype) -> Module:

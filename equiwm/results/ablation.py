@@ -14,6 +14,8 @@ from equiwm.results.result import UNKNOWN, FileName, Real, Result
 from equiwm.results.statement import DecidedStatement
 
 _READOUT, _UNSEEN, _ACTION = "readout_", "_ood", "_action"
+_LEAST = 1e-300
+"""Of an error, whose logarithm is taken."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +77,16 @@ class AblationRow(Result):
             return {"relMSE of the next state": own}
         return {f"read-out, {target.replace('_', ' ')}": self.readouts[target] for target in sorted(self.readouts)}
 
+    @property
+    def unseen_error(self) -> float:
+        """Geometric mean over what compares models of the error at unseen orientations."""
+        return _geometric_mean([errors.ood for errors in self.qualities.values()])
+
+    @property
+    def seen_error(self) -> float:
+        """The same at seen ones."""
+        return _geometric_mean([errors.seen for errors in self.qualities.values()])
+
     def as_dict(self) -> dict[str, Any]:
         """The columns, flat: the common ones, the read-outs, then the kind's own."""
         columns = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
@@ -104,6 +116,10 @@ class AblationRow(Result):
             for target in targets
         }
         return {**data, "readouts": folded} if folded else data
+
+
+def _geometric_mean(errors: Sequence[float]) -> float:
+    return math.exp(math.fsum(math.log(max(error, _LEAST)) for error in errors) / len(errors))
 
 
 @dataclass(frozen=True)

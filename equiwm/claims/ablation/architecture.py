@@ -70,18 +70,6 @@ class ArchitectureRow(AblationRow):
         """A row of the table."""
         return ARMS[self.arm] + BUDGETS.get(self.budget, "")
 
-    @property
-    def unseen_error(self) -> float:
-        """Geometric mean over what compares models of the error at unseen orientations."""
-        logs = [math.log(max(errors.ood, 1e-300)) for errors in self.qualities.values()]
-        return math.exp(math.fsum(logs) / len(logs))
-
-    @property
-    def seen_error(self) -> float:
-        """The same at seen ones."""
-        logs = [math.log(max(errors.seen, 1e-300)) for errors in self.qualities.values()]
-        return math.exp(math.fsum(logs) / len(logs))
-
 
 def _preset(scope: Scope, dim: int) -> Config:
     return load(scope.preset or scope.presets[dim])

@@ -54,7 +54,7 @@ def columns(config: Config, *, seed: int, test: int, tasks: int, orbit: str) -> 
     found = _one_step(world, train, model, test)
     if isinstance(world, ControlWorld):
         subject = Subject(copy.deepcopy(model), world, train=train, seed=seed, dtype=torch.float64, config=config)
-        found |= _loop(controlled(subject), tasks, orbit)
+        found |= closed_loop(controlled(subject), tasks, orbit)
     return found
 
 
@@ -136,7 +136,7 @@ def _orbit_in(orbit: str, world: World) -> str:
 
 
 @torch.no_grad()
-def _loop(run: ControlledRun, tasks: int, orbit: str) -> dict[str, float]:
+def closed_loop(run: ControlledRun, tasks: int, orbit: str) -> dict[str, float]:
     """Success and paired differences over the orbit, by the planner that is told nothing."""
     world, control, config = run.subject.world, run.control, run.subject.planning
     g = Elements.cat([world.group.identity(1), parse_orbit(_orbit_in(orbit, world), world, PROBE_SEED).elements])

@@ -60,6 +60,17 @@ class DataConfig(DescribedConfig):
         """
         return parse_spec(*self._reps())
 
+    def logs(self) -> Any:
+        """Its episodes (`equiwm.logs.episodes.Logs`).
+
+        Raises:
+            ConfigError: as `spec`.
+            DataError, MissingExtraError: what is wrong with the log.
+        """
+        from equiwm.logs.episodes import load_logs
+
+        return load_logs(self.place, self.spec(), skip_bad=self.skip_bad)
+
     def _reps(self) -> tuple[Mapping[str, Any], str]:
         if isinstance(self.reps, Mapping):
             return self.reps, "world.reps"
