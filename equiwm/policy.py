@@ -47,7 +47,7 @@ class PolicyConfig:
         None,
         "it sees the goal as it is, or as its difference to the state, scaled by itself (finer near the goal, where "
         "rounding then grows faster), or the direction of that besides, which does not fade where it is small; null is "
-        "direction where an episode ends with its task solved, else absolute",
+        "difference where an episode ends with its task solved, else absolute",
     )
     timed: bool | None = setting(
         None, "it also sees which share of the episode is left; null is where plans end with the episode"
