@@ -43,10 +43,11 @@ class PolicyConfig:
         "world says, [] as they are",
         at_least=0,
     )
-    goal: Literal["absolute", "difference"] = setting(
-        "absolute",
-        "it sees the goal as it is, or as its difference to the state, scaled by itself: finer near the goal, where "
-        "rounding then grows faster",
+    goal: Literal["absolute", "difference", "direction"] | None = setting(
+        None,
+        "it sees the goal as it is, or as its difference to the state, scaled by itself (finer near the goal, where "
+        "rounding then grows faster), or the direction of that besides, which does not fade where it is small; null is "
+        "difference where an episode ends with its task solved, else absolute",
     )
     timed: bool | None = setting(
         None, "it also sees which share of the episode is left; null is where plans end with the episode"
@@ -62,6 +63,11 @@ class PolicyConfig:
         "mean",
         "what of a plan is learnt: the mean of its last distribution, which random numbers move least, or what of it "
         "is carried out",
+    )
+    fresh: bool = setting(
+        True,
+        "labels are of plans that begin afresh: one that begins from what is left of the last (planning.warm) depends "
+        "on what the policy does not see",
     )
     epochs: int = setting(60, "passes over all labels so far, in each round", at_least=1)
     batch: int = setting(256, "batch size, in labels", at_least=1)

@@ -141,12 +141,29 @@ def test_both_sides_of_a_comparison_may_be_policies(policies):
         comparison(f"{names[0]}:planner=ordinary", names[1], **place)
 
 
-@pytest.mark.parametrize("command", ["sweep-group", "rollout", "verify-equivariance"])
+@pytest.mark.parametrize("command", ["sweep-group", "rollout"])
 def test_what_asks_for_a_world_model_says_so(policies, command, capsys):
     assert run([command, str(policies / "vn-2d-forward-policy"), "--quiet"]) == 2
     said = capsys.readouterr().err
     assert "is a policy and has no world model" in said
     assert len(said.splitlines()) <= 2
+
+
+def test_its_equivariance_is_verified(policies, tmp_path, capsys):
+    where = ("--quiet", "--json", "--samples", "4", "--dtype", "float64", "--out", str(tmp_path))
+    assert run(["verify-equivariance", str(policies / "vn-2d-forward-policy"), *where]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["group"], told["verdict"]) == ("so2", "exact")
+    assert [part["part"] for part in told["parts"]] == ["policy"]
+    assert told["trained"]["composed"] <= 1e-12
+    assert told["control"]["composed"] > 0.1
+    assert told["weights_moved"] > 0.0
+    assert told["trained"]["encoder"] is None
+    table = ("--quiet", "--samples", "4", "--out", str(tmp_path / "table"))
+    assert run(["verify-equivariance", str(policies / "vn-2d-forward-policy"), *table]) == 0
+    shown = capsys.readouterr().out
+    assert "| policy | exact" in shown
+    assert "| encoder |" not in shown
 
 
 def test_it_is_exported(policies, tmp_path, capsys):

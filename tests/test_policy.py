@@ -48,15 +48,29 @@ def built(case: str, **settings: object) -> tuple[Policy, Group]:
     return build_policy(config, *reps, seed=3, dtype=torch.float64, group=group), group
 
 
-@pytest.mark.parametrize("goal", ["absolute", "difference"])
+@pytest.mark.parametrize("goal", ["absolute", "difference", "direction"])
 @pytest.mark.parametrize("case", CASES)
 def test_an_equivariant_policy_is_exact_at_any_weights(case, goal):
     policy, group = built(case, goal=goal)
-    policy.normalise.fit(torch.randn(64, policy.network.in_rep.dim, generator=torch.Generator().manual_seed(1)) * 3.0)
+    policy.normalise.fit(torch.randn(64, policy.normalise.in_rep.dim, generator=torch.Generator().manual_seed(1)) * 3.0)
     found = audit(probe_of(policy, group), elements=16, explain=False)
     assert found.verdict == "exact"
     assert max(leaf.residual for leaf in found.leaves) <= 1e-12
     assert policy.equivariant
+
+
+def test_near_its_goal_a_policy_sees_the_direction():
+    """Half as far away is half as much of a difference, and nearly as much of a direction."""
+    changes = {}
+    for goal in ("difference", "direction"):
+        policy, _ = built("vectors of the plane", goal=goal)
+        state, wanted, *_ = probe_of(policy, SO2).inputs
+        there = policy.unbounded(policy.seen(state, state))
+        parts = [policy.unbounded(policy.seen(state, state + share * (wanted - state))) for share in (1.0, 0.5)]
+        sizes = [float((part - there).detach().norm()) for part in parts]
+        changes[goal] = sizes[1] / sizes[0]
+    assert changes["difference"] == pytest.approx(0.5, abs=0.1)
+    assert changes["direction"] > 0.6
 
 
 @pytest.mark.parametrize("case", ["vectors of the plane", "a cloud in space", "scalars"])
@@ -90,7 +104,7 @@ def test_every_copy_of_an_action_is_in_the_unit_ball(case):
     assert float(policy.unbounded(policy.seen(*given, *probe.inputs[2:])).norm(dim=-1).max()) > 1.0
 
 
-@pytest.mark.parametrize("goal", ["absolute", "difference"])
+@pytest.mark.parametrize("goal", ["absolute", "difference", "direction"])
 def test_positions_are_seen_relative_to_the_first(goal):
     """SO(2) alone is declared; with relative positions translations of both change nothing."""
     policy, _ = built("vectors of the plane", relative=(2, 0), goal=goal)

@@ -88,6 +88,8 @@ def recipe(subject: Subject, config: PolicyConfig, task: str | None, seed: int) 
         timed=subject.planning.shrink if config.timed is None else config.timed,
     )
     run = controlled(subject, settled.task)
+    if settled.goal is None:
+        settled = replace(settled, goal="difference" if run.control.steps else "absolute")
     build_planner(subject.planning, VARIANT)
     check_controller(run, "model", subject.planning)
     build_policy(settled, world.observation_rep, world.action_rep, seed=seed, group=world.group)

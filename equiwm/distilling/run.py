@@ -185,7 +185,7 @@ def _driven(
         "run": str(subject.stored.path.resolve()),
         "checkpoint": subject.checkpoint_sha256,
         "trust": list(subject.trust),
-        "planning": asdict(subject.planning),
+        "planning": {**asdict(subject.planning), **({"warm": False} if config.fresh else {})},
         "task": config.task,
         "seed": made.seed,
         "round": number,

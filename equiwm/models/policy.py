@@ -20,21 +20,27 @@ from equiwm.symmetry.kinds import SCALAR
 from equiwm.symmetry.orientations import Quaternion
 from equiwm.symmetry.reps import Rep
 
+NEAR = 0.1
+"""Size, in units of what is usual, below which the direction of a goal fades."""
+
 
 class Policy(nn.Module):
-    """pi(x, x*, left) = B(net(N D [x, x*, left])): pi(g x, g x*, left) = rho(g) pi(x, x*, left) where net commutes.
+    """pi(x, x*, left) = B(net(U N D [x, x*, left])): pi(g x, g x*, left) = rho(g) pi(x, x*, left) where net commutes.
 
     D takes the first of the `positions` of x off all of them, in x and in x*; where the policy sees the `difference` to
     its goal, it gives x* - x in the place of x* (but for quaternions, which have a sign of their own). N scales to unit
-    size (`nn.normalise`), and B divides every copy of a kind in the action by max(1, its norm), as a planner bounds it.
+    size (`nn.normalise`). U adds, where the policy sees the direction of its goal, v / sqrt(|v|^2 + 0.01) of every copy
+    v of a kind in N (x* - x): near the goal that says where it lies when v itself says little. B divides every copy of
+    a kind in the action by max(1, its norm), as a planner bounds it.
     All commute with the group; points are the network's own to take relative to one another.
 
     Args:
-        network: from `seen_rep(observation_rep, timed, difference)` to the action's rep.
+        network: from `taken_rep(observation_rep, timed, difference, direction)` to the action's rep.
         observation_rep: of x and x*.
         timed: whether it sees `left`.
         positions: channels of positions in an observation, the reference first; () for none.
         difference: whether it sees x* - x.
+        direction: whether it sees the direction of that besides.
         normalise: N, or None.
 
     Raises:
@@ -52,14 +58,17 @@ class Policy(nn.Module):
         timed: bool,
         positions: Sequence[int] = (),
         difference: bool = False,
+        direction: bool = False,
         normalise: Normalise | None = None,
     ) -> None:
         super().__init__()
         seen = seen_rep(observation_rep, timed, difference)
-        if network.in_rep != seen:
+        taken = taken_rep(observation_rep, timed, difference, direction)
+        if network.in_rep != taken:
             raise RepError(
-                f"a policy of observations {observation_rep} sees {seen}; its network takes {network.in_rep}."
+                f"a policy of observations {observation_rep} sees {taken}; its network takes {network.in_rep}."
             )
+        self.direction = direction
         self.network, self.normalise = network, normalise
         self.observation_rep, self.action_rep, self.timed = observation_rep, network.out_rep, timed
         self.register_buffer(
@@ -87,8 +96,13 @@ class Policy(nn.Module):
         return torch.cat(parts, -1) @ self.differences.mT
 
     def unbounded(self, seen: Tensor) -> Tensor:
-        """net(N y) of y from `seen`: (B, dim) -> (B, dim of the action), as labels are held against it."""
+        """net(U N y) of y from `seen`: (B, dim) -> (B, dim of the action), as labels are held against it."""
         scaled = seen if self.normalise is None else self.normalise(seen)
+        if self.direction:
+            start = self.observation_rep.dim
+            copies = scaled[..., start : 2 * start].split(list(self.observation_rep.linear_part.channels), -1)
+            units = [part / (part.square().sum(-1, keepdim=True) + NEAR**2).sqrt() for part in copies]
+            scaled = torch.cat([scaled, *units], -1)
         made: Tensor = self.network(scaled.reshape(*scaled.shape[:-1], *self.network.in_rep.shape))
         return made
 
@@ -109,9 +123,15 @@ class Policy(nn.Module):
         return torch.cat(bounded, -1).reshape(*made.shape[:-1], *self.action_rep.shape)
 
 
+def taken_rep(observation_rep: Rep, timed: bool, difference: bool, direction: bool) -> Rep:
+    """Rep of what a policy's network takes: what it sees, and the direction of its goal."""
+    seen = seen_rep(observation_rep, timed, difference)
+    return seen + observation_rep.linear_part if direction else seen
+
+
 def seen_rep(observation_rep: Rep, timed: bool, difference: bool) -> Rep:
-    """Rep of what a policy's network takes: the state, the goal or its difference to the state and, where it is timed,
-    the share of the episode that is left."""
+    """Rep of what a policy sees: the state, the goal or its difference to the state and, where it is timed, the share
+    of the episode that is left."""
     both = observation_rep + (observation_rep.linear_part if difference else observation_rep)
     return both + Rep(((1, SCALAR),), observation_rep.d) if timed else both
 
@@ -161,16 +181,18 @@ def build_policy(
         raise RepError(f"actions of rep {action_rep} hold points: a planner draws about 0, and has no such plans.")
 
     def build() -> Policy:
-        difference = config.goal == "difference"
-        taken = seen_rep(observation_rep, bool(config.timed), difference)
+        difference, direction = config.goal in ("difference", "direction"), config.goal == "direction"
+        seen = seen_rep(observation_rep, bool(config.timed), difference)
+        taken = taken_rep(observation_rep, bool(config.timed), difference, direction)
         network = _network(config, taken, action_rep, group)
-        normalise = Normalise(taken, group) if config.normalise else None
+        normalise = Normalise(seen, group) if config.normalise else None
         return Policy(
             network,
             observation_rep,
             timed=bool(config.timed),
             positions=config.relative or (),
             difference=difference,
+            direction=direction,
             normalise=normalise,
         )
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from equiwm.audit.spread import Spread, latent_spread, spread_in_parts
 from equiwm.boundary import machine_error
@@ -68,7 +68,7 @@ class NoProgress(TrainingProgress):
         pass
 
 
-def weights_moved(model: WorldModel, initial: WorldModel) -> float:
+def weights_moved(model: nn.Module, initial: nn.Module) -> float:
     """|W - W0| / |W0| over all parameters: 0 for a network that was never trained."""
     pairs = list(zip(model.parameters(), initial.parameters(), strict=True))
     moved = sum(float((now.detach().cpu().double() - was.detach().cpu().double()).square().sum()) for now, was in pairs)

@@ -1,4 +1,4 @@
-"""Claim A: the symmetry survives training. Residuals of a run at initialisation and as trained, beside a control."""
+"""Claim A: the symmetry survives training. Residuals of a run, or a policy, before and after, beside a control."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from equiwm.audit.spread import latent_spread
 from equiwm.audit.verdict import TOLERANCES
 from equiwm.audit.words import deciding
 from equiwm.claims.probe import PROBE_SEED, fitting_group, held_out
-from equiwm.claims.residual.judgement import audited, judge
+from equiwm.claims.residual.judgement import Judged, audited, judge
+from equiwm.claims.residual.policy import of_policy
 from equiwm.claims.residual.probes import part_probes
 from equiwm.claims.residual.result import ModelResidual, PartVerdict, VerifyResult, WorldResidual
 from equiwm.config import ModelConfig, load
@@ -24,6 +25,7 @@ from equiwm.models.factory import build_model
 from equiwm.models.world_model import WorldModel
 from equiwm.stats import largest
 from equiwm.subject import Subject
+from equiwm.symmetry.group import Group
 from equiwm.symmetry.groups import Elements
 from equiwm.symmetry.reps import Rep
 from equiwm.training.run import weights_moved
@@ -126,7 +128,7 @@ def verify(
     sigma: float = 1.0,
     world_rollouts: int = 0,
 ) -> VerifyResult:
-    """Audit a run's parts under a group, and measure the paper's residuals beside the verdict.
+    """Audit a run's parts under a group, or a policy, and measure the paper's residuals beside the verdict.
 
     Args:
         subject: the run, in the dtype to evaluate in.
@@ -145,19 +147,16 @@ def verify(
     data = held_out(subject, transitions, seed).to(subject.dtype, subject.device)
     elements = chosen.sample(samples, seed, sigma=sigma)
     dtype = str(subject.dtype).removeprefix("torch.")
-    initial = subject.initial_model() if subject.knows_initial else None
-    trained = model_residual(subject.model, data, elements)
-    control = model_residual(control_model(subject), data, elements)
-    moved = None if initial is None else weights_moved(subject.model, initial)
-    audits = audited(part_probes(subject.model, data, chosen), elements=max(2, samples), seed=seed)
-    judged = judge(
-        audits,
-        pooled=largest((trained.encoder, trained.predictor, trained.composed)),
-        tolerance=tolerance,
-        spread=trained.latent_std,
-        moved=moved,
-        control=control.composed,
-    )
+    initial: ModelResidual | None
+    moved: float | None
+    if subject.policy is not None:
+        initial, trained, control, moved, audits, judged = of_policy(
+            subject, data, chosen, elements, seed=seed, tolerance=tolerance
+        )
+    else:
+        initial, trained, control, moved, audits, judged = _of_model(
+            subject, data, chosen, elements, seed=seed, tolerance=tolerance
+        )
     return VerifyResult(
         group=chosen.name,
         dtype=dtype,
@@ -168,7 +167,7 @@ def verify(
         verdict=str(judged.verdict),
         reason=judged.reason,
         passed=judged.passed,
-        init=None if initial is None else model_residual(initial, data, elements),
+        init=initial,
         trained=trained,
         control=control,
         weights_moved=math.nan if moved is None else moved,
@@ -179,6 +178,27 @@ def verify(
         seed=seed,
         parts=[_part(name, found) for name, found in audits.items()],
     )
+
+
+def _of_model(
+    subject: Subject, data: Transitions, group: Group, elements: Elements, *, seed: int, tolerance: float | None
+) -> tuple[ModelResidual | None, ModelResidual, ModelResidual, float | None, dict[str, AuditResult], Judged]:
+    """Residuals of a world model before training, as trained, and of a control; how far it moved, audits, verdict."""
+    initial = subject.initial_model() if subject.knows_initial else None
+    trained = model_residual(subject.model, data, elements)
+    control = model_residual(control_model(subject), data, elements)
+    moved = None if initial is None else weights_moved(subject.model, initial)
+    audits = audited(part_probes(subject.model, data, group), elements=max(2, len(elements)), seed=seed)
+    judged = judge(
+        audits,
+        pooled=largest((trained.encoder, trained.predictor, trained.composed)),
+        tolerance=tolerance,
+        spread=trained.latent_std,
+        moved=moved,
+        control=control.composed,
+    )
+    before = None if initial is None else model_residual(initial, data, elements)
+    return before, trained, control, moved, audits, judged
 
 
 def _part(name: str, found: AuditResult) -> PartVerdict:

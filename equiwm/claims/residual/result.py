@@ -20,7 +20,8 @@ def holds(verdict: str) -> bool:
 
 @dataclass(frozen=True)
 class ModelResidual(Result):
-    """Residuals of one network (claim A).
+    """Residuals of one network (claim A). Of a policy F is pi(x, x*, left), its latents are its actions, and what
+    only a world model has is missing.
 
     Attributes:
         encoder: relative residual of E.
@@ -33,12 +34,12 @@ class ModelResidual(Result):
         effective_rank: of the same latents.
     """
 
-    encoder: float
-    predictor: float
+    encoder: Real
+    predictor: Real
     composed: float
     relative_composed: float
     max_abs: float
-    cost_drift: float
+    cost_drift: Real
     latent_std: float
     effective_rank: float
 
@@ -62,10 +63,10 @@ class WorldResidual(Result):
 
 @dataclass(frozen=True)
 class PartVerdict(Result):
-    """The audit of the encoder, the predictor, or both composed.
+    """The audit of the encoder, the predictor, or both composed, or of a policy.
 
     Attributes:
-        part: `composed`, `encoder` or `predictor`.
+        part: `composed`, `encoder` or `predictor`; of a policy `policy`.
         verdict: of its worst channel, or what the preflight says.
         sentence: the same for a reader.
         output: what decides: the output (`it`), or its increment over an input.

@@ -54,6 +54,7 @@ def _network_tables(result: VerifyResult, name: str) -> list[Table]:
     rows = [
         (column.heading, *("–" if network is None else column.text(network) for network in networks))
         for column in _NETWORK
+        if column.value(result.trained) == column.value(result.trained)  # of a policy some are missing
     ]
     title = f"{name}: {asked(result)}, {probe(result)}"
     tables = [Table(title, columns, rows, tuple(_notes(result)))]
