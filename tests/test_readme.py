@@ -1,8 +1,9 @@
 """The front page and the pages that a reader follows: every command and snippet is run, in order, in one folder a page.
 
-They are run at small sizes. The front page's commands keep their own exit status, and what it quotes is compared with
-what they print; those of the other pages train so little that a verdict which fails is no failure there.
-`pytest -m slow tests/test_readme.py` runs the front page as it stands, at its own sizes and in processes of their own.
+They are run at small sizes, all but one that draws for long. The front page's commands keep their own exit status, and
+what it quotes is compared with what they print; those of the other pages train so little that a verdict which fails is
+no failure there. `pytest -m slow tests/test_readme.py` runs the front page as it stands, at its own sizes and in
+processes of their own.
 """
 
 from __future__ import annotations
@@ -168,8 +169,14 @@ def heading(block: tuple[str, str, str]) -> str:
     return said[0][:50] if said else "nothing"
 
 
+LONG = ("equiwm report runs/reference --figures",)
+"""Beginnings of blocks that draw every figure of the reference: `pytest -m slow tests/test_readme.py` runs them."""
 BLOCKS = [
-    pytest.param(name, number, id=f"{name}-{number}-{heading(block)}")
+    pytest.param(
+        *(name, number),
+        id=f"{name}-{number}-{heading(block)}",
+        marks=[pytest.mark.slow] if block[1].startswith(LONG) else [],
+    )
     for name in PAGES
     for number, block in enumerate(snippets(name))
 ]

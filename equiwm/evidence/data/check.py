@@ -72,7 +72,8 @@ def check_data(
             transitions.
         group: its name or the group: so2, o2, se2, e2, so3, o3, se3, e3, those about an axis, and finite ones.
         reps: the `reps.yaml` of a path, or what it says; not for the others.
-        observation_rep, action_rep: of a world's transitions, and of them alone.
+        observation_rep: of a world's transitions, and of them alone.
+        action_rep: of a world's transitions, and of them alone.
         seed: of folds, centres and signs.
 
     Returns:
