@@ -94,7 +94,7 @@ def assert_same(first: Fit, second: Fit) -> None:
 
 CASES = {
     "complex weights": ("vn-2d", {}),
-    "cross products": ("vn-3d", {"d": 3}),
+    "cross products": ("vn-3d", {"d": 3, "model": {"latent": 72}}),
     "layer norms": ("mlp-2d", {}),
     "the state": ("vn-2d-forward", {}),
     "the state, plain": ("mlp-2d-forward", {}),
@@ -395,7 +395,8 @@ def test_stacks_are_split_for_jobs_and_no_further():
 # A real process, struck by a real signal
 
 
-@pytest.mark.parametrize("blow", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("blow", [signal.SIGINT, signal.SIGKILL])
 def test_struck_seeds_go_on_to_the_same_bits(tmp_path, blow):
     def arguments(folder: Path, *options: str) -> list[str]:
         settings = [f"--set=training.{key}" for key in ("transitions=120", "epochs=12", "batch=50")]
