@@ -184,28 +184,36 @@ def build_stack(fits: Sequence[Fit]) -> Stack | None:
                 for group, lr in zip(optimizer.param_groups, groups, strict=True):
                     group["lr"] = lr
 
-    orders = [fit.batches() for fit in fits]
-    turns = [fit.turns() for fit in fits]
-    places = sorted({0, len(orders[0]) - 1})
+    orders, turns = [fit.batches() for fit in fits], [fit.turns() for fit in fits]
+    places, scale = sorted({0, len(orders[0]) - 1}), fits[0].lr_scale(0.0)
     alone = []
     for fit, order, turn in zip(fits, orders, turns, strict=True):
-        losses = [fit.step(order[place], turn, fit.lr_scale(0.0)) for place in places]
-        alone.append([*losses, *(p.detach().clone() for p in (*fit.model.parameters(), *fit.target.parameters()))])
+        losses = [fit.step(order[place], turn, scale) for place in places]
+        alone.append([*losses, *copy.deepcopy(_tensors(fit))])
     restore()
     stack = Stack(fits)
-    together = [stack.step([order[place] for order in orders], turns, fits[0].lr_scale(0.0)) for place in places]
+    losses = [stack.step([order[place] for order in orders], turns, scale) for place in places]
     stack.give_back()
+    together = [[*(each[index] for each in losses), *_tensors(fit)] for index, fit in enumerate(fits)]
     same = all(
-        _same_bits(found, expected)
-        for index, fit in enumerate(fits)
-        for found, expected in zip(
-            [*(each[index] for each in together), *fit.model.parameters(), *fit.target.parameters()],
-            alone[index],
-            strict=True,
-        )
+        all(_same_bits(*pair) for pair in zip(ours, theirs, strict=True))
+        for ours, theirs in zip(alone, together, strict=True)
     )
     restore()
     return Stack(fits) if same else None
+
+
+def _tensors(fit: Fit) -> list[Tensor]:
+    """Everything that a step changes: weights, target, and what the optimisers keep."""
+    kept = [
+        value
+        for optimizer in fit.optimizers.optimizers
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+        for value in optimizer.state[parameter].values()
+        if isinstance(value, Tensor)
+    ]
+    return [*(p.detach() for p in (*fit.model.parameters(), *fit.target.parameters())), *kept]
 
 
 def _same_bits(first: Tensor, second: Tensor) -> bool:
