@@ -10,7 +10,7 @@ import numpy as np
 
 from equiwm.tables.table import Table
 
-WARM_UP = 3
+WARM_UP = 2
 
 
 @dataclass
@@ -49,7 +49,7 @@ class Board:
             what: what is compared.
             slow: one side.
             fast: the other.
-            repeats: pairs of calls; three more come before them, which do not count.
+            repeats: pairs of calls; two more come before them, which do not count.
             asked: the target.
             share: of the time of a call that `unit` takes.
             unit: of what the cost is shown.

@@ -37,7 +37,7 @@ def _milliseconds(call: Callable[[], object], repeats: int) -> str:
 @pytest.mark.parametrize("preset", PRESETS)
 def test_latency(board, tmp_path, monkeypatch, preset):
     """Programs of torch.export, called operator by operator from Python, take twice as long as the network itself."""
-    monkeypatch.setattr(write, "_audited", lambda probe, seed: Figures("exact", 0.0, 0.0, "float32"))
+    monkeypatch.setattr(write, "audited_figures", lambda probe, seed: Figures("exact", 0.0, 0.0, "float32"))
     subject = load_run(REFERENCE / preset)
     data = subject.world.transitions(8, seed=0)
     x, action, goal = data.observation[:1].numpy(), data.action[:1].numpy(), data.observation[1]
@@ -52,5 +52,5 @@ def test_latency(board, tmp_path, monkeypatch, preset):
             _milliseconds(lambda model=whole: model.plan(x[0], goal), 5),
             _milliseconds(lambda model=quick, warm=warm: model.plan(x[0], goal, start=warm), 11),
         )
-        what = f"{preset} exported as {format}, batch 1: encode + predict, a plan, a quick plan"
+        what = f"{preset} as {format}, batch 1: predict / plan / quick plan"
         board.note(what, " / ".join(found) + " ms", asked="1 / 50 / 10 ms")

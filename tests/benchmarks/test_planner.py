@@ -107,7 +107,7 @@ def test_planner(board, weights, dtype):
         f"plan with {weights} weights in {name}, einsum / ours (they differ by {difference:.0e})",
         slow,
         fast,
-        repeats=8,
+        repeats=5,
         share=1 / TASKS,
         unit="plan",
     )

@@ -50,8 +50,8 @@ def test_the_same_episodes_in_less_time(board, preset):
             seconds.append((slow, fast))
             scored += ranked.scored
     board.pairs(
-        f"closed loop of {preset}, float64 / ranked in float32, bitwise equal ({scored.again / scored.candidates:.1%} "
-        f"scored again, {scored.wholly} in calls that fell back)",
+        f"loop of {preset}, float64 / ranked in float32, bitwise equal ({scored.again / scored.candidates:.1%} again, "
+        f"{scored.wholly} fell back)",
         seconds,
         asked=f"{ASKED[preset]}x",
         unit="task and orbit",
