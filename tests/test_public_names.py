@@ -89,6 +89,10 @@ WRONG: dict[str, tuple[Callable[[], object], str]] = {
         lambda: equiwm.symmetrise(torch.nn.Linear(3, 3), "so3", ("1o", "1o"), how="mean"),
         "expected 'frame'",
     ),
+    "elements in words": (lambda: Group.parse("so3").sample("three", 0), "how many elements to draw"),
+    "elements below none": (lambda: Group.parse("s4").sample(-1, 0), "how many elements to draw"),
+    "elements of half a seed": (lambda: Group.parse("d4").sample(3, 0.5), "an integer from 0, or a numpy Generator"),
+    "an axis that is a word": (lambda: equiwm.Typed("1o", axis="last"), "expected the number of an axis"),
     "inputs of a group that is a number": (lambda: equiwm.draw("1o", 3), "expected a name such as so3"),
 }
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from equiwm.audit.pytree import Path, is_array, label, leaves
 from equiwm.audit.rebased import in_e3nn_basis
 from equiwm.errors import DataError, RepError
+from equiwm.printable import quoted
 from equiwm.symmetry.elements import Elements
 from equiwm.symmetry.kinds import Kind
 from equiwm.symmetry.notation import parse_kind
@@ -35,6 +36,15 @@ class Typed:
 
     rep: Rep | str
     axis: int
+
+    def __post_init__(self) -> None:
+        """Refuse an axis that is no number.
+
+        Raises:
+            RepError: such an axis.
+        """
+        if isinstance(self.axis, bool) or not isinstance(self.axis, int):
+            raise RepError(f"Typed: got axis = {quoted(self.axis)}, expected the number of an axis, as -1.")
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from equiwm.errors import GroupError
-from equiwm.symmetry.elements import Elements, Seed, haar_rotations, planar_rotations, rotations
+from equiwm.symmetry.elements import Elements, Seed, drawing, haar_rotations, planar_rotations, rotations
 
 Overlap = Literal["full", "partial", "none"]
 
@@ -129,7 +129,7 @@ class Arc(Coverage):
         return about & ((angle - self.low + _SLACK_DEG) % 360.0 < self.high - self.low + _SLACK_DEG)
 
     def sample(self, n: int, seed: Seed) -> Elements:
-        return rotations(np.random.default_rng(seed).uniform(self.low, self.high, n), self.d, self.axis)
+        return rotations(drawing(n, seed).uniform(self.low, self.high, n), self.d, self.axis)
 
     @property
     def complement(self) -> Coverage:
@@ -188,7 +188,7 @@ class Shell(Coverage):
         return self._fits(g) & (angle >= self.inner - _SLACK_DEG) & (angle <= self.outer + _SLACK_DEG)
 
     def sample(self, n: int, seed: Seed) -> Elements:
-        rng = np.random.default_rng(seed)
+        rng = drawing(n, seed)
         low, high = np.deg2rad([self.inner, self.outer])
         if self.d == 2:
             linear = planar_rotations(rng.uniform(low, high, n) * rng.choice([-1.0, 1.0], n))
@@ -260,7 +260,7 @@ class Whole(Coverage):
         return self._fits(g)
 
     def sample(self, n: int, seed: Seed) -> Elements:
-        linear = haar_rotations(n, np.random.default_rng(seed), self.d)
+        linear = haar_rotations(n, drawing(n, seed), self.d)
         return Elements(linear, linear.new_zeros(n, self.d))
 
     @property
@@ -304,7 +304,7 @@ class Complement(Coverage):
         Raises:
             GroupError: no draw lies outside.
         """
-        rng = np.random.default_rng(seed)
+        rng = drawing(n, seed)
         kept = Whole(self.d).sample(0, rng)
         for _ in range(_ROUNDS):
             drawn = Whole(self.d).sample(max(n, 1), rng)

@@ -16,9 +16,29 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from equiwm.errors import GroupError
+from equiwm.printable import quoted
 
 Seed = int | np.random.Generator
 """A seed, or a generator that is drawn from (and so advanced)."""
+
+
+def drawing(n: int, seed: Seed) -> np.random.Generator:
+    """The stream that `n` things are drawn from.
+
+    Args:
+        n: how many, 0 or more.
+        seed: a seed, or the stream itself.
+
+    Raises:
+        GroupError: a count or a seed that is none.
+    """
+    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 0:
+        raise GroupError(f"got n = {quoted(n)}, expected how many elements to draw: an integer from 0.")
+    if isinstance(seed, np.random.Generator):
+        return seed
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise GroupError(f"got seed = {quoted(seed)}, expected an integer from 0, or a numpy Generator.")
+    return np.random.default_rng(seed)
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from equiwm.errors import GroupError
-from equiwm.symmetry.elements import Elements, Seed, identities, rotations
+from equiwm.symmetry.elements import Elements, Seed, drawing, identities, rotations
 from equiwm.symmetry.generators import Generators, discrete
 from equiwm.symmetry.group import TOLERANCE, Group
 
@@ -113,7 +113,7 @@ class FiniteGroup(Group):
 
     def sample(self, n: int, seed: Seed, *, sigma: float = 1.0) -> Elements:
         """`n` elements, each uniform over the group; there are no translations, whatever `sigma`."""
-        return self._elements[torch.from_numpy(np.random.default_rng(seed).integers(0, self.order, n))]
+        return self._elements[torch.from_numpy(drawing(n, seed).integers(0, self.order, n))]
 
     def contains(self, g: Elements) -> Tensor:
         if g.d != self.d or (self.items and g.items not in (0, self.items)):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from equiwm.errors import GroupError
-from equiwm.symmetry.elements import Elements, Seed, haar_rotations, planar_rotations
+from equiwm.symmetry.elements import Elements, Seed, drawing, haar_rotations, planar_rotations
 from equiwm.symmetry.generators import Generators
 from equiwm.symmetry.group import TOLERANCE, Group
 
@@ -67,7 +67,7 @@ class EuclideanGroup(Group):
 
     def sample(self, n: int, seed: Seed, *, sigma: float = 1.0) -> Elements:
         """`n` elements: R from the Haar measure, and t ~ N(0, sigma^2 I) where the group has translations."""
-        rng = np.random.default_rng(seed)
+        rng = drawing(n, seed)
         return self._decorate(haar_rotations(n, rng, self.d), rng, sigma)
 
     def _decorate(self, turns: Tensor, rng: np.random.Generator, sigma: float) -> Elements:
@@ -88,7 +88,7 @@ class EuclideanGroup(Group):
         """
         if self.d == 3:
             return super().orbit(n, seed, sigma=sigma)
-        drawn = self._decorate(planar_rotations(2 * np.pi * np.arange(n) / n), np.random.default_rng(seed), sigma)
+        drawn = self._decorate(planar_rotations(2 * np.pi * np.arange(n) / n), drawing(n, seed), sigma)
         return Elements.cat([self.identity(1), drawn[1:]])
 
     @property

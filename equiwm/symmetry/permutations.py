@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from equiwm.errors import GroupError
-from equiwm.symmetry.elements import Elements, Seed, identities
+from equiwm.symmetry.elements import Elements, Seed, drawing, identities
 from equiwm.symmetry.generators import Generators, discrete
 from equiwm.symmetry.group import Group
 
@@ -54,8 +54,8 @@ class SymmetricGroup(Group):
 
     def sample(self, n: int, seed: Seed, *, sigma: float = 1.0) -> Elements:
         """`n` elements, each uniform over the permutations; there are no translations, whatever `sigma`."""
-        places = np.tile(np.arange(self.items), (n, 1))
-        return _of(torch.from_numpy(np.random.default_rng(seed).permuted(places, axis=1)))
+        rng = drawing(n, seed)
+        return _of(torch.from_numpy(rng.permuted(np.tile(np.arange(self.items), (n, 1)), axis=1)))
 
     def contains(self, g: Elements) -> Tensor:
         if g.items not in (0, self.items):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from equiwm.errors import GroupError
-from equiwm.symmetry.elements import Elements, Seed
+from equiwm.symmetry.elements import Elements, Seed, drawing
 from equiwm.symmetry.finite import FiniteGroup
 from equiwm.symmetry.generators import Generators
 from equiwm.symmetry.group import Group
@@ -78,7 +77,7 @@ class _Product(Group):
 
     def sample(self, n: int, seed: Seed, *, sigma: float = 1.0) -> Elements:
         """`n` elements a b, a and b drawn one after the other from one stream."""
-        rng = np.random.default_rng(seed)
+        rng = drawing(n, seed)
         return self._of(self.left.sample(n, rng, sigma=sigma), self.right.sample(n, rng, sigma=sigma))
 
     def named(self, n: int, seed: Seed) -> list[tuple[str, Elements]]:
