@@ -9,7 +9,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module, resources
+from html import escape
+from importlib import resources
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -351,11 +352,8 @@ class Config:
 
     def _repr_html_(self) -> str:
         """What a notebook shows: every setting, as `--set` takes it."""
-        # By name: tables stand above configurations, which have to load where no table is printed.
-        rows = [(key, str(value), meaning) for key, value, meaning in settings(self)]
-        table = import_module("equiwm.tables.table").Table("Settings", ("setting", "value", "what it is"), rows)
-        shown: str = import_module("equiwm.tables.cell").cell(str(self), [table])
-        return shown
+        lines = (f"{key} = {value}    # {meaning}" for key, value, meaning in settings(self))
+        return "<pre>" + escape("\n".join((str(self), "", *lines))) + "</pre>"
 
 
 def world_config(values: Mapping[str, Any]) -> WorldConfig:
