@@ -195,6 +195,8 @@ ALONE = {
     "claims/compare/pairs.py: data['planner']": "the same",
     "claims/compare/pairs.py: data['planning']": "the same",
     "claims/reproduce/sources.py: dict['dtype']": "options of a command",
+    "claims/ablation/scaling_columns.py: played['success']": "columns of a row, in memory, before there is one",
+    "claims/ablation/scaling_columns.py: closed_loop['success_unseen']": "the same",
     "report/ood_figure.py: row['test']": "a row of the figure's frame",
     "report/settings.py: settings['world']": "config.yaml of a run",
     "report/settings.py: world['name']": "the same",

@@ -203,7 +203,8 @@ def statements(scope: Scope) -> list[Statement[ScalingRow]]:
     """Of each rival whether it is as good with the most data, and whether its error falls faster: NO and YES say that
     scale makes up for the architecture."""
     lines: list[Statement[ScalingRow]] = []
-    most = f"{settings(scope)['transitions'][-1]:,} transitions"
+    given = settings(scope)
+    most = f"{given['transitions'][-1]:,} transitions"
     for dim in scope.dims:
         for arm in COMPARED[1:]:
             where = f"{ARMS[arm]}, {dim}D"

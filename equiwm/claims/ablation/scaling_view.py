@@ -53,13 +53,13 @@ def size_tables(data: StudyRows[Any], law_of: LawOf, arms: Sequence[str]) -> lis
             here, cells = frame[frame["axis"] == axis], []
             order = list(dict.fromkeys(here["cell"]))
             for arm in arms:
-                mine = here[here["arm"] == arm]
+                members = here[here["arm"] == arm]
                 for name in order:
-                    one = mine[mine["cell"] == name]
-                    if not one.empty:
-                        figures = [summary_text(one["unseen_error"])]
-                        figures += [summary_text(one["success"])] if axis == "transitions" else []
-                        cells.append((ARMS[arm], number(float(one["size"].iloc[0]), 3), *figures))
+                    part = members[members["cell"] == name]
+                    if not part.empty:
+                        figures = [summary_text(part["unseen_error"])]
+                        figures += [summary_text(part["success"])] if axis == "transitions" else []
+                        cells.append((ARMS[arm], number(float(part["size"].iloc[0]), 3), *figures))
             columns = ("class", _UNITS[axis], "error", *(["success"] if axis == "transitions" else []))
             found.append(Table(f"{data.name}: {data.world} in {dim}D, {words}", columns, cells, (_ERROR,)))
         found.append(_laws(data, dim, law_of, arms))
@@ -98,16 +98,16 @@ def draw(data: StudyRows[Any], law_of: LawOf, arms: Sequence[str], folder: Path)
     from matplotlib.ticker import NullFormatter
 
     by = ("dim", "axis", "arm", "cell")
-    summary = over_seeds_frame(frame, by, ("size", "unseen_error", "success"))
+    long = over_seeds_frame(frame, by, ("size", "unseen_error", "success"))
     shown = [(axis, "unseen_error") for axis in AXES]
-    if bool(summary["success"].notna().any()):
+    if bool(long["success"].notna().any()):
         shown.append(("transitions", "success"))
     with canvas(1.0 + 3.0 * len(shown), 0.9 + 2.9 * len(data.dims)) as drawing:
         panels = drawing.subplots(len(data.dims), len(shown), squeeze=False)
         for row, dim in zip(panels, data.dims, strict=True):
             for panel, (axis, quantity) in zip(row, shown, strict=True):
                 for index, arm in enumerate(arms):
-                    points = summary[(summary["dim"] == dim) & (summary["axis"] == axis) & (summary["arm"] == arm)]
+                    points = long[(long["dim"] == dim) & (long["axis"] == axis) & (long["arm"] == arm)]
                     _line(panel, points, quantity, ARMS[arm], index)
                     law = law_of(data.rows, dim, axis, arm) if quantity == "unseen_error" else None
                     if law is not None:
@@ -125,18 +125,18 @@ def draw(data: StudyRows[Any], law_of: LawOf, arms: Sequence[str], folder: Path)
                 panel.set_title(f"{title}, {dim}D", fontsize=text_size(10))
         handles, labels = panels[0, 0].get_legend_handles_labels()
         drawing.legend(handles, labels, loc="outside lower center", ncols=len(arms))
-        return save(drawing, summary, folder, "ablate_scaling")
+        return save(drawing, long, folder, "ablate_scaling")
 
 
 def _line(panel: Any, points: pd.DataFrame, quantity: str, label: str, index: int) -> None:
-    known = points[points[quantity].notna()]
-    if known.empty:
+    here = points[points[quantity].notna()]
+    if here.empty:
         return
-    middle = known[quantity]
+    middle = here[quantity]
     panel.errorbar(
-        known["size"],
+        here["size"],
         middle,
-        yerr=[middle - known[f"{quantity}_low"], known[f"{quantity}_high"] - middle],
+        yerr=[middle - here[f"{quantity}_low"], here[f"{quantity}_high"] - middle],
         label=label,
         color=COLOURS[index],
         marker=MARKERS[index],

@@ -42,7 +42,8 @@ def train_cell(params: dict[str, Any], study: Path) -> dict[str, Any]:
 def train_cells(several: list[dict[str, Any]], study: Path) -> list[dict[str, Any] | BaseException]:
     """`train_cell` of each, the seeds of a configuration as one program; its result, or what it would raise."""
     wanted = [
-        Started(parse(each["config"]), study / STUDY_RUNS, each["name"], each["seed"], each["line"]) for each in several
+        Started(parse(params["config"]), study / STUDY_RUNS, params["name"], params["seed"], params["line"])
+        for params in several
     ]
     return [
         run if isinstance(run, BaseException) else {"parameters": trained(run).parameters}
