@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -437,3 +438,18 @@ def test_spread_of_a_collapsed_latent():
     found = latent_spread(torch.ones(20, 4))
     assert found.latent_std == 0.0
     assert math.isfinite(found.effective_rank)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "call"), [((torch.randn(8, 3), torch.rand(8, 1)), "'*'"), ({"x": torch.randn(8, 3)}, "'**'")]
+)
+def test_parts_that_may_be_arguments_are_said_to_be(inputs, call):
+    """A model of several arguments, given one tuple: its TypeError alone does not tell what to do."""
+
+    def model(x, q):
+        return x * q
+
+    takes = ["1o", "0e"] if isinstance(inputs, tuple) else {"x": "1o"}
+    with pytest.raises(DataError, match=rf"if its parts are arguments, say call={re.escape(call)}") as told:
+        equiwm.audit(equiwm.Probe(model, inputs, "so3", takes, "1o"))
+    assert len(str(told.value).splitlines()) == 2

@@ -121,6 +121,15 @@ def _alone(dtype: torch.dtype) -> Finding:
     return Finding(f"{name} alone", f"It was run in {name} alone, as asked: {what}.")
 
 
+def _spread(runner: Runner) -> str:
+    """What may be meant where a tuple or a mapping is one argument."""
+    given = runner.probe.samples[0]
+    if runner.probe.call or not isinstance(given, tuple | list | dict):
+        return ""
+    call = "**" if isinstance(given, dict) else "*"
+    return f"\nIt was given one {type(given).__name__}; if its parts are arguments, say call='{call}'."
+
+
 def _first_call(runner: Runner, dtype: torch.dtype, found: list[Finding]) -> Outputs:
     """Without gradients where it runs without."""
     try:
@@ -130,7 +139,7 @@ def _first_call(runner: Runner, dtype: torch.dtype, found: list[Finding]) -> Out
         try:
             first = runner(runner.probe.samples, dtype)
         except CallFailed as again:
-            raise DataError(f"the model raised at the probe's own inputs: {again}") from error
+            raise DataError(f"the model raised at the probe's own inputs: {again}{_spread(runner)}") from error
         runner.grad = False
         try:  # it may have failed once and for another reason
             return runner(runner.probe.samples, dtype)
