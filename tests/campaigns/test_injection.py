@@ -97,6 +97,7 @@ class Campaign:
         assert "Traceback" not in done.err, done
         self.status, self.out, self.expected = done.status, done.out, bits(self.work)
         assert not case.judges or self.expected == bits(self.start)
+        self.watched: dict[str, str] = {}
         self.met: Counter[str] = Counter()
         self.seen: set[str] = set()
 
@@ -147,7 +148,7 @@ class Campaign:
                 self._ended_well(kind, n, met, self.printed(n, each))
             except AssertionError as error:
                 yield str(error)
-        assert bits(self.work) == self.expected, "a branch has written"
+        assert self._different() == [], "a branch has written"
 
     def printed(self, n: int, answer: Mapping[str, Any]) -> Ended:
         """How a branch ended, with what it printed."""
@@ -174,8 +175,20 @@ class Campaign:
         """The command given again comes to what it came to undisturbed."""
         again = self.run([*self.case.arguments, *self.case.again])
         assert again.status == self.status, f"{where}\nagain: {again}"
+        assert self._different() == [], f"{where}\nagain: {again}\n{self._different()}"
+
+    def _different(self) -> list[str]:
+        """Files that are neither as undisturbed nor, where operations of torch are counted, as with those counted.
+
+        While they are, torch takes singular vectors with singular values: the last bit of an effective rank is another.
+        """
         found = bits(self.work)
-        assert found == self.expected, f"{where}\nagain: {again}\n{_differences(self.expected, found)}"
+        names = sorted({*self.expected, *found})
+        return [
+            name
+            for name in names
+            if found.get(name) not in (self.expected.get(name), self.watched.get(name, self.expected.get(name)))
+        ]
 
     def operations(self) -> tuple[list[int], list[int]]:
         """Of each class of operations of torch (see `campaigns.faults`) the first and the last one.
@@ -187,6 +200,7 @@ class Campaign:
         self.said.unlink(missing_ok=True)
         done = self.run(self.case.arguments, fault={**self._fault("allocation", 0), "survey": True})
         assert done.status == self.status, done
+        self.watched = bits(self.work)
         surveyed = json.loads(said(self.said))
         first = {each: n for n, (each, _) in reversed(list(enumerate(surveyed, 1)))}
         last = {each: n for n, (each, _) in enumerate(surveyed, 1)}
@@ -212,11 +226,6 @@ class Campaign:
             assert "does not exist" in checked.err or "holds no run" in checked.err, f"{where}\nfsck: {checked}"
         wrong = [line for line in lines if not any(each in line for each in MENDED_BY_RESUME)]
         assert wrong == [], f"{where}\nfsck: {wrong}"
-
-
-def _differences(expected: dict[str, str], found: dict[str, str]) -> str:
-    names = sorted({*expected, *found})
-    return "\n".join(f"{name}" for name in names if expected.get(name) != found.get(name))
 
 
 @pytest.mark.parametrize("name", CASES)
