@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from equiwm.errors import ResultError
+from equiwm.errors import ResultError, nearest
+from equiwm.printable import quoted
 from equiwm.results.door import read
 from equiwm.results.result import UNKNOWN, FileName, Real, Result
 from equiwm.results.statement import DecidedStatement
@@ -16,6 +17,18 @@ from equiwm.results.statement import DecidedStatement
 _READOUT, _UNSEEN, _ACTION = "readout_", "_ood", "_action"
 _LEAST = 1e-300
 """Of an error, whose logarithm is taken."""
+
+
+def unknown_name(*asked: tuple[str, Collection[str]]) -> str | None:
+    """What a row says is wrong with it (`Result.misfit`) where a name of its own is none that its kind knows.
+
+    Args:
+        asked: a name, and the known ones.
+    """
+    for name, known in asked:
+        if name not in known:
+            return f"got {quoted(name)}, {nearest(name, known)}"
+    return None
 
 
 @dataclass(frozen=True, kw_only=True)

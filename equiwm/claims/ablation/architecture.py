@@ -13,11 +13,10 @@ from equiwm.claims.ablation.kind import AblationKind, Scope, StudyRows
 from equiwm.claims.ablation.rows import largest_off_one, of_each_seed, select
 from equiwm.claims.statement import FLAT, NOT_FLAT, Estimate, Statement, above, at_least, at_most, ours
 from equiwm.config import Config, load, parse
-from equiwm.errors import RepError, TrainingError, nearest
+from equiwm.errors import RepError, TrainingError
 from equiwm.figures.panels import QUANTITIES, draw_panels, frame_of, summary_text
 from equiwm.grid import Cell
-from equiwm.printable import quoted
-from equiwm.results.ablation import AblationRow
+from equiwm.results.ablation import AblationRow, unknown_name
 from equiwm.results.result import UNKNOWN, Real
 from equiwm.tables.table import Table
 
@@ -63,7 +62,7 @@ class ArchitectureRow(AblationRow):
     @property
     def misfit(self) -> str | None:
         """A network that the kind does not have."""
-        return None if self.arm in ARMS else f"got the arm {quoted(self.arm)}, {nearest(self.arm, ARMS)}"
+        return unknown_name((self.arm, ARMS))
 
     @property
     def label(self) -> str:

@@ -14,11 +14,10 @@ from equiwm.claims.ablation.kind import AblationKind, Scope, StudyRows
 from equiwm.claims.ablation.rows import column, largest_off_one, mlp_apart, of_each_seed, select
 from equiwm.claims.statement import FLAT, NOT_FLAT, Statement, at_least, at_most
 from equiwm.config import Config, load, parse
-from equiwm.errors import TrainingError, nearest
+from equiwm.errors import TrainingError
 from equiwm.figures.panels import QUANTITIES, draw_panels, frame_of, label_tables
 from equiwm.grid import Cell
-from equiwm.printable import quoted
-from equiwm.results.ablation import AblationRow
+from equiwm.results.ablation import AblationRow, unknown_name
 
 if TYPE_CHECKING:
     from equiwm.tables.table import Table
@@ -47,7 +46,7 @@ class AugmentationRow(AblationRow):
     @property
     def misfit(self) -> str | None:
         """A network that the kind does not have."""
-        return None if self.arm in NETWORKS else f"got the arm {quoted(self.arm)}, {nearest(self.arm, NETWORKS)}"
+        return unknown_name((self.arm, NETWORKS))
 
     @property
     def network(self) -> str:

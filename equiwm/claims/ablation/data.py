@@ -14,11 +14,10 @@ from equiwm.claims.ablation.kind import AblationKind, Scope, StudyRows
 from equiwm.claims.ablation.rows import largest_off_one, of_each_seed, select
 from equiwm.claims.statement import FLAT, NOT_FLAT, Statement, above, at_least, at_most, below, ours
 from equiwm.config import parse
-from equiwm.errors import TrainingError, nearest
+from equiwm.errors import TrainingError
 from equiwm.figures.panels import QUANTITIES, draw_panels, summary_text
 from equiwm.grid import Cell
-from equiwm.printable import quoted
-from equiwm.results.ablation import AblationRow
+from equiwm.results.ablation import AblationRow, unknown_name
 from equiwm.stats import ratio
 from equiwm.tables.table import Table
 
@@ -49,10 +48,7 @@ class DataRow(AblationRow):
     @property
     def misfit(self) -> str | None:
         """A network or a schedule that the kind does not have."""
-        for name, known in ((self.arm, NETWORKS), (self.fixed, SCHEDULES)):
-            if name not in known:
-                return f"got {quoted(name)}, {nearest(name, known)}"
-        return None
+        return unknown_name((self.arm, NETWORKS), (self.fixed, SCHEDULES))
 
 
 def settings(scope: Scope) -> dict[str, Any]:

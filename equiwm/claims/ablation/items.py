@@ -12,11 +12,10 @@ from equiwm.claims.ablation.kind import AblationKind, Scope, StudyRows
 from equiwm.claims.ablation.rows import column, largest_off_one, of_each_seed, select
 from equiwm.claims.statement import NOT_FLAT, Statement, at_least, at_most, ours
 from equiwm.config import Config, parse
-from equiwm.errors import ConfigError, TrainingError, nearest
+from equiwm.errors import ConfigError, TrainingError
 from equiwm.figures.panels import QUANTITIES, draw_panels, frame_of, grid_tables
 from equiwm.grid import Cell
-from equiwm.printable import quoted
-from equiwm.results.ablation import AblationRow
+from equiwm.results.ablation import AblationRow, unknown_name
 
 if TYPE_CHECKING:
     from equiwm.tables.table import Table
@@ -43,7 +42,7 @@ class ItemsRow(AblationRow):
     @property
     def misfit(self) -> str | None:
         """A network that the kind does not have."""
-        return None if self.arm in NETWORKS else f"got {quoted(self.arm)}, {nearest(self.arm, NETWORKS)}"
+        return unknown_name((self.arm, NETWORKS))
 
     @property
     def network(self) -> str:

@@ -14,13 +14,12 @@ from equiwm.claims.ablation.kind import AblationKind, Scope, StudyRows
 from equiwm.claims.ablation.rows import column, largest_off_one, of_each_seed, select
 from equiwm.claims.statement import FLAT, Statement, at_least, at_most, ours
 from equiwm.config import load, parse
-from equiwm.errors import TrainingError, nearest
+from equiwm.errors import TrainingError
 from equiwm.figures.canvas import COLOURS, MARKERS, canvas, legend_below, save
 from equiwm.figures.medium import text_size
 from equiwm.figures.panels import frame_of, label_tables
 from equiwm.grid import Cell
-from equiwm.printable import quoted
-from equiwm.results.ablation import AblationRow
+from equiwm.results.ablation import AblationRow, unknown_name
 from equiwm.results.result import Real
 from equiwm.tables.table import Table
 
@@ -86,7 +85,7 @@ class QuadrantRow(AblationRow):
     @property
     def misfit(self) -> str | None:
         """A network that the kind does not have."""
-        return None if self.arm in CONTENDERS else f"got {quoted(self.arm)}, {nearest(self.arm, CONTENDERS)}"
+        return unknown_name((self.arm, CONTENDERS))
 
 
 def settings(scope: Scope) -> dict[str, Any]:

@@ -15,10 +15,8 @@ from equiwm.claims.ablation.rows import of_each_seed, select
 from equiwm.claims.ablation.scaling_view import AXES, draw, size_tables
 from equiwm.claims.statement import Estimate, Statement, above, at_most, ours
 from equiwm.config import Config, load, parse
-from equiwm.errors import nearest
 from equiwm.grid import Cell
-from equiwm.printable import quoted
-from equiwm.results.ablation import AblationRow
+from equiwm.results.ablation import AblationRow, unknown_name
 from equiwm.results.result import UNKNOWN, Real
 from equiwm.tables.table import Table
 
@@ -73,10 +71,7 @@ class ScalingRow(AblationRow):
     @property
     def misfit(self) -> str | None:
         """A network or an axis that the kind does not have."""
-        for name, known in ((self.arm, COMPARED), (self.axis, AXES)):
-            if name not in known:
-                return f"got {quoted(name)}, {nearest(name, known)}"
-        return None
+        return unknown_name((self.arm, COMPARED), (self.axis, AXES))
 
 
 def settings(scope: Scope) -> dict[str, Any]:
