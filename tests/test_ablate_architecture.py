@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from itertools import combinations
 
 import pytest
 
@@ -15,6 +16,7 @@ from equiwm.claims.ablation.kind import StudyRows
 from equiwm.claims.ablation.study import decided, resolve_scope, study_name
 from equiwm.config import load
 from equiwm.errors import ConfigError
+from equiwm.figures import classes
 from equiwm.models.factory import build_model
 from equiwm.results.ablation import ReadoutErrors, read_rows
 from equiwm.worlds.pusht.world import PushT
@@ -201,3 +203,25 @@ def test_tables_and_figure(tmp_path):
     assert KIND.figure(data, tmp_path).exists()
     assert (tmp_path / "ablate_architecture.csv").exists()
     assert architecture.tables(StudyRows("study", "pusht", (2,), [])) != []
+
+
+@pytest.mark.parametrize("factor", [1.4, 300.0])
+def test_no_words_of_the_figure_cover_one_another(tmp_path, monkeypatch, factor):
+    """Seven classes with long names; numbers of an axis of less than a decade, and of several."""
+    overlaps, names = [], []
+
+    def looked_at(figure, *_):
+        figure.draw_without_rendering()
+        for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+            low, high = sorted(axis.get_view_interval())
+            ticks = [*axis.get_major_ticks(), *axis.get_minor_ticks()]
+            words = [tick.label1 for tick in ticks if low <= tick.get_loc() <= high and tick.label1.get_text()]
+            boxes = [text.get_window_extent() for text in words if text.get_visible()]
+            overlaps.extend(pair for pair in combinations(boxes, 2) if pair[0].overlaps(pair[1]))
+        names.extend(text.get_text() for text in figure.axes[0].get_yticklabels())
+
+    monkeypatch.setattr(classes, "save", looked_at)
+    rows = [row(arm, 0, unseen=0.1 * (1 if arm == "vn" else factor), factor=factor) for arm in ARMS]
+    KIND.figure(StudyRows("study", "pusht", (2,), rows), tmp_path)
+    assert names == list(ARMS.values())
+    assert overlaps == []

@@ -14,7 +14,8 @@ from equiwm.claims.ablation.rows import largest_off_one, of_each_seed, select
 from equiwm.claims.statement import FLAT, NOT_FLAT, Estimate, Statement, above, at_least, at_most, ours
 from equiwm.config import Config, load, parse
 from equiwm.errors import RepError, TrainingError
-from equiwm.figures.panels import QUANTITIES, draw_panels, frame_of, summary_text
+from equiwm.figures.classes import draw_classes
+from equiwm.figures.panels import QUANTITIES, frame_of, summary_text
 from equiwm.grid import Cell
 from equiwm.results.ablation import AblationRow, unknown_name
 from equiwm.results.result import UNKNOWN, Real
@@ -244,7 +245,7 @@ def _table(title: str, frame: pd.DataFrame, columns: Mapping[str, str], notes: t
 
 
 def figure(data: StudyRows[ArchitectureRow], folder: Path) -> Path:
-    """Error at seen and unseen orientations and OOD / seen, a class after another."""
+    """Error at seen and unseen orientations, and OOD / seen: a row a class."""
     import pandas as pd
 
     lines = [
@@ -252,12 +253,12 @@ def figure(data: StudyRows[ArchitectureRow], folder: Path) -> Path:
         for row in data.rows
         for side, error in (("seen", row.seen_error), ("unseen", row.unseen_error))
     ]
-    return draw_panels(
+    sides = ("seen", "unseen")
+    return draw_classes(
         pd.DataFrame(lines, columns=["dim", "class", "side", "error", "ood_factor"]),
-        {"error": "error / true change"} | _ood_factor(),
-        x="class",
-        line="side",
-        x_label="class of network",
+        {"error": ("error / true change", sides)} | {name: (words, sides[1:]) for name, words in _ood_factor().items()},
+        row="class",
+        mark="side",
         folder=folder,
         name="ablate_architecture",
     )
