@@ -104,7 +104,8 @@ def dask_cluster(address: str) -> Iterator[None]:
             client = Connection(address, timeout=CONNECT_SECONDS, set_as_default=False)
         # Dask's own, for an address, keys or a configuration that it does not like: OSError, ValueError, TypeError, ...
         except Exception as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            said = str(error).strip().splitlines()
+            reason = said[0] if said else type(error).__name__
             raise ConfigError(f"--scheduler: no Dask scheduler at '{address}' ({reason}).") from None
         with client:
             if not client.scheduler_info()["workers"]:

@@ -173,6 +173,19 @@ def test_an_onnx_model(broken, rows, tmp_path):
         session_probe(tmp_path / "bad.onnx", BATCH, "o3", takes="4x1o", gives="2x1o")
 
 
+@pytest.mark.parametrize(("said", "told"), [("", "ValueError"), ("\n  bad magic\nmore", "bad magic")])
+def test_what_a_reader_says_in_no_words_or_in_many_is_one_line(tmp_path, monkeypatch, said, told):
+    runtime = pytest.importorskip("onnxruntime")
+
+    def refuses(*_, **__):
+        raise ValueError(said)
+
+    monkeypatch.setattr(runtime, "InferenceSession", refuses)
+    (tmp_path / "bad.onnx").write_text("nothing")
+    with pytest.raises(DataError, match=f"onnxruntime cannot read it: {told}$"):
+        session_probe(tmp_path / "bad.onnx", BATCH, "o3", takes="4x1o", gives="2x1o")
+
+
 def test_a_package_that_is_missing():
     with pytest.raises(MissingExtraError, match="it needs no-such: pip install no-such"):
         imported("no_such_package", "no-such", "it")

@@ -78,7 +78,8 @@ def load_session(path: Path, what: str, *, threads: int = 0) -> Any:
     except Exception as error:
         if machine_error(error) is not None:  # it says nothing about the file
             raise
-        raise DataError(f"{path}: onnxruntime cannot read it: {str(error).splitlines()[0]}") from None
+        said = str(error).strip().splitlines()
+        raise DataError(f"{path}: onnxruntime cannot read it: {said[0] if said else type(error).__name__}") from None
 
 
 class _Session:
