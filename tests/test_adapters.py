@@ -176,6 +176,7 @@ def test_an_onnx_model(broken, rows, tmp_path):
 @pytest.mark.parametrize(("said", "told"), [("", "ValueError"), ("\n  bad magic\nmore", "bad magic")])
 def test_what_a_reader_says_in_no_words_or_in_many_is_one_line(tmp_path, monkeypatch, said, told):
     runtime = pytest.importorskip("onnxruntime")
+    from equiwm.adapters.onnx import session_probe
 
     def refuses(*_, **__):
         raise ValueError(said)
