@@ -281,10 +281,11 @@ class PlanningConfig:
         later=True,
     )
     warm: bool = setting(False, "a plan begins from what is left of the last one", later=True)
-    goal: Literal["pose", "keypoints", "latent", "procrustes"] | None = setting(
+    goal: Literal["pose", "keypoints", "latent", "steps", "procrustes"] | None = setting(
         None,
-        "what the plan is to reach: the goal's pose, or the points of its outline (forward models), its latent, or the "
-        "rotation between the two latents; null is pose where the model can express it, else latent",
+        "what the plan is to reach: the goal's pose, or the points of its outline (forward models), its latent, the "
+        "same with each direction in units of what a step changes of it (steps), or the rotation between the two "
+        "latents; null is pose where the model can express it, else latent",
     )
     passing: bool = setting(
         False, "a plan is judged by the best pose on its way and not by its last one (goal keypoints)", later=True
@@ -295,7 +296,9 @@ class PlanningConfig:
     )
     approach: float = setting(0.05, "weight of the squared distance between agent and block (goal pose)", at_least=0.0)
     centroid: float = setting(
-        0.5, "weight of the squared centroid distance beside a latent goal, in space; 0 is none", at_least=0.0
+        0.5,
+        "weight of the squared centroid distance beside a latent goal, in space (goal steps: in steps); 0 is none",
+        at_least=0.0,
     )
 
     def check(self) -> None:

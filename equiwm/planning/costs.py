@@ -126,28 +126,41 @@ class PoseGoal(Term):
 
 @dataclass(frozen=True, eq=False)
 class LatentGoal(Term):
-    """Squared distance to a goal in latent space, no decoder: C = weight (|z_H - z*|^2 + running mean_h |z_h - z*|^2).
+    """Squared distance to a goal in latent space, no decoder.
 
-    Invariant because rho(g) is orthogonal.
+        C = weight (|W (z_H - z*)|^2 + running mean_h |W (z_h - z*)|^2)
+
+    Invariant because rho(g) is orthogonal and W commutes with it.
 
     Attributes:
         latent: z* = E(goal), (T, D).
         weight: of the term.
         running: weight of the latents on the way.
+        matrix: W, (C, C) on channels or (D, D) on flat latents (`step_metric.StepMetric`); None is the identity.
     """
 
     latent: Tensor
     weight: float = 1.0
     running: float = 0.0
+    matrix: Tensor | None = None
 
     any_dtype = True
 
     def score(self, trajectory: Tensor, actions: Tensor, tasks: slice) -> Tensor:
         goal = self.latent[tasks].to(trajectory).unflatten(-1, trajectory.shape[2:4])[:, None, ..., None]
         seen = trajectory if self.running else trajectory[:, -1:]
-        distance = (seen - goal).square().sum((2, 3))
+        distance = self._measured(seen - goal).square().sum((2, 3))
         cost = distance[:, -1]
         return self.weight * (cost + self.running * distance.mean(1) if self.running else cost)
+
+    def _measured(self, away: Tensor) -> Tensor:
+        """W on differences (t, H, C, d, N)."""
+        if self.matrix is None:
+            return away
+        matrix, (channels, width) = self.matrix.to(away), away.shape[2:4]
+        if len(matrix) == channels:
+            return (matrix @ away.flatten(3)).unflatten(3, away.shape[3:])
+        return (matrix @ away.flatten(2, 3)).unflatten(2, (channels, width))
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,6 +12,7 @@ from equiwm.models.world_model import IdentityEncoder, WorldModel
 from equiwm.planning.control import Goal
 from equiwm.planning.costs import LatentGoal, Objective, ProcrustesGoal, Term
 from equiwm.planning.rollouts import compile_rollout, ranking_rollout, trajectory_shape
+from equiwm.planning.step_metric import StepMetric
 from equiwm.planning.task import ControlTask
 from equiwm.planning.view import PlannerView
 from equiwm.symmetry.group import Group
@@ -19,7 +20,8 @@ from equiwm.symmetry.reps import Rep
 
 
 def goal_kind(config: PlanningConfig, model: WorldModel, control: PlannerView) -> str:
-    """`pose`, `keypoints`, `latent` or `procrustes`: the configured goal, or what the model can express if it is null.
+    """`pose`, `keypoints`, `latent`, `steps` or `procrustes`: the configured goal, or if it is null what the model can
+    express.
 
     Raises:
         ConfigError: a goal of pose or keypoints for a model whose latent is not the state, or in a world whose state
@@ -28,7 +30,7 @@ def goal_kind(config: PlanningConfig, model: WorldModel, control: PlannerView) -
     if config.goal == "procrustes" and not model.latent_rep.vectors_only:
         raise ConfigError(
             f"goal procrustes: the best rotation is one between vectors, the latent is {model.latent_rep}; ask for "
-            "--goal latent."
+            "--goal latent or --goal steps."
         )
     is_state = isinstance(model.encoder, IdentityEncoder)
     anything = torch.ones(1, *model.observation_rep.shape)
@@ -36,7 +38,7 @@ def goal_kind(config: PlanningConfig, model: WorldModel, control: PlannerView) -
         if config.goal == kind and not (is_state and _state_term(kind, config, control, anything) is not None):
             lacks = f"the state shows no {kind}" if is_state else f"the latent ({model.latent_rep}) is not the state"
             raise ConfigError(
-                f"goal {kind}: {lacks}, so the pose that a plan leads to is not known; ask for --goal latent."
+                f"goal {kind}: {lacks}, so the pose that a plan leads to is not known; ask for --goal latent or steps."
             )
     return config.goal or (
         "pose" if is_state and _state_term("pose", config, control, anything) is not None else "latent"
@@ -50,13 +52,15 @@ def _state_term(kind: str, config: PlanningConfig, control: PlannerView, goal: T
     return control.pose_term(goal, running=config.running, approach=config.approach, weight=config.position_weight)
 
 
-def _terms(kind: str, config: PlanningConfig, latent: Tensor) -> list[Term]:
+def _terms(kind: str, config: PlanningConfig, latent: Tensor, metric: StepMetric | None) -> list[Term]:
     if kind == "procrustes":
         return [ProcrustesGoal(latent, running=config.running)]
-    return [LatentGoal(latent, running=config.running)]
+    return [LatentGoal(latent, running=config.running, matrix=None if metric is None else metric.matrix)]
 
 
-def model_goal(config: PlanningConfig, kind: str, model: WorldModel, control: PlannerView) -> Goal:
+def model_goal(
+    config: PlanningConfig, kind: str, model: WorldModel, control: PlannerView, metric: StepMetric | None = None
+) -> Goal:
     """The cost of what the model predicts, and beside a latent goal the centroid's, where the world gives it.
 
     Args:
@@ -64,6 +68,7 @@ def model_goal(config: PlanningConfig, kind: str, model: WorldModel, control: Pl
         kind: of the goal (`goal_kind`).
         model: in the dtype and on the device to evaluate in.
         control: the world's tasks.
+        metric: of the latents, for a goal `steps`.
     """
     rollout = compile_rollout(model)
     quick = ranking_rollout(model) if config.ranking == "float32" else None
@@ -76,18 +81,24 @@ def model_goal(config: PlanningConfig, kind: str, model: WorldModel, control: Pl
             term = _state_term(kind, config, control, wanted)
             assert term is not None  # goal_kind has refused the others
             return Objective([term], rollout, latent, quick)
-        terms = [*_terms(kind, config, aim), *_centroid(config, control, observation, wanted, horizon)]
+        terms = [*_terms(kind, config, aim, metric), *_centroid(config, control, observation, wanted, horizon, metric)]
         return Objective(terms, rollout, latent, quick)
 
     return goal
 
 
 def _centroid(
-    config: PlanningConfig, control: PlannerView, observation: Tensor, wanted: Tensor, horizon: int
+    config: PlanningConfig,
+    control: PlannerView,
+    observation: Tensor,
+    wanted: Tensor,
+    horizon: int,
+    metric: StepMetric | None,
 ) -> list[Term]:
     if not config.centroid:
         return []
-    term = control.centroid_term(observation, wanted, weight=config.centroid, horizon=horizon)
+    weight = config.centroid / (metric.centroid if metric is not None and metric.centroid else 1.0)
+    term = control.centroid_term(observation, wanted, weight=weight, horizon=horizon)
     return [] if term is None else [term]
 
 
@@ -137,7 +148,12 @@ class TrueRollout:
 
 
 def dynamics_goal(
-    config: PlanningConfig, kind: str, control: ControlTask, rep: Rep, group: Group | None = None
+    config: PlanningConfig,
+    kind: str,
+    control: ControlTask,
+    rep: Rep,
+    group: Group | None = None,
+    metric: StepMetric | None = None,
 ) -> Goal:
     """The same cost, of true observations in place of latents: what control comes to with a perfect model.
 
@@ -147,12 +163,13 @@ def dynamics_goal(
         control: the world's tasks.
         rep: of the observations.
         group: of the world, as of `TrueRollout`.
+        metric: of the observations, for a goal `steps`.
     """
     rollout = TrueRollout(control, rep, group)
 
     def goal(observation: Tensor, wanted: Tensor, horizon: int) -> Objective:
-        terms = [*_terms(kind, config, rollout.encode(wanted))]
-        terms += _centroid(config, control, observation, wanted, horizon)
+        terms = [*_terms(kind, config, rollout.encode(wanted), metric)]
+        terms += _centroid(config, control, observation, wanted, horizon, metric)
         return Objective(terms, rollout, rollout.encode(observation))
 
     return goal

@@ -24,6 +24,7 @@ class GoalKind(StrEnum):
     pose = "pose"
     keypoints = "keypoints"
     latent = "latent"
+    steps = "steps"
     procrustes = "procrustes"
 
 

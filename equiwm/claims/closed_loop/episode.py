@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,13 @@ from equiwm.errors import ConfigError, DataError, nearest
 from equiwm.loading import load_run
 from equiwm.planning.acting import NetworkPolicy
 from equiwm.planning.control import Episodes, Goal, PlannerPolicy, Policy, ReplayPolicy, build_planner, run_episodes
-from equiwm.planning.goals import centroid_goal, dynamics_goal, goal_kind, model_goal
+from equiwm.planning.goals import TrueRollout, centroid_goal, dynamics_goal, goal_kind, model_goal
 from equiwm.planning.ranking import Scored
 from equiwm.planning.sampling import PlanSeed
+from equiwm.planning.step_metric import StepMetric, fitted
 from equiwm.planning.task import REFERENCES, Controller, ControlTask, Tasks
 from equiwm.planning.variants import Variant, parse_variant
+from equiwm.planning.view import PlannerView
 from equiwm.printable import quoted
 from equiwm.results import door
 from equiwm.subject import Subject
@@ -46,6 +48,20 @@ class ControlledRun:
     subject: Subject
     control: ControlTask
     policy: Subject | None = None
+
+    @cached_property
+    def step_metric(self) -> StepMetric:
+        """That of the latents, fitted on the steps of the training data."""
+        return step_metric_of(self.subject, self.control)
+
+    @cached_property
+    def true_metric(self) -> StepMetric:
+        """That of the observations, as true dynamics have them for a latent."""
+        world = self.subject.world
+        rollout = TrueRollout(self.control, world.observation_rep, world.group)
+        data = self.subject.train_transitions
+        rep = world.observation_rep.linear_part
+        return fitted(rollout.encode, data, rep, world.group, equivariant=True, control=self.control)
 
     @property
     def actor(self) -> Subject:
@@ -73,6 +89,19 @@ class ControlledRun:
                 f"{theirs.action_rep}; those of {self.subject.path} are {ours.observation_rep} and {ours.action_rep}."
             )
         return replace(self, policy=policy)
+
+
+def step_metric_of(subject: Subject, control: PlannerView) -> StepMetric:
+    """How far latents of a subject are from one another, in steps of its training data."""
+    model, like = subject.model, next(subject.model.parameters())
+    return fitted(
+        lambda observation: model.encode(observation.to(like)),
+        subject.train_transitions,
+        model.latent_rep,
+        subject.group,
+        equivariant=model.equivariant,
+        control=control,
+    )
 
 
 def controlled(subject: Subject, task: str = OWN, demonstrations: Path | None = None) -> ControlledRun:
@@ -148,8 +177,9 @@ def _goal(run: ControlledRun, controller: Controller, config: PlanningConfig) ->
         return centroid_goal(config, run.control)
     if controller == "dynamics":
         world = run.subject.world
-        return dynamics_goal(config, kind, run.control, world.observation_rep, world.group)
-    return model_goal(config, kind, run.subject.model, run.control)
+        metric = run.true_metric if kind == "steps" else None
+        return dynamics_goal(config, kind, run.control, world.observation_rep, world.group, metric)
+    return model_goal(config, kind, run.subject.model, run.control, run.step_metric if kind == "steps" else None)
 
 
 def _idle(action_rep: Rep, steps: int) -> ReplayPolicy:
