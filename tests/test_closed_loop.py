@@ -209,6 +209,14 @@ def test_an_equivariant_loop_is_invariant(runs, tmp_path, preset, method):
     assert np.abs(back[:, -1] - back[:, 0]).max() > 0.1  # of the agent, at least
 
 
+@pytest.mark.parametrize("preset", ["vn-2d", "vn-3d"])
+def test_a_loop_towards_goals_in_steps_is_invariant(runs, tmp_path, preset):
+    orbit = "90,101.3" if "2d" in preset else "se3:2"
+    found = shown_loop(runs, preset, tmp_path, "planning.goal=steps", orbit=orbit).result
+    assert found.goal == "steps"
+    assert found.paired_abs_max_deg < 1e-8
+
+
 @pytest.mark.parametrize("preset", ["vn-2d-forward", "vn-3d"])
 def test_the_papers_planner_is_invariant_and_the_ordinary_one_is_not(runs, tmp_path, preset):
     told = loop(runs, preset, tmp_path / "paper", planner="paper")
@@ -231,7 +239,7 @@ def test_float32_is_nearly_invariant(runs, tmp_path):
     assert found.dtype == "float32"
 
 
-@pytest.mark.parametrize("goal", ["latent", "procrustes"])
+@pytest.mark.parametrize("goal", ["latent", "steps", "procrustes"])
 def test_reference_lines(runs, tmp_path, goal):
     """The task's own actions reach its goal exactly; the true dynamics come closer than the centroid alone."""
     settings = (f"planning.goal={goal}", "planning.samples=128", "planning.steps=12", "planning.horizon=12")
@@ -335,7 +343,7 @@ def test_cells_are_plain_data(runs):
 @pytest.mark.parametrize(
     ("preset", "settings", "options", "error", "words"),
     [
-        ("vn-2d", ["planning.goal=pose"], {}, ConfigError, "--goal latent"),
+        ("vn-2d", ["planning.goal=pose"], {}, ConfigError, "--goal latent or steps"),
         ("vn-3d", ["planning.goal=pose"], {}, ConfigError, "not the state"),
         ("vn-3d", [], {"tasks": 1}, DataError, "at least 2"),
         ("vn-3d", [], {"show": 2}, DataError, "expected 0 to 1"),
@@ -421,7 +429,7 @@ def test_expect_invariant(runs, tmp_path, capsys):
         (["--set", "training.epochs=3"], "settings of planning"),
         (["--set", "planning.horizon=0"], "planning.horizon"),
         (["--set", "planning.horizn=3"], "horizon"),
-        (["--goal", "pose"], "ask for --goal latent"),
+        (["--goal", "pose"], "ask for --goal latent or steps"),
         (["--goal", "poses"], "--goal"),
         (["--planner", "ordinari"], "--planner"),
         (["--orbit", "se3:4"], "--orbit"),

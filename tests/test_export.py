@@ -430,6 +430,10 @@ def test_costs_and_frames_of_a_world_are_kept(preset):
     assert float((here.axes - g.linear @ there.axes).abs().max()) <= 1e-4  # a float32 encoder
 
 
+def _no_metric():
+    raise AssertionError("only a goal in steps asks for it")
+
+
 class _Odd(PlannerView):
     """A world whose centroid is no fixed combination of what is observed."""
 
@@ -453,7 +457,7 @@ def test_a_cost_that_cannot_be_kept_is_not_guessed():
     model = build_model(config.model, world.observation_rep, world.action_rep, seed=0).eval()
     seen = torch.randn(32, 24, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     with pytest.raises(DataError, match="start of its centroid is no fixed combination"):
-        measured(model, config.planning, _Odd(world.control(seen)), seen)
+        measured(model, config.planning, _Odd(world.control(seen)), seen, _no_metric)
 
 
 class _Scaled(_Odd):
@@ -469,7 +473,7 @@ def test_actions_in_units_of_a_world_are_not_guessed():
     model = build_model(config.model, world.observation_rep, world.action_rep, seed=0).eval()
     seen = torch.randn(32, 24, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     with pytest.raises(DataError, match="takes actions in units of its own"):
-        measured(model, config.planning, _Scaled(world.control(seen)), seen)
+        measured(model, config.planning, _Scaled(world.control(seen)), seen, _no_metric)
 
 
 def test_a_model_that_cannot_plan_says_why(model):
@@ -485,11 +489,11 @@ def test_a_world_without_tasks_plans_by_its_latent():
     world = build_world(config.world)
     model = build_model(config.model, world.observation_rep, world.action_rep, seed=0).eval()
     seen = torch.randn(32, 4, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    plan = measured(model, config.planning, None, seen)
+    plan = measured(model, config.planning, None, seen, _no_metric)
     assert isinstance(plan, PlanRecord)
     assert (plan.kind, plan.pose, plan.centroid) == ("latent", None, None)
     with pytest.raises(ConfigError, match="no tasks"):
-        measured(model, replace(config.planning, goal="pose"), None, seen)
+        measured(model, replace(config.planning, goal="pose"), None, seen, _no_metric)
 
 
 def test_public_name():

@@ -38,6 +38,9 @@ TERMS = {
     "pose": lambda d, g: PoseGoal(_turn(_normal(1, TASKS, d), g), _turn(_normal(2, TASKS, d), g)),
     "latent": lambda d, g: LatentGoal(_latent(1, d, g)),
     "latent on the way": lambda d, g: LatentGoal(_latent(1, d, g), weight=2.0, running=0.3),
+    "latent, channels weighted": lambda d, g: LatentGoal(
+        _latent(1, d, g), running=0.3, matrix=_normal(7, CHANNELS, CHANNELS)
+    ),
     "centroid": lambda d, g: CentroidGoal(_point(1, g), _point(2, g)),
     "procrustes": lambda d, g: ProcrustesGoal(_latent(1, d, g)),
     "procrustes on the way": lambda d, g: ProcrustesGoal(_latent(1, d, g), shape=2.0, running=0.3),
@@ -70,6 +73,18 @@ def test_a_slice_of_the_tasks_has_their_goals(term):
     whole = TERMS[term](3, identity).score(trajectory, actions, slice(None))
     part = TERMS[term](3, identity).score(trajectory[1:3], actions[1:3], slice(1, 3))
     assert torch.allclose(part, whole[1:3], rtol=1e-12)
+
+
+def test_a_latent_goal_is_measured_by_its_matrix():
+    identity = SE2.identity(TASKS)
+    trajectory, goal = _trajectory(2, identity), _latent(1, 2, identity)
+    away = trajectory[:, -1] - goal.view(TASKS, CHANNELS, 2, 1)
+    channels, flat = _normal(7, CHANNELS, CHANNELS), _normal(8, 2 * CHANNELS, 2 * CHANNELS)
+    by_channel = torch.einsum("kc,tcdn->tkdn", channels, away).square().sum((1, 2))
+    by_entry = torch.einsum("kc,tcn->tkn", flat, away.flatten(1, 2)).square().sum(1)
+    for matrix, wanted in ((channels, by_channel), (flat, by_entry)):
+        found = LatentGoal(goal, matrix=matrix).score(trajectory, torch.zeros(0), slice(None))
+        assert torch.allclose(found, wanted, rtol=1e-12)
 
 
 def test_the_pose_cost_is_the_papers():

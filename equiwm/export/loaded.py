@@ -17,7 +17,7 @@ from equiwm.config import PlanningConfig, planning_of
 from equiwm.devices import DTYPES
 from equiwm.errors import ConfigError, DataError, TrustError
 from equiwm.export.programs import ProgramLayer, onnx_call, torch_call
-from equiwm.export.record import FILES, ExportRecord, read_record
+from equiwm.export.record import FILES, ExportRecord, PlanRecord, read_record
 from equiwm.export.view import ExportedView
 from equiwm.export.weights import from_weights
 from equiwm.models.world_model import WorldModel
@@ -25,6 +25,7 @@ from equiwm.planning.control import build_planner
 from equiwm.planning.costs import Objective
 from equiwm.planning.goals import model_goal
 from equiwm.planning.sampling import PlanSeed
+from equiwm.planning.step_metric import StepMetric
 from equiwm.planning.variants import parse_variant
 from equiwm.schema import build
 from equiwm.symmetry.reps import Rep
@@ -55,7 +56,7 @@ class ExportedModel:
         self._goal = (
             None
             if self._view is None or record.plan is None
-            else model_goal(planning, record.plan.kind, model, self._view)
+            else model_goal(planning, record.plan.kind, model, self._view, _metric(record.plan))
         )
 
     def __repr__(self) -> str:
@@ -133,6 +134,11 @@ class ExportedModel:
         rough = objective.rough if isinstance(objective, Objective) else None
         plan = planner.plan(objective, self.action_rep, [seed], frame=axes, start=begin, rough=rough)
         return plan.actions[0]
+
+
+def _metric(plan: PlanRecord) -> StepMetric | None:
+    kept = plan.metric
+    return None if kept is None else StepMetric(torch.tensor(kept.matrix, dtype=torch.float64), kept.centroid)
 
 
 def load_export(path: Path | str, *, settings: Sequence[str] = (), trust: bool = False) -> ExportedModel:

@@ -63,22 +63,37 @@ class CentroidRecord:
 
 
 @dataclass(frozen=True)
+class MetricRecord:
+    """A `planning.step_metric.StepMetric`.
+
+    Attributes:
+        matrix: W, on the latent's channels or on its entries.
+        centroid: square of what a step moves the centroid by; null where there is none.
+    """
+
+    matrix: list[list[float]]
+    centroid: float | None
+
+
+@dataclass(frozen=True)
 class PlanRecord:
     """How the model plans.
 
     Attributes:
         settings: section `planning` of the run.
-        kind: of the goal: `pose`, `latent` or `procrustes`.
+        kind: of the goal: `pose`, `latent`, `steps` or `procrustes`.
         frame: weights of the latent's vectors that frames are read off (`planning.frames.CloudFrames`).
         pose: channels of agent, position and direction; null where the goal is no pose.
         centroid: the centroid's closed form; null where the cost has none.
+        metric: of the latents, for a goal `steps`; null for the others.
     """
 
     settings: dict[str, Any]
-    kind: Literal["pose", "latent", "procrustes"]
+    kind: Literal["pose", "latent", "steps", "procrustes"]
     frame: list[list[float]]
     pose: tuple[int, int, int] | None
     centroid: CentroidRecord | None
+    metric: MetricRecord | None = None
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,12 @@ from torch import Tensor
 
 from equiwm.config import PlanningConfig
 from equiwm.errors import ConfigError, DataError
-from equiwm.export.record import CentroidRecord, PlanRecord
+from equiwm.export.record import CentroidRecord, MetricRecord, PlanRecord
 from equiwm.models.world_model import WorldModel
 from equiwm.planning.costs import CentroidGoal, PoseGoal
 from equiwm.planning.frames import CloudFrames, Frames
 from equiwm.planning.goals import goal_kind
+from equiwm.planning.step_metric import StepMetric
 from equiwm.planning.view import PlannerView
 
 _CLOSE = 1e-9
@@ -76,7 +77,13 @@ def _combined(weights: list[float], channels: Tensor) -> Tensor:
     return torch.einsum("c,ncd->nd", torch.tensor(weights, dtype=torch.float64), channels.double())
 
 
-def measured(model: WorldModel, config: PlanningConfig, control: PlannerView | None, observation: Tensor) -> PlanRecord:
+def measured(
+    model: WorldModel,
+    config: PlanningConfig,
+    control: PlannerView | None,
+    observation: Tensor,
+    metric: Callable[[], StepMetric],
+) -> PlanRecord:
     """What an export has to keep of a world for the plans of the run.
 
     Args:
@@ -84,6 +91,7 @@ def measured(model: WorldModel, config: PlanningConfig, control: PlannerView | N
         config: how it plans.
         control: the world's tasks; None of a world that has none: the goal is then a latent, and nothing else counts.
         observation: (n, C, d) float64, held out, which frames are fitted on.
+        metric: of the latents; called for a goal `steps` alone.
 
     Raises:
         ConfigError, DataError: it cannot plan, and why: latents or actions that are no vectors, a goal that the model
@@ -107,7 +115,12 @@ def measured(model: WorldModel, config: PlanningConfig, control: PlannerView | N
     centroid = None
     if control is not None and kind != "pose" and config.centroid:
         centroid = _centroid(config, control, observation)
-    return PlanRecord(dataclasses.asdict(config), kind, frame.weights.tolist(), pose, centroid)  # type: ignore[arg-type]
+    kept = None
+    if kind == "steps":
+        found = metric()
+        kept = MetricRecord(found.matrix.tolist(), found.centroid)
+    settings = dataclasses.asdict(config)
+    return PlanRecord(settings, kind, frame.weights.tolist(), pose, centroid, kept)  # type: ignore[arg-type]
 
 
 def _pose(config: PlanningConfig, control: PlannerView, goal: Tensor) -> tuple[int, int, int]:

@@ -27,6 +27,7 @@ from equiwm.export.record import SCHEMA, ExportRecord, Figures, Format, PartReco
 from equiwm.export.view import measured
 from equiwm.export.weights import others_code, weight_files
 from equiwm.models.world_model import WorldModel
+from equiwm.planning.step_metric import StepMetric, latent_metric
 from equiwm.subject import Subject
 from equiwm.symmetry.reps import Rep
 from equiwm.trust import seal
@@ -150,8 +151,13 @@ def _plan(subject: Subject, observation: Tensor) -> tuple[PlanRecord | None, str
     """How the model plans; or None and why it does not."""
     world = subject.world
     control = world.control(observation) if isinstance(world, ControlWorld) else None
+    model = subject.model
+
+    def metric() -> StepMetric:
+        return latent_metric(model, subject.train_transitions, subject.group, control)
+
     try:
-        return measured(subject.model, subject.planning, control, observation), ""
+        return measured(model, subject.planning, control, observation, metric), ""
     except (ConfigError, DataError) as error:
         return None, str(error)
 

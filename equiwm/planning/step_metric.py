@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from equiwm.models.world_model import WorldModel
 from equiwm.planning.view import PlannerView
 from equiwm.symmetry.group import Group
 from equiwm.symmetry.irreducibles import irreducibles
@@ -42,6 +43,26 @@ class StepMetric:
     centroid: float | None = None
 
 
+def latent_metric(model: WorldModel, data: Transitions, group: Group, control: PlannerView | None) -> StepMetric:
+    """The metric of a model's latents (`fitted`).
+
+    Args:
+        model: in the dtype and on the device to evaluate in.
+        data: the steps it was trained on.
+        group: that it was built for.
+        control: the world's tasks; None of a world that has none.
+    """
+    like = next(model.parameters())
+    return fitted(
+        lambda observation: model.encode(observation.to(like)),
+        data,
+        model.latent_rep,
+        group,
+        equivariant=model.equivariant,
+        control=control,
+    )
+
+
 def fitted(
     encode: Callable[[Tensor], Tensor],
     data: Transitions,
@@ -49,7 +70,7 @@ def fitted(
     group: Group,
     *,
     equivariant: bool,
-    control: PlannerView,
+    control: PlannerView | None,
 ) -> StepMetric:
     """The metric of a latent, from the steps of its training data.
 
@@ -59,7 +80,7 @@ def fitted(
         rep: of the latents.
         group: that acts on them.
         equivariant: whether the metric is to commute with the group.
-        control: the world's tasks, which may give a centroid.
+        control: the world's tasks, which may give a centroid; None of a world that has none.
     """
     as_vectors = equivariant and rep.vectors_only
     parts = _parts(rep, group, as_vectors) if equivariant else [torch.eye(rep.dim, dtype=torch.float64)[:, None]]
@@ -95,8 +116,10 @@ def _whitening(parts: Sequence[Tensor], moved: Sequence[Tensor]) -> Tensor:
     return whole
 
 
-def _centroid(control: PlannerView, data: Transitions) -> float | None:
+def _centroid(control: PlannerView | None, data: Transitions) -> float | None:
     """E |c(x') - c(x)|^2 of the centroid c that the world's goals are given for."""
+    if control is None:
+        return None
     goals = []
     for wanted in (data.observation, data.next_observation):
         term = control.centroid_term(data.observation, wanted, weight=1.0, horizon=1)

@@ -23,10 +23,9 @@ from equiwm.planning.control import Episodes, Goal, PlannerPolicy, Policy, Repla
 from equiwm.planning.goals import TrueRollout, centroid_goal, dynamics_goal, goal_kind, model_goal
 from equiwm.planning.ranking import Scored
 from equiwm.planning.sampling import PlanSeed
-from equiwm.planning.step_metric import StepMetric, fitted
+from equiwm.planning.step_metric import StepMetric, fitted, latent_metric
 from equiwm.planning.task import REFERENCES, Controller, ControlTask, Tasks
 from equiwm.planning.variants import Variant, parse_variant
-from equiwm.planning.view import PlannerView
 from equiwm.printable import quoted
 from equiwm.results import door
 from equiwm.subject import Subject
@@ -52,7 +51,8 @@ class ControlledRun:
     @cached_property
     def step_metric(self) -> StepMetric:
         """That of the latents, fitted on the steps of the training data."""
-        return step_metric_of(self.subject, self.control)
+        subject = self.subject
+        return latent_metric(subject.model, subject.train_transitions, subject.group, self.control)
 
     @cached_property
     def true_metric(self) -> StepMetric:
@@ -89,19 +89,6 @@ class ControlledRun:
                 f"{theirs.action_rep}; those of {self.subject.path} are {ours.observation_rep} and {ours.action_rep}."
             )
         return replace(self, policy=policy)
-
-
-def step_metric_of(subject: Subject, control: PlannerView) -> StepMetric:
-    """How far latents of a subject are from one another, in steps of its training data."""
-    model, like = subject.model, next(subject.model.parameters())
-    return fitted(
-        lambda observation: model.encode(observation.to(like)),
-        subject.train_transitions,
-        model.latent_rep,
-        subject.group,
-        equivariant=model.equivariant,
-        control=control,
-    )
 
 
 def controlled(subject: Subject, task: str = OWN, demonstrations: Path | None = None) -> ControlledRun:
