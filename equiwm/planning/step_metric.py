@@ -20,6 +20,7 @@ FLOOR = 1e-3
 On PushT 1e-2 leaves the block, which moves less than the agent, too little weight, and 1e-5 weighs noise."""
 
 _PART = 8192
+"""Steps that are encoded at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,9 +87,8 @@ def fitted(
     parts = _parts(rep, group, as_vectors) if equivariant else [torch.eye(rep.dim, dtype=torch.float64)[:, None]]
     moved = [maps.new_zeros(len(maps), len(maps)) for maps in parts]
     with torch.no_grad():
-        for start in range(0, len(data), _PART):
-            rows = data.rows(slice(start, start + _PART))
-            step = (encode(rows.next_observation) - encode(rows.observation)).double().cpu()
+        for before, after in zip(data.observation.split(_PART), data.next_observation.split(_PART), strict=True):
+            step = (encode(after) - encode(before)).double().cpu()
             if as_vectors:
                 step = step.unflatten(-1, (rep.multiplicity, rep.d)).mT.flatten(0, 1)
             for each, maps in zip(moved, parts, strict=True):
