@@ -8,9 +8,10 @@ import json
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -21,7 +22,7 @@ from equiwm.config import load
 from equiwm.errors import ConfigError, DataError, MissingExtraError, RunError, TrustError
 from equiwm.export import write
 from equiwm.export.card import card
-from equiwm.export.loaded import ExportedModel, load_export
+from equiwm.export.loaded import ExportedModel, kept_metric, load_export
 from equiwm.export.record import FILES, PlanRecord, read_record
 from equiwm.export.view import ExportedView, measured
 from equiwm.export.write import AGREEMENT, export_model
@@ -30,6 +31,7 @@ from equiwm.models.factory import build_model
 from equiwm.models.world_model import WorldModel
 from equiwm.planning.control import PlannerPolicy, build_planner
 from equiwm.planning.goals import goal_kind, model_goal
+from equiwm.planning.step_metric import latent_metric
 from equiwm.planning.variants import parse_variant
 from equiwm.planning.view import PlannerView
 from equiwm.subject import Subject
@@ -404,7 +406,7 @@ def test_costs_and_frames_of_a_world_are_kept(preset):
     rng = torch.Generator().manual_seed(0)
     seen = torch.randn(32, world.observation_rep.multiplicity, world.group.d, generator=rng, dtype=torch.float64)
     control = world.control(seen)
-    plan = measured(model, config.planning, control, seen)
+    plan = measured(model, config.planning, control, seen, _no_metric)
     view = ExportedView(model, plan)
     now, goal = seen[:3].flip(-1), seen[5:8].roll(1, -1)
     for horizon in {1, 2, config.planning.horizon}:
@@ -432,6 +434,28 @@ def test_costs_and_frames_of_a_world_are_kept(preset):
 
 def _no_metric():
     raise AssertionError("only a goal in steps asks for it")
+
+
+@pytest.mark.parametrize("preset", ["vn-2d", "vn-3d"])
+def test_a_goal_in_steps_is_kept(preset):
+    """What an export plans towards costs what it does for the run."""
+    config = load(preset)
+    world = build_world(config.world)
+    model = build_model(config.model, world.observation_rep, world.action_rep, seed=0).double().eval()
+    data = world.transitions(256, seed=1)
+    control = world.control(data.observation)
+    planning = replace(config.planning, goal="steps", running=0.3)
+    metric = latent_metric(model, data, world.group, control)
+    plan = measured(model, planning, control, data.observation, lambda: metric)
+    read = msgspec.convert(json.loads(json.dumps(asdict(plan))), PlanRecord)
+    now, wanted = data.observation[:3], data.observation[5:8]
+    plans = torch.randn(3, 8, 4, world.action_rep.multiplicity, world.group.d, dtype=torch.float64)
+    own = model_goal(planning, "steps", model, control, metric)(now, wanted, 4)(plans)
+    kept = model_goal(planning, "steps", model, ExportedView(model, read), kept_metric(read))(now, wanted, 4)(plans)
+    assert own.std() > 1e-3 * own.mean()
+    torch.testing.assert_close(kept, own, rtol=1e-9, atol=0.0)
+    euclidean = model_goal(planning, "latent", model, control)(now, wanted, 4)(plans)
+    assert not torch.allclose(euclidean, own, rtol=1e-2)
 
 
 class _Odd(PlannerView):

@@ -56,7 +56,7 @@ class ExportedModel:
         self._goal = (
             None
             if self._view is None or record.plan is None
-            else model_goal(planning, record.plan.kind, model, self._view, _metric(record.plan))
+            else model_goal(planning, record.plan.kind, model, self._view, kept_metric(record.plan))
         )
 
     def __repr__(self) -> str:
@@ -136,7 +136,8 @@ class ExportedModel:
         return plan.actions[0]
 
 
-def _metric(plan: PlanRecord) -> StepMetric | None:
+def kept_metric(plan: PlanRecord) -> StepMetric | None:
+    """The metric that a record keeps; None of a plan whose goal is not `steps`."""
     kept = plan.metric
     return None if kept is None else StepMetric(torch.tensor(kept.matrix, dtype=torch.float64), kept.centroid)
 

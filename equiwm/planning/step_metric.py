@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -13,7 +14,9 @@ from equiwm.planning.view import PlannerView
 from equiwm.symmetry.group import Group
 from equiwm.symmetry.irreducibles import irreducibles
 from equiwm.symmetry.reps import Rep
-from equiwm.worlds.world import Transitions
+
+if TYPE_CHECKING:  # an exported model plans without any world
+    from equiwm.worlds.world import Transitions
 
 FLOOR = 1e-3
 """Variance of a step, of the largest there is, below which a direction counts no more: a model predicts it too badly.
