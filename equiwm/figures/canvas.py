@@ -102,7 +102,7 @@ def _rendered(figure: Figure, kinds: Sequence[str]) -> dict[str, bytes]:
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure)
-        figure.set_layout_engine("none")
+        figure.set_layout_engine(None)  # "none" leaves a placeholder, for which savefig draws the figure twice
     box = figure.get_tightbbox().padded(_MARGIN) if medium().cropped else None
     files = {}
     for kind in kinds:
