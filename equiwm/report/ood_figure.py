@@ -86,13 +86,15 @@ def ood_figure(report: Report, folder: Path) -> Path | None:
     import pandas as pd
     from matplotlib.ticker import FuncFormatter
 
-    from equiwm.figures.canvas import COLOURS, MARKERS, canvas, save
+    from equiwm.figures.canvas import COLOURS, MARKERS, canvas, kept, save
     from equiwm.figures.medium import text_size
 
     frame = pd.DataFrame(factor_rows(report))
     if frame.empty:
         return None
     frame["factor"] = pd.to_numeric(frame["factor"])  # None, where a model diverged, is a gap
+    if (known := kept(frame, folder, "ood_factors")) is not None:
+        return known
     lines = list(dict.fromkeys(zip(frame["test"], frame["pair"], strict=True)))
     with canvas(8.4, 1.3 + 0.5 * len(lines), style={"axes.grid.axis": "x"}) as figure:
         panel = figure.subplots()
