@@ -89,4 +89,5 @@ def unordered(
     with warnings.catch_warnings(), closing(arriving):  # on an interruption, cancels what is running
         # loky replaces a worker whose memory has grown, between two calls: none is lost.
         warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
+        warnings.filterwarnings("ignore", message=".*still being processed by the workers have been cancelled")
         yield from arriving

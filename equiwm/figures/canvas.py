@@ -13,6 +13,7 @@ from equiwm.disk.files import reason, write_atomic
 from equiwm.disk.inside import read_inside, require_component
 from equiwm.disk.ownership import is_run
 from equiwm.errors import RunError
+from equiwm.figures.formulas import formulas_shared
 from equiwm.figures.medium import MAX_FIGURE, medium
 from equiwm.figures.record import drawn_before, write_record
 from equiwm.tables.sheet import csv_text
@@ -64,7 +65,7 @@ def canvas(
 
     target = medium()
     text = {"font.size": target.points(_TEXT)}
-    with context({**STYLE, **text, **target.style, **(style or {})}):
+    with context({**STYLE, **text, **target.style, **(style or {})}), formulas_shared():
         figure = Figure(figsize=target.size(width, height), layout=layout, dpi=dpi)
         FigureCanvasAgg(figure)
         yield figure
@@ -105,12 +106,10 @@ def save(figure: Figure, data: pd.DataFrame, folder: Path, name: str) -> Path:
 
 def _write(folder: Path, name: str, csv: str, files: Mapping[str, bytes]) -> None:
     """Write the files of a figure that are not there as they are, the record of what they were drawn from last."""
-    contents = {"csv": csv.encode(), **files}
-    changed = [kind for kind, content in contents.items() if not _is_there(folder, f"{name}.{kind}", content)]
-    for kind in changed:
-        write_atomic(folder / f"{name}.{kind}", contents[kind])
-    if changed or not (folder / f"{name}.drawn.json").is_file():
-        write_record(folder, name, csv, files)
+    for kind, content in {"csv": csv.encode(), **files}.items():
+        if not _is_there(folder, f"{name}.{kind}", content):
+            write_atomic(folder / f"{name}.{kind}", content)
+    write_record(folder, name, csv, files)
 
 
 def _is_there(folder: Path, name: str, content: bytes) -> bool:

@@ -1,7 +1,7 @@
-"""What a figure was drawn from, as `NAME.drawn.json` beside its files: what is the same is not drawn again.
+"""What a figure was drawn from, as `NAME.drawn.json` beside its files.
 
-A record holds the SHA-256 of the CSV, of the code that drew, and of each file. A figure is taken as it is only where all
-of them are the same; one that is damaged, edited, or that other code drew, is drawn again.
+A record holds the SHA-256 of the CSV, of the code that drew, and of each file. A figure is not drawn again where all of
+them are the same; one that is damaged, edited, or that other code drew, is.
 """
 
 from __future__ import annotations
@@ -87,7 +87,8 @@ def write_record(folder: Path, name: str, csv: str, files: Mapping[str, bytes]) 
     hashes = {kind: _digest(content) for kind, content in files.items()}
     merged = {**(others if isinstance(others, dict) else {}), **hashes}
     record = {"csv": _digest(csv.encode()), "code": code(), "files": merged}
-    write_atomic(folder / f"{name}.drawn.json", canonical_json(record, indent=2) + "\n")
+    if known != record:
+        write_atomic(folder / f"{name}.drawn.json", canonical_json(record, indent=2) + "\n")
 
 
 def _read(folder: Path, name: str) -> dict[str, object] | None:
