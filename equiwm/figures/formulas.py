@@ -30,7 +30,7 @@ def formulas_shared() -> Iterator[None]:
         return
     settings = tuple(str(rcParams[name]) for name in sorted(rcParams) if name.startswith("mathtext."))
 
-    def shared(self: Any, *asked: Hashable) -> Any:  # noqa: ANN401
+    def shared(self: Any, *asked: Hashable) -> Any:
         key = (self._output_type, settings, *asked)
         if key not in _PARSED:
             if len(_PARSED) >= _MOST:
