@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 MARKERS = ("o", "s", "^", "D")
 _TEXT = 10
+DPI = 150
+"""Dots an inch of a PNG."""
 STYLE = {
     "font.size": _TEXT,
     "axes.spines.top": False,
@@ -35,7 +37,7 @@ STYLE = {
     "grid.color": "#dddddd",
     "grid.linewidth": 0.6,
     "legend.frameon": False,
-    "figure.dpi": 150,
+    "figure.dpi": DPI,
     "savefig.bbox": "tight",
     "svg.hashsalt": "equiwm",
 }
