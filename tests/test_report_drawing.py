@@ -143,6 +143,25 @@ def test_a_figure_of_a_run_that_ends_in_its_middle_is_drawn_anew(make, tmp_path,
     assert len(drawn) == 3
 
 
+def test_formulas_are_shared_within_the_canvas_alone_and_are_those_of_matplotlib():
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.mathtext import MathTextParser
+
+    own = MathTextParser._parse_cached  # of which the canvas depends: matplotlib without it draws more slowly
+    text, fonts = r"$\mathdefault{10^{-7}}$", (FontProperties(size=10), FontProperties(size=8))
+    alone = [MathTextParser("path").parse(text, 72, font)[:3] for font in fonts]
+    with canvas_module.canvas(2.0, 2.0):
+        shared = [MathTextParser("path").parse(text, 72, font) for font in fonts]
+        again = [MathTextParser("path").parse(text, 72, font) for font in fonts]
+        pixels = MathTextParser("agg").parse(text, 72, fonts[0])
+    assert [each[:3] for each in shared] == alone
+    assert all(one is other for one, other in zip(shared, again, strict=True))
+    assert type(pixels) is not type(shared[0])
+    with canvas_module.canvas(2.0, 2.0, style={"mathtext.default": "it"}):
+        assert MathTextParser("path").parse(text, 72, fonts[0]) is not shared[0]
+    assert MathTextParser._parse_cached is own
+
+
 # What goes wrong in a process
 
 

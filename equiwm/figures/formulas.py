@@ -24,7 +24,8 @@ def formulas_shared() -> Iterator[None]:
     from matplotlib import rcParams
     from matplotlib.mathtext import MathTextParser
 
-    own: Any = getattr(MathTextParser, "_parse_cached", None)
+    parser: Any = MathTextParser
+    own: Any = getattr(parser, "_parse_cached", None)
     if own is None:
         yield
         return
@@ -38,8 +39,8 @@ def formulas_shared() -> Iterator[None]:
             _PARSED[key] = own(self, *asked)
         return _PARSED[key]
 
-    MathTextParser._parse_cached = shared  # type: ignore[method-assign, assignment]
+    parser._parse_cached = shared
     try:
         yield
     finally:
-        MathTextParser._parse_cached = own  # type: ignore[method-assign]
+        parser._parse_cached = own
