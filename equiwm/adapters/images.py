@@ -23,6 +23,7 @@ from equiwm.symmetry.elements import Elements
 from equiwm.symmetry.group import Group
 from equiwm.symmetry.kinds import SCALAR, Kind
 from equiwm.symmetry.reps import Rep
+from equiwm.symmetry.shapes import broadcast_shape
 
 _ON_THE_GRID = 1e-6
 """How far, in pixels, a centre may land from another: float64 matrices are off by 1e-15."""
@@ -81,7 +82,7 @@ class OnPixels(Kind):
         width, pixels = self.inner.dim(g.d), self.size**2
         fields = x.unflatten(-1, (width, pixels))  # (..., C, width, pixels)
         source = self._sources(g).to(x.device)[..., None, None, :]
-        lead = torch.broadcast_shapes(fields.shape[:-3], g.shape)
+        lead = broadcast_shape(fields.shape[:-3], g.shape)
         shape = (*lead, *fields.shape[-3:])
         moved = fields.expand(shape).gather(-1, source.expand(shape))
         inner = self.inner.matrix(g).to(x.dtype).to(x.device)[..., None, :, :]

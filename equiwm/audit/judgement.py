@@ -47,6 +47,8 @@ a value as in `Measured.rounding`. A coarser staircase of the values is a break 
 that every operation in float64 leaves as it is. Of the zoo, values rounded to tenths leave 0.018."""
 FAR = 64.0
 """What exceeds this many times the rounding is none of rounding, however roughly that was measured."""
+_AT_ONCE = 2**18
+"""Pairs that are copied at a time: some channels of all pairs, of which the median is taken."""
 LEVELS = (Verdict.EXACT, Verdict.LIMITED, Verdict.VACUOUS, Verdict.APPROXIMATE, Verdict.BROKEN)
 """Verdicts on a channel, from the best to the worst."""
 EXACT, LIMITED, VACUOUS, APPROX, BROKEN = range(5)
@@ -194,7 +196,7 @@ def _of_arithmetic(pure: Measured, low: Measured) -> Tensor:
 
 def _of_the_dead(measured: Measured, dead: Tensor) -> Tensor:
     """The residual, of channels that do not vary relative to their size: a constant vector has no scale."""
-    off = measured.pairs.square().mean(1).sqrt().amax(0)
+    off = measured.off.amax(0)
     return torch.where(dead, torch.where(off > 0, off / measured.size, off), measured.residual)
 
 
@@ -205,9 +207,14 @@ def _by_size(residual: Tensor) -> Tensor:
 def _branches(measured: Measured) -> Tensor:
     """(M, C): of one kind of motion half of the pairs or more are within tolerance, and some are far beyond it."""
     bound = torch.maximum(EXPLAINED * measured.rounding, torch.full_like(measured.scale, tolerance(measured.dtype)))
-    found = torch.zeros_like(measured.scale, dtype=torch.bool)
+    far = (4 * bound).clamp(min=BRANCH.get(measured.dtype, LOW_BRANCH)).flatten()
+    found = torch.zeros_like(far, dtype=torch.bool)
+    every, scale, bound = measured.pairs.flatten(2), measured.scale.flatten(), bound.flatten()
+    step = max(1, _AT_ONCE // every[..., 0].numel())
     for motion in measured.motions.unique():
-        pairs = (measured.pairs[measured.motions == motion] / measured.scale).flatten(0, 1)
-        far = (4 * bound).clamp(min=BRANCH.get(measured.dtype, LOW_BRANCH))
-        found |= (pairs.median(0).values <= bound) & (pairs.amax(0) > far)
-    return found
+        chosen = measured.motions == motion
+        for start in range(0, len(scale), step):
+            part = slice(start, start + step)
+            pairs = (every[..., part][chosen] / scale[part]).flatten(0, 1)
+            found[part] |= (pairs.median(0).values <= bound[part]) & (pairs.amax(0) > far[part])
+    return found.view_as(measured.scale)

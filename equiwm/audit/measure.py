@@ -42,6 +42,9 @@ _STEPS = (1e-5, 1e-4, 1e-3, 1e-2)
 MOST_CHANNELS = 2048
 """Above so many, channels at different places of the leading axes (nodes) count as samples of one channel."""
 
+_SQUARED_AT_ONCE = 2**17
+"""Pairs whose squares are made at a time, of two elements or more: a mean that is one number is added up otherwise."""
+
 
 @dataclass(frozen=True, eq=False)
 class Quantity:
@@ -107,10 +110,17 @@ class Measured:
     unturned: Tensor
     motions: Tensor
 
+    @cached_property
+    def off(self) -> Tensor:
+        """(G, M, C): RMS over the samples of Delta; it is asked for often, and its squares are made part by part."""
+        elements = len(self.pairs)
+        parts = self.pairs.tensor_split(max(1, min(self.pairs.numel() // _SQUARED_AT_ONCE, elements // 2)))
+        return torch.cat([part.square().mean(1).sqrt() for part in parts])
+
     @property
     def per_element(self) -> Tensor:
         """(G, M, C): RMS over the samples of Delta / scale."""
-        return _relative(self.pairs.square().mean(1).sqrt(), self.scale)
+        return _relative(self.off, self.scale)
 
     @property
     def residual(self) -> Tensor:
@@ -224,8 +234,10 @@ def measure(
         response = varied
     else:
         response = _response(runner, samples, dtype, asked, base, batch, seed)
-    pairs: list[list[Tensor]] = [[] for _ in asked]
-    unturned: list[list[Tensor]] = [[] for _ in asked]
+    # Made whole before the first call, and filled: a list that is stacked at the end takes its memory twice.
+    shapes = [(*rows.rows.shape[:2], len(each.channels)) for each, rows in zip(asked, base, strict=True)]
+    pairs = [torch.empty(len(elements), *shape, dtype=torch.float64) for shape in shapes]
+    unturned = [torch.empty(len(elements), *shape[1:], dtype=torch.float64) for shape in shapes]
     for k in range(len(elements)):
         turned = runner.turned(samples, elements[k], dtype)
         got = runner(turned, dtype)
@@ -235,9 +247,9 @@ def measure(
                 raise DataError(f"{each.name} has another shape at a turned input; its shape has to stay.")
             expected = each.rep.transform(rows.rows, elements[k])
             off = each.rep.difference(expected, there.rows)
-            pairs[index].append(sizes(off, each.rep))
+            pairs[index][k] = sizes(off, each.rep)
             apart = each.rep.difference(rows.rows, there.rows)
-            unturned[index].append(sizes(apart, each.rep).square().mean(0).sqrt())
+            unturned[index][k] = sizes(apart, each.rep).square().mean(0).sqrt()
     found: list[Measured] = []
     held: dict[Path, Tensor] = {}
     for index, (each, rows) in enumerate(zip(asked, base, strict=True)):
@@ -250,12 +262,12 @@ def measure(
                 quantity=each,
                 dtype=dtype,
                 scale=scale,
-                pairs=torch.stack(pairs[index]),
+                pairs=pairs[index],
                 noise=noise[index],
                 size=size,
                 held=held.setdefault(each.leaf.path, size),
                 by_variation=not few,
-                unturned=torch.stack(unturned[index]),
+                unturned=unturned[index],
                 motions=_motions(elements),
             )
         )

@@ -6,7 +6,7 @@ an output hides a small broken one. Everything is probed in the dtype of the inp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -77,41 +77,89 @@ def equivariance_residual(
             found = tuple(straight.shape) if isinstance(straight, Tensor) else type(straight).__name__
             raise DataError(f"the output has to be a tensor batched as the inputs, ({batch}, ...); got {found}.")
         _check_finite(straight, "the output")
-        turned_inputs = [_turned(rep, x, elements) for rep, x in zip(in_reps, inputs, strict=True)]
-        difference = torch.empty(len(elements), *straight.shape, dtype=torch.float64)
+        figures = PooledFigures(out_rep, straight.detach().cpu().double(), elements)
         step = max(1, _ROWS_AT_ONCE // batch)
         for start in range(0, len(elements), step):
-            part = slice(start, start + step)
-            rows = [x[part].flatten(0, 1) for x in turned_inputs]
-            expected = _turned(out_rep, straight, elements[part])
+            part = elements[start : start + step]
+            rows = [_turned(rep, x, part).flatten(0, 1) for rep, x in zip(in_reps, inputs, strict=True)]
+            expected = _turned(out_rep, straight, part)
             got = fn(*rows).reshape(expected.shape)
             _check_finite(got, "the output at a turned input")
-            difference[part] = _apart(out_rep, expected, got).cpu().double()
-    return pooled(out_rep, straight.detach().cpu().double(), difference, elements)
+            figures.add(_apart(out_rep, expected, got).cpu().double())
+    return figures.result()
 
 
-def pooled(rep: Rep, output: Tensor, difference: Tensor, elements: Elements) -> PooledResidual:
-    """The figures of what was evaluated.
+class PooledFigures:
+    """The figures of a residual, from the differences at a few elements at a time: of these only sums are kept.
 
     Args:
         rep: of the output.
         output: F(x), (B, ...), float64.
-        difference: rho(g) F(x) - F(g x), (n, B, ...), float64.
         elements: the n elements.
     """
-    rms = float(output.square().mean().sqrt())
-    worst = difference.square().flatten(1).mean(1).sqrt()
-    # An output that is zero here and not at g x breaks the symmetry without bound; 0 / 0 breaks nothing.
-    per_element = torch.where(worst > 0, worst / rms, worst)
-    return PooledResidual(
-        relative=float(per_element.max()),
-        max_abs=float(difference.abs().max()),
-        output_rms=rms,
-        output_spread=float(output.flatten(1).std(0).mean()) if len(output) > 1 else 0.0,
-        per_element=per_element,
-        per_term=_per_term(rep, difference, output),
-        elements=elements,
-    )
+
+    def __init__(self, rep: Rep, output: Tensor, elements: Elements) -> None:
+        self._rep, self._output, self._elements = rep, output, elements
+        # Made before the first difference: what lasts, in the place that a large tensor left, makes the next one anew.
+        self._done, self._max_abs = 0, torch.zeros(len(elements), dtype=torch.float64)
+        self._means = torch.zeros(len(elements), dtype=torch.float64)
+        self._terms = {name: torch.zeros(len(elements), dtype=torch.float64) for name, _ in _terms(rep)}
+
+    def add(self, difference: Tensor) -> None:
+        """Take in the differences at the next elements.
+
+        Args:
+            difference: rho(g) F(x) - F(g x), (k, B, ...), float64.
+        """
+        count = len(difference)
+        here = slice(self._done, self._done + count)
+        self._done += count
+        self._max_abs[here] = difference.abs().flatten(1).amax(1)
+        if count == 1 < len(self._elements):
+            # Of one row alone torch adds up each thread's share, of several row by row: the bits are those of several.
+            difference = torch.cat([difference, difference])
+        self._means[here] = difference.square().flatten(1).mean(1)[:count]
+        copies = difference.reshape(len(difference), -1, self._rep.dim)
+        for name, entries in _terms(self._rep):
+            self._terms[name][here] = copies[..., entries].square().flatten(1).mean(1)[:count]
+
+    def result(self) -> PooledResidual:
+        """The figures, of all that was taken in."""
+        output = self._output
+        rms = float(output.square().mean().sqrt())
+        worst = self._means.sqrt()
+        # An output that is zero here and not at g x breaks the symmetry without bound; 0 / 0 breaks nothing.
+        per_element = torch.where(worst > 0, worst / rms, worst)
+        return PooledResidual(
+            relative=float(per_element.max()),
+            max_abs=float(self._max_abs.max()),
+            output_rms=rms,
+            output_spread=float(output.flatten(1).std(0).mean()) if len(output) > 1 else 0.0,
+            per_element=per_element,
+            per_term=self._per_term(),
+            elements=self._elements,
+        )
+
+    def _per_term(self) -> dict[str, float]:
+        output = self._output.reshape(-1, self._rep.dim)
+        result: dict[str, float] = {}
+        for name, entries in _terms(self._rep):
+            scale = output[:, entries].square().mean().sqrt().clamp(min=torch.finfo(torch.float64).tiny)
+            result[name] = float(self._terms[name].sqrt().max() / scale)
+        return result
+
+
+def _terms(rep: Rep) -> Iterator[tuple[str, slice]]:
+    """Each term of a rep by a name of its own, and its entries."""
+    taken: set[str] = set()
+    start = 0
+    for count, kind in rep.terms:
+        stop = start + Rep(((count, kind),), rep.d).dim
+        name = f"{count}x{kind}"
+        name = name if name not in taken else f"{name}@{start}"
+        taken.add(name)
+        yield name, slice(start, stop)
+        start = stop
 
 
 def _turned(rep: Rep, x: Tensor, elements: Elements) -> Tensor:
@@ -125,21 +173,6 @@ def _turned(rep: Rep, x: Tensor, elements: Elements) -> Tensor:
 def _apart(rep: Rep, x: Tensor, y: Tensor) -> Tensor:
     """x - y of tensors (n, B, ...) as `Rep.difference` takes it."""
     return rep.difference(x.flatten(2), y.flatten(2)).reshape(x.shape)
-
-
-def _per_term(rep: Rep, difference: Tensor, output: Tensor) -> dict[str, float]:
-    difference = difference.reshape(len(difference), -1, rep.dim)
-    output = output.reshape(-1, rep.dim)
-    result: dict[str, float] = {}
-    start = 0
-    for count, kind in rep.terms:
-        stop = start + Rep(((count, kind),), rep.d).dim
-        scale = output[:, start:stop].square().mean().sqrt().clamp(min=torch.finfo(torch.float64).tiny)
-        worst = difference[..., start:stop].square().flatten(1).mean(1).sqrt().max()
-        name = f"{count}x{kind}"
-        result[name if name not in result else f"{name}@{start}"] = float(worst / scale)
-        start = stop
-    return result
 
 
 def _check_inputs(in_reps: Sequence[Rep], inputs: Sequence[Tensor]) -> None:

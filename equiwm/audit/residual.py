@@ -16,7 +16,7 @@ from torch import Tensor
 
 from equiwm.audit.audit import ELEMENTS, SEED, examined
 from equiwm.audit.calling import left_as_found
-from equiwm.audit.pooled import PooledResidual, pooled
+from equiwm.audit.pooled import PooledFigures, PooledResidual
 from equiwm.audit.probe import Probe
 from equiwm.audit.result import AuditResult, LeafResult
 from equiwm.audit.running import CallFailed, Runner, inputs_dtype
@@ -141,11 +141,12 @@ def _pooled(runner: Runner, elements: int, seed: int, sigma: float) -> PooledRes
     (given,) = runner(samples, dtype)
     (leaf,) = runner.outputs
     straight = given[leaf.path]
-    difference = torch.empty(len(drawn), *straight.shape, dtype=torch.float64)
+    figures = PooledFigures(leaf.rep, straight, drawn)
     for k in range(len(drawn)):
         (there,) = runner(runner.turned(samples, drawn[k], dtype), dtype)
-        difference[k] = leaf.rep.difference(leaf.rep.transform(straight, drawn[k]), there[leaf.path])
-    return pooled(leaf.rep, straight, difference, drawn)
+        off = leaf.rep.difference(leaf.rep.transform(straight, drawn[k]), there[leaf.path])
+        figures.add(off[None].double())
+    return figures.result()
 
 
 def _tensors(in_reps: object, inputs: object) -> list[Tensor]:

@@ -24,7 +24,6 @@ from pathlib import Path as File
 
 import numpy as np
 import torch
-from scipy.optimize import differential_evolution
 from torch import Tensor
 
 from equiwm.audit.bracket import Bracket, bracketed
@@ -274,6 +273,8 @@ class Search:
                 self._climb_from(here, self.left // (legs - LEGS * done - leg))
 
     def _climb_from(self, start: Pair, budget: int) -> None:
+        from scipy.optimize import differential_evolution  # 9 MB, which most audits never need
+
         generators = self.group.generators
         directions = [dict(zip(start.inputs, self.step(start.inputs), strict=True)) for _ in range(4)]
         directions = [{path: BALL / 8 * step for path, step in each.items()} for each in directions]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from equiwm.cli.options import JsonOption
+from equiwm.cli.options import JobsOption, JsonOption
 from equiwm.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def report(
             "--out", metavar="FILE", help="write the report there; html and latex take a folder as well (tex/)"
         ),
     ] = None,
+    jobs: JobsOption = -1,
     json: JsonOption = False,
 ) -> None:
     """Tables and figures of many runs, claim by claim: medians over seeds, models beside their baselines.
@@ -79,7 +80,7 @@ def report(
     if tables is not None:
         made = chosen(made, [name for each in tables.split(",") if (name := each.strip())])
     if figures is not None:
-        _redraw(made, figures, skipped)
+        _redraw(made, figures, skipped, jobs)
     if json:
         runs_found = [
             {
@@ -92,9 +93,9 @@ def report(
     elif form is None and out is None and sys.stdout.isatty():
         print_tables([table for chapter in made.chapters for table in chapter.tables])
     elif out is not None and form in (Format.html, Format.latex) and _is_folder(out):
-        say(f"report: {_write_folder(made, form, Path(out), skipped)}")
+        say(f"report: {_write_folder(made, form, Path(out), skipped, jobs)}")
     else:
-        text = _written(made, form or Format.markdown, skipped)
+        text = _written(made, form or Format.markdown, skipped, jobs)
         if out is None:
             print_text(text)
         else:
@@ -110,16 +111,16 @@ def _is_folder(out: str) -> bool:
     return path.is_dir() or (not path.exists() and (out.endswith("/") or not path.suffix))
 
 
-def _write_folder(made: Report, form: Format, folder: Path, left_out: list[str]) -> Path:
+def _write_folder(made: Report, form: Format, folder: Path, left_out: list[str], jobs: int) -> Path:
     from equiwm.cli.progress import ProgressBars
     from equiwm.report.folder import write_html, write_latex
 
     write = write_html if form is Format.html else write_latex
     with ProgressBars(quiet=False) as progress:
-        return write(made, folder, left_out, lambda done, total: progress.count("figures", done, total))
+        return write(made, folder, left_out, lambda done, total: progress.count("figures", done, total), jobs=jobs)
 
 
-def _written(made: Report, form: Format, left_out: list[str]) -> str:
+def _written(made: Report, form: Format, left_out: list[str], jobs: int) -> str:
     """The report's text; a line is added to `left_out` for each figure that it cannot have."""
     if form is Format.html:
         from tempfile import TemporaryDirectory
@@ -129,7 +130,11 @@ def _written(made: Report, form: Format, left_out: list[str]) -> str:
         from equiwm.report.pictures import pictures
 
         with TemporaryDirectory() as folder, ProgressBars(quiet=False) as progress:
-            shown = pictures(made, Path(folder), left_out, lambda done, total: progress.count("figures", done, total))
+
+            def count(done: int, total: int) -> None:
+                progress.count("figures", done, total)
+
+            shown = pictures(made, Path(folder), left_out, count, jobs=jobs, lasting=False)
             return html(made, shown)
     if form is Format.latex:
         from equiwm.report.latex.document import latex
@@ -144,11 +149,11 @@ def _written(made: Report, form: Format, left_out: list[str]) -> str:
     return markdown(made)
 
 
-def _redraw(made: Report, folder: Path, left_out: list[str]) -> None:
+def _redraw(made: Report, folder: Path, left_out: list[str], jobs: int) -> None:
     from equiwm.cli.output import say
     from equiwm.cli.progress import ProgressBars
     from equiwm.report.drawings import redraw
 
     with ProgressBars(quiet=False) as progress:
-        drawn = redraw(made, folder, left_out, lambda done, total: progress.count("figures", done, total))
+        drawn = redraw(made, folder, left_out, lambda done, total: progress.count("figures", done, total), jobs=jobs)
     say(f"figures: {len(drawn)} in {folder}")

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from equiwm.disk.drafts import remove_stale
 from equiwm.disk.files import reason, write_atomic
-from equiwm.disk.inside import require_component
+from equiwm.disk.inside import read_inside, require_component
 from equiwm.disk.ownership import is_run
 from equiwm.errors import RunError
-from equiwm.figures.medium import drawn_before, medium
+from equiwm.figures.formulas import formulas_shared
+from equiwm.figures.medium import MAX_FIGURE, medium
+from equiwm.figures.record import drawn_before, write_record
 from equiwm.tables.sheet import csv_text
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 MARKERS = ("o", "s", "^", "D")
 _TEXT = 10
+DPI = 150
+"""Dots an inch of a PNG."""
 STYLE = {
     "font.size": _TEXT,
     "axes.spines.top": False,
@@ -33,7 +37,7 @@ STYLE = {
     "grid.color": "#dddddd",
     "grid.linewidth": 0.6,
     "legend.frameon": False,
-    "figure.dpi": 150,
+    "figure.dpi": DPI,
     "savefig.bbox": "tight",
     "svg.hashsalt": "equiwm",
 }
@@ -63,10 +67,27 @@ def canvas(
 
     target = medium()
     text = {"font.size": target.points(_TEXT)}
-    with context({**STYLE, **text, **target.style, **(style or {})}):
+    with context({**STYLE, **text, **target.style, **(style or {})}), formulas_shared():
         figure = Figure(figsize=target.size(width, height), layout=layout, dpi=dpi)
         FigureCanvasAgg(figure)
         yield figure
+
+
+def kept(data: pd.DataFrame, folder: Path, name: str) -> Path | None:
+    """Of a figure that was drawn already from this data (`drawn_for`), the path of its first file; else None.
+
+    Asked before the canvas is opened it saves the drawing: `save` asks it, too, when all but the files is made.
+
+    Raises:
+        RunError: as `save`.
+    """
+    open_folder(folder, name)
+    text, kinds = csv_text(data), medium().kinds
+    files = drawn_before(folder, name, text, kinds)
+    if files is None:
+        return None
+    _write(folder, name, text, files)
+    return folder / f"{name}.{kinds[0]}"
 
 
 def save(figure: Figure, data: pd.DataFrame, folder: Path, name: str) -> Path:
@@ -77,13 +98,27 @@ def save(figure: Figure, data: pd.DataFrame, folder: Path, name: str) -> Path:
     Raises:
         RunError: `name` is no name of a file, or a file cannot be written.
     """
-    open_folder(folder, name)
-    text, kinds = csv_text(data), medium().kinds
-    files = drawn_before(name, text, kinds) or _rendered(figure, kinds)
-    write_atomic(folder / f"{name}.csv", text)
-    for kind, content in files.items():
-        write_atomic(folder / f"{name}.{kind}", content)
+    known = kept(data, folder, name)
+    if known is not None:
+        return known
+    kinds = medium().kinds
+    _write(folder, name, csv_text(data), _rendered(figure, kinds))
     return folder / f"{name}.{kinds[0]}"
+
+
+def _write(folder: Path, name: str, csv: str, files: Mapping[str, bytes]) -> None:
+    """Write the files of a figure that are not there as they are, the record of what they were drawn from last."""
+    for kind, content in {"csv": csv.encode(), **files}.items():
+        if not _is_there(folder, f"{name}.{kind}", content):
+            write_atomic(folder / f"{name}.{kind}", content)
+    write_record(folder, name, csv, files)
+
+
+def _is_there(folder: Path, name: str, content: bytes) -> bool:
+    try:
+        return read_inside(folder, name, limit=MAX_FIGURE) == content
+    except (FileNotFoundError, RunError):
+        return False
 
 
 _MARGIN = 0.1
@@ -99,17 +134,36 @@ def _rendered(figure: Figure, kinds: Sequence[str]) -> dict[str, bytes]:
     """The figure's files. Its layout, which takes as long as the drawing, is made once for all of them."""
     if medium().smallest:
         _write_powers_out(figure)
+    _place_empty_labels(figure)
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure)
-        figure.set_layout_engine("none")
+        # "none" leaves a placeholder, for which savefig draws every figure twice.
+        figure.set_layout_engine("none" if _has_pixels(figure) else None)
     box = figure.get_tightbbox().padded(_MARGIN) if medium().cropped else None
     files = {}
     for kind in kinds:
+        # Vectors have the points of 72 dpi, whichever are asked for; asked for others, it rounds another way.
+        dpi = "figure" if kind == "png" or _has_pixels(figure) else 72
         with io.BytesIO() as file:
-            figure.savefig(file, format=kind, metadata=_METADATA[kind], bbox_inches=box)
+            figure.savefig(file, format=kind, metadata=_METADATA[kind], bbox_inches=box, dpi=dpi)
             files[kind] = file.getvalue()
     return files
+
+
+def _place_empty_labels(figure: Figure) -> None:
+    """Labels of axes that say nothing, put somewhere: else each layout looks for a place beside all labels of ticks."""
+    for panel in figure.axes:
+        for axis in (panel.xaxis, panel.yaxis):
+            if not axis.get_label_text():
+                axis.set_label_coords(0.0, 0.0)
+
+
+def _has_pixels(figure: Figure) -> bool:
+    """Whether something is drawn as pixels within the vectors, of as many as the figure has dots."""
+    from matplotlib.image import AxesImage
+
+    return any(isinstance(each, AxesImage) or each.get_rasterized() for each in figure.findobj())
 
 
 def _write_powers_out(figure: Figure) -> None:

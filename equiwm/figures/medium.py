@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-from equiwm.disk.inside import read_inside
-from equiwm.errors import RunError
 
 MAX_FIGURE = 2**25
 """Bytes of a figure, or of its CSV, that is read."""
@@ -76,22 +73,26 @@ PRINT = Medium(
 
 _MEDIUM: ContextVar[Medium] = ContextVar("medium", default=SCREEN)
 _KNOWN: ContextVar[tuple[Path, ...]] = ContextVar("known", default=())
+_CODE: ContextVar[str | None] = ContextVar("code", default=None)
 
 
 @contextmanager
-def drawn_for(medium: Medium, known: Sequence[Path] = ()) -> Iterator[None]:
+def drawn_for(medium: Medium, known: Sequence[Path] = (), code: str | None = None) -> Iterator[None]:
     """Draw for a medium within the block.
 
     Args:
         medium: what for.
         known: folders in which a figure may be already, beside a CSV: it is taken from there if that is the same.
+        code: digest of what draws (`equiwm.figures.record.drawing_code`); with it each figure that is drawn gets a
+            record of what it was drawn from, and in the folder that it is drawn into none is taken without.
     """
-    tokens = _MEDIUM.set(medium), _KNOWN.set(tuple(known))
+    tokens = _MEDIUM.set(medium), _KNOWN.set(tuple(known)), _CODE.set(code)
     try:
         yield
     finally:
         _MEDIUM.reset(tokens[0])
         _KNOWN.reset(tokens[1])
+        _CODE.reset(tokens[2])
 
 
 def medium() -> Medium:
@@ -104,13 +105,11 @@ def text_size(size: float) -> float:
     return medium().points(size)
 
 
-def drawn_before(name: str, csv: str, kinds: Sequence[str]) -> dict[str, bytes] | None:
-    """The files of a figure, by ending, from a known folder in which it was drawn from the same CSV; None elsewhere.
+def known_folders() -> tuple[Path, ...]:
+    """Folders in which a figure may be already."""
+    return _KNOWN.get()
 
-    No link in such a folder is followed: it may be somebody else's.
-    """
-    for folder in _KNOWN.get():
-        with suppress(FileNotFoundError, RunError):
-            if read_inside(folder, f"{name}.csv", limit=MAX_FIGURE) == csv.encode():
-                return {kind: read_inside(folder, f"{name}.{kind}", limit=MAX_FIGURE) for kind in kinds}
-    return None
+
+def code() -> str | None:
+    """Digest of what draws; None where no records are kept."""
+    return _CODE.get()

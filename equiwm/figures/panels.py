@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from equiwm.figures.canvas import COLOURS, MARKERS, canvas, save
+from equiwm.figures.canvas import COLOURS, MARKERS, canvas, kept, save
 from equiwm.figures.medium import text_size
 from equiwm.stats import MedianRange
 from equiwm.tables.table import Table, interval
@@ -133,6 +133,8 @@ def draw_panels(
     """
     by = ("dim", line, x)
     frame = over_seeds_frame(frame, by, [column for column in frame.columns if column not in by])
+    if (known := kept(frame, folder, name)) is not None:
+        return known
     dims, lines = list(dict.fromkeys(frame["dim"])), list(dict.fromkeys(frame[line]))
     with canvas(1.0 + 3.6 * len(dims), 0.8 + 2.4 * len(quantities)) as figure:
         panels = figure.subplots(len(quantities), len(dims), sharey="row", squeeze=False)

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 from equiwm.claims.claim import AnyClaim
+from equiwm.claims.registry import Stored
 from equiwm.claims.view import Drawing, Shown
 from equiwm.errors import RunError
+from equiwm.figures.medium import SCREEN
+from equiwm.locate import is_foreign
 from equiwm.report.collect import CollectedRun
 from equiwm.report.document import Report
 from equiwm.report.ood_figure import ood_figure
-
-Progress = Callable[[int, int], None]
-
-
-def no_progress(done: int, total: int) -> None:
-    """Says nothing."""
+from equiwm.report.parallel import Order, Progress, draw_all, no_progress
+from equiwm.results.ablation import AblationResult
 
 
-def drawings_of(run: CollectedRun, left_out: list[str]) -> Iterator[tuple[str, Drawing]]:
-    """Section and figure, in the order of the run's metrics; a line is added to `left_out` for what has none.
+def drawings_of(run: CollectedRun, left_out: list[str]) -> Iterator[tuple[Stored, Drawing]]:
+    """Result and figure, in the order of the run's metrics; a line is added to `left_out` for what has none.
 
     Raises:
         ResultError: a drawing function of a user's claim raised something; so do the figures when they are drawn.
@@ -35,7 +34,13 @@ def drawings_of(run: CollectedRun, left_out: list[str]) -> Iterator[tuple[str, D
             left_out.append(f"figures of {run.path}: {error}")
             continue
         for drawing in drawings:
-            yield each.claim.name, Drawing(drawing.name, partial(_guarded, each.claim, drawing), drawing.about)
+            yield each, Drawing(drawing.name, partial(_guarded, each.claim, drawing), drawing.about)
+
+
+def is_ours(stored: Stored) -> bool:
+    """Whether all that draws a result's figures is of this package."""
+    result = stored.measured.result
+    return not stored.claim.source and not (isinstance(result, AblationResult) and is_foreign(result.kind))
 
 
 def _guarded(claim: AnyClaim, drawing: Drawing, folder: Path) -> Path:
@@ -46,7 +51,9 @@ def _guarded(claim: AnyClaim, drawing: Drawing, folder: Path) -> Path:
         return path
 
 
-def redraw(report: Report, folder: Path, left_out: list[str], progress: Progress = no_progress) -> list[Path]:
+def redraw(
+    report: Report, folder: Path, left_out: list[str], progress: Progress = no_progress, *, jobs: int = 1
+) -> list[Path]:
     """Draw every figure: `folder`/RUN/NAME of each run, and `folder`/ood_factors of them all.
 
     Each is a PNG and an SVG beside the CSV that it was drawn from.
@@ -56,6 +63,7 @@ def redraw(report: Report, folder: Path, left_out: list[str], progress: Progress
         folder: made if it is missing.
         left_out: gets a line for each result whose figures cannot be drawn.
         progress: called with the number of figures drawn, and of all.
+        jobs: processes; -1 is as many as there are cores, and work for.
 
     Returns:
         The PNGs.
@@ -63,15 +71,13 @@ def redraw(report: Report, folder: Path, left_out: list[str], progress: Progress
     Raises:
         RunError: the folder cannot be written to.
     """
-    drawn: list[Path] = []
-    planned = [
-        (place, drawing) for place, run in _places(report.runs, folder) for _, drawing in drawings_of(run, left_out)
+    orders = [
+        Order(drawing, place, SCREEN, ours=is_ours(stored))
+        for place, run in _places(report.runs, folder)
+        for stored, drawing in drawings_of(run, left_out)
     ]
-    for done, (place, drawing) in enumerate(planned):
-        drawn.append(drawing.draw(place))
-        progress(done + 1, len(planned) + 1)
     overall = ood_figure(report, folder)
-    progress(len(planned) + 1, len(planned) + 1)
+    drawn = draw_all(orders, jobs, progress)
     return [*([overall] if overall else []), *drawn]
 
 

@@ -77,6 +77,12 @@ def _number(value: float | str | Estimate | None) -> float | None:
     return value.value if isinstance(value, Estimate) else value if isinstance(value, float | int) else None
 
 
+_SEEN_AT_ONCE = 40
+"""Lines that a screen or a sheet shows: with more of them the axis stands above them, too."""
+_MOST_DOTS = 60_000
+"""Dots of a PNG from top to bottom, which may have 65,535."""
+
+
 def ood_figure(report: Report, folder: Path) -> Path | None:
     """Draw `folder`/ood_factors: a line a test and pair, the seeds as dots, the median as a large marker, log axis.
 
@@ -86,15 +92,19 @@ def ood_figure(report: Report, folder: Path) -> Path | None:
     import pandas as pd
     from matplotlib.ticker import FuncFormatter
 
-    from equiwm.figures.canvas import COLOURS, MARKERS, canvas, save
+    from equiwm.figures.canvas import COLOURS, DPI, MARKERS, canvas, kept, save
     from equiwm.figures.medium import text_size
 
     frame = pd.DataFrame(factor_rows(report))
     if frame.empty:
         return None
     frame["factor"] = pd.to_numeric(frame["factor"])  # None, where a model diverged, is a gap
+    if (known := kept(frame, folder, "ood_factors")) is not None:
+        return known
     lines = list(dict.fromkeys(zip(frame["test"], frame["pair"], strict=True)))
-    with canvas(8.4, 1.3 + 0.5 * len(lines), style={"axes.grid.axis": "x"}) as figure:
+    height = 1.3 + 0.5 * len(lines)
+    dpi = int(_MOST_DOTS / height) if height * DPI > _MOST_DOTS else None
+    with canvas(8.4, height, style={"axes.grid.axis": "x"}, dpi=dpi) as figure:
         panel = figure.subplots()
         panel.axvline(1.0, color="#777777", linewidth=0.8, linestyle=":", zorder=0)
         for place, (test, pair) in enumerate(lines):
@@ -127,6 +137,8 @@ def ood_figure(report: Report, folder: Path) -> Path | None:
         panel.set_xlim(0.2 * min(shown.min(), 1.0), 4.0 * max(shown.max(), 5.0))  # room for the figures on both sides
         panel.set_yticks(range(len(lines)), [f"{test}\n{pair}" for test, pair in lines], fontsize=text_size(8))
         panel.set_ylim(len(lines) - 0.4, -0.7)
+        if len(lines) > _SEEN_AT_ONCE:
+            panel.tick_params(axis="x", top=True, labeltop=True)
         panel.set_xlabel("error, unseen / seen orientations (small: seeds, large: median)")
         figure.legend(*panel.get_legend_handles_labels(), loc="outside upper right", ncols=2)
         return save(figure, frame, folder, "ood_factors")

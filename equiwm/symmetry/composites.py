@@ -14,6 +14,7 @@ from equiwm.printable import quoted
 from equiwm.symmetry.elements import Elements
 from equiwm.symmetry.exchanges import Items
 from equiwm.symmetry.kinds import SCALAR, Kind, Untouched
+from equiwm.symmetry.shapes import broadcast_shape
 from equiwm.symmetry.wigner import kronecker
 
 
@@ -175,7 +176,7 @@ class DirectSum(Kind):
             part = x[..., start : start + count * width].unflatten(-1, (count, width))
             start += count * width
             parts.append(kind.act(part, g).flatten(-2))
-        lead = torch.broadcast_shapes(x.shape[:-1], g.shape)
+        lead = broadcast_shape(x.shape[:-1], g.shape)
         return torch.cat([part.expand(*lead, part.shape[-1]) for part in parts], -1)
 
     def difference(self, x: Tensor, y: Tensor, d: int) -> Tensor:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from equiwm.errors import GroupError
 from equiwm.printable import quoted
+from equiwm.symmetry.shapes import broadcast_shape
 
 Seed = int | np.random.Generator
 """A seed, or a generator that is drawn from (and so advanced)."""
@@ -88,7 +89,7 @@ class Elements:
         moved = (self.linear @ other.translation[..., None])[..., 0]
         linear, first, second = self.linear @ other.linear, self.permutation, other.permutation
         if first is not None and second is not None:
-            lead = torch.broadcast_shapes(first.shape[:-1], second.shape[:-1])
+            lead = broadcast_shape(first.shape[:-1], second.shape[:-1])
             second = first.expand(*lead, -1).gather(-1, second.expand(*lead, -1))
         permutation = first if second is None else second
         if permutation is not None:

@@ -12,6 +12,7 @@ from equiwm.errors import GroupError, RepError
 from equiwm.printable import quoted
 from equiwm.symmetry.elements import Elements
 from equiwm.symmetry.kinds import Kind
+from equiwm.symmetry.shapes import broadcast_shape
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Items(Kind):
         if g.permutation is None:
             return x
         source = self._places(g).argsort(-1).to(x.device)[..., None, :]
-        lead = torch.broadcast_shapes(x.shape[:-2], g.shape)
+        lead = broadcast_shape(x.shape[:-2], g.shape)
         return x.expand(*lead, *x.shape[-2:]).gather(-1, source.expand(*lead, *x.shape[-2:]))
 
 

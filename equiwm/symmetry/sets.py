@@ -22,6 +22,7 @@ from equiwm.symmetry.composites import DirectSum, TensorProduct
 from equiwm.symmetry.exchanges import Items
 from equiwm.symmetry.kinds import MASK, SCALAR, Kind, cast
 from equiwm.symmetry.reps import Rep
+from equiwm.symmetry.shapes import broadcast_shape
 
 THERE = 0.5
 """A mask above this says that the item is there."""
@@ -64,7 +65,7 @@ class SetLayout:
 
     def joined(self, items: Tensor, others: Tensor, present: Tensor | None) -> Tensor:
         """A flat tensor (..., dim) of items (..., N, item.dim), what is no set, and a mask; None leaves that zero."""
-        lead = torch.broadcast_shapes(items.shape[:-2], others.shape[:-1])
+        lead = broadcast_shape(items.shape[:-2], others.shape[:-1])
         mask = 0 if self.mask is None else self.count
         made = items.new_zeros(*lead, self.places.numel() + self.rest_places.numel() + mask)
         made[..., self.places.to(made.device)] = items.expand(*lead, *items.shape[-2:])

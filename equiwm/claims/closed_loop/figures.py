@@ -13,7 +13,7 @@ import pandas as pd
 from equiwm.claims.closed_loop.result import ClosedLoopResult, Recording
 from equiwm.disk.inside import read_inside
 from equiwm.errors import RunError
-from equiwm.figures.canvas import COLOURS, MARKERS, canvas, legend_below, mark_level, save
+from equiwm.figures.canvas import COLOURS, MARKERS, canvas, kept, legend_below, mark_level, save
 from equiwm.figures.medium import text_size
 from equiwm.printable import cut
 
@@ -69,6 +69,8 @@ def closed_loop_figure(sides: Mapping[str, ClosedLoopResult], folder: Path, file
     from equiwm.stats import bootstrap_interval
 
     frame = closed_loop_frame(sides)
+    if (known := kept(frame, folder, file)) is not None:
+        return known
     labels = list(dict.fromkeys(frame["orientation"]))
     with canvas(9.4, 3.9) as figure:
         left, right = figure.subplots(1, 2)
@@ -92,7 +94,7 @@ def closed_loop_figure(sides: Mapping[str, ClosedLoopResult], folder: Path, file
         left.set_yscale("log")
         left.set_xlabel("pairs (percent, in ascending order)")
         unit = "degrees" if all(side.measure == "deg" for side in sides.values()) else "tolerances"
-        left.set_title(f"|error turned - error seen| of one task ({unit})", fontsize=text_size(10))
+        left.set_title(f"|error turned - error seen| of one task ({unit})", fontsize=text_size(10), y=1.0)
         right.axvspan(-0.5, 0.5, color="#000000", alpha=0.07, linewidth=0)
         right.set_xticks(range(len(labels)), labels, rotation=40, ha="right", fontsize=text_size(8))
         right.set_ylim(bottom=-0.03 * right.get_ylim()[1])  # a marker at 0 is seen whole
@@ -109,8 +111,8 @@ def paths_frame(recordings: Mapping[str, Recording], labels: list[str]) -> pd.Da
         labels: of the orientations, the seen one first. Goals are in the rows of step -1.
     """
     frames = []
-    for model, kept in recordings.items():
-        paths = kept.points
+    for model, recorded in recordings.items():
+        paths = recorded.points
         places: dict[str, np.ndarray] = {}
         for prefix, track, goal in (("", paths.track, paths.goal), ("back_", paths.track_back, paths.goal_back)):
             points = np.concatenate([np.asarray(goal)[:, None], np.asarray(track)], 1)  # (M, 1 + S + 1, K, d)
@@ -121,7 +123,7 @@ def paths_frame(recordings: Mapping[str, Recording], labels: list[str]) -> pd.Da
             pd.DataFrame(
                 {
                     "model": model,
-                    "task": kept.task,
+                    "task": recorded.task,
                     "orientation": np.array(labels)[index[0]],
                     "step": index[1] - 1,
                     "part": np.array(paths.parts)[index[2]],
@@ -173,6 +175,8 @@ def paths_figure(frame: pd.DataFrame, folder: Path, file: str) -> Path:
     """
     from matplotlib import colormaps
 
+    if (known := kept(frame, folder, file)) is not None:
+        return known
     models, labels = list(dict.fromkeys(frame["model"])), list(dict.fromkeys(frame["orientation"]))
     with canvas(4.7 * len(models), 4.9, layout="compressed") as figure:
         panels = figure.subplots(1, len(models), sharex=True, sharey=True, squeeze=False)[0]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from equiwm.claims.rollout.result import RolloutResult
-from equiwm.figures.canvas import canvas, legend_below, mark_level, models_of, save, show_one
+from equiwm.figures.canvas import canvas, kept, legend_below, mark_level, models_of, save, show_one
 from equiwm.figures.medium import text_size
 
 
@@ -47,6 +47,9 @@ def rollout_figure(sides: Mapping[str, RolloutResult], folder: Path) -> Path:
     from matplotlib.ticker import NullLocator
 
     frame, first = rollout_frame(sides), next(iter(sides.values()))
+    name = f"rollout_{first.group}_{first.dtype}"
+    if (known := kept(frame, folder, name)) is not None:
+        return known
     horizons = sorted(set(frame["horizon"]))
     with canvas(8.4, 3.7) as figure:
         panels = figure.subplots(1, 2, sharex=True)
@@ -61,8 +64,8 @@ def rollout_figure(sides: Mapping[str, RolloutResult], folder: Path) -> Path:
             panel.set_xticks(horizons, [str(horizon) for horizon in horizons])
             panel.xaxis.set_minor_locator(NullLocator())
             panel.set_xlabel("horizon H (steps)")
-            panel.set_title(title, fontsize=text_size(10))
+            panel.set_title(title, fontsize=text_size(10), y=1.0)  # nothing stands above a log axis
         show_one(panels[1])
         mark_level(panels[1], 1.0)
         legend_below(figure, panels[0])
-        return save(figure, frame, folder, f"rollout_{first.group}_{first.dtype}")
+        return save(figure, frame, folder, name)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from equiwm.claims.sweep.result import SweepResult
-from equiwm.figures.canvas import canvas, legend_below, mark_level, models_of, save, show_one
+from equiwm.figures.canvas import canvas, kept, legend_below, mark_level, models_of, save, show_one
 from equiwm.figures.medium import text_size
 
 if TYPE_CHECKING:
@@ -51,6 +51,9 @@ def sweep_figure(sides: Mapping[str, SweepResult], folder: Path) -> Path:
         The path of the PNG; the CSV beside it holds what is drawn.
     """
     frame, first = sweep_frame(sides), next(iter(sides.values()))
+    name = f"sweep_{first.group}_{first.dtype}"
+    if (known := kept(frame, folder, name)) is not None:
+        return known
     readouts = [column for column in frame.columns if column.startswith("readout_")]
     draw = _panel_of(first)
     with canvas(4.2 * (1 + len(readouts)), 3.7) as figure:
@@ -63,12 +66,12 @@ def sweep_figure(sides: Mapping[str, SweepResult], folder: Path) -> Path:
             panel.set_yscale("log")
             words = column.removeprefix("readout_").replace("_", " ")
             title = "one-step relMSE / seen" if column == "relmse" else f"read-out error, {words}"
-            panel.set_title(title, fontsize=text_size(10))
+            panel.set_title(title, fontsize=text_size(10), y=1.0)  # nothing stands above a log axis
         show_one(panels[0])
         for panel in panels[1:]:
             mark_level(panel, 1.0)
         legend_below(figure, panels[0])
-        return save(figure, frame, folder, f"sweep_{first.group}_{first.dtype}")
+        return save(figure, frame, folder, name)
 
 
 def _panel_of(result: SweepResult) -> Callable[[Axes, pd.DataFrame], None]:

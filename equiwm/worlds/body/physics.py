@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 import numpy as np
-import torch
 from scipy.spatial.transform import Rotation
 
 from equiwm.checks import as_finite
 from equiwm.errors import DataError, MissingExtraError
 from equiwm.symmetry.groups import Elements
+from equiwm.symmetry.shapes import broadcast_shape
 
 # Columns of a state: SI units; the orientation is a unit quaternion (w, x, y, z), the spin is in the body's frame.
 POSITION, ORIENTATION, PUSHER = slice(0, 3), slice(3, 7), slice(7, 10)
@@ -137,7 +137,7 @@ def turn(states: np.ndarray, g: Elements) -> np.ndarray:
     Returns:
         (..., STATE_SIZE) float64, with the leading axes broadcast.
     """
-    lead = torch.broadcast_shapes(states.shape[:-1], g.shape)
+    lead = broadcast_shape(states.shape[:-1], g.shape)
     states = np.broadcast_to(states, (*lead, STATE_SIZE))
     linear, shift = g.linear.expand(*lead, 3, 3).numpy(), g.translation.expand(*lead, 3).numpy()
     result = states.copy()

@@ -12,11 +12,11 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from equiwm.checks import as_finite
 from equiwm.errors import DataError, MissingExtraError
 from equiwm.symmetry.groups import Elements
+from equiwm.symmetry.shapes import broadcast_shape
 from equiwm.worlds.body.physics import quaternions, rotations
 from equiwm.worlds.table.config import TableConfig
 
@@ -132,7 +132,7 @@ def turn(states: np.ndarray, g: Elements) -> np.ndarray:
     Returns:
         (..., STATE_SIZE) float64, with the leading axes broadcast.
     """
-    lead = torch.broadcast_shapes(states.shape[:-1], g.shape)
+    lead = broadcast_shape(states.shape[:-1], g.shape)
     states = np.broadcast_to(states, (*lead, STATE_SIZE))
     linear, shift = g.linear.expand(*lead, 3, 3).numpy(), g.translation.expand(*lead, 3).numpy()
     flat, sideways = linear[..., :2, :2], shift[..., :2]
