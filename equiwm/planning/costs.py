@@ -187,11 +187,10 @@ class CentroidGoal(Term):
     any_dtype = True
 
     def score(self, trajectory: Tensor, actions: Tensor, tasks: slice) -> Tensor:
-        dtype = trajectory.dtype
         away = (self.start[tasks] - self.goal[tasks]).to(actions)[:, None]
         drift = torch.as_tensor(self.drift).to(actions).expand(actions.shape[2])
         end = away + (drift[:, None] * actions[:, :, :, self.channel]).sum(2)
-        return (self.weight * end.square().sum(-1)).to(dtype)
+        return (self.weight * end.square().sum(-1)).to(trajectory)
 
 
 @dataclass(frozen=True, eq=False)

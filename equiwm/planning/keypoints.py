@@ -49,7 +49,7 @@ class KeypointGoal(Term):
 
     def score(self, trajectory: Tensor, actions: Tensor, tasks: slice) -> Tensor:
         agent, position, direction = (trajectory[:, :, channel] for channel in self.channels)  # (t, H, 2, N)
-        points = self.points.to(trajectory)
+        points = self.points.to(trajectory.dtype)  # read as numbers, so not on the trajectory's device
         (along, across), spread = points.mean(0).tolist(), float(points.var(0, correction=0).sum())
         aim = torch.nn.functional.normalize(self.direction[tasks].to(trajectory), dim=-1)[:, None, :, None]
         tiny = torch.finfo(trajectory.dtype).tiny

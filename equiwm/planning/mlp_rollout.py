@@ -8,6 +8,7 @@ that a layer norm takes off is taken off the weights before it, once.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -31,8 +32,8 @@ class MLPRollout:
         layers = list(predictor.network.layers)
         maps = [_affine(linear) for linear in layers[::2]]
         if differences is not None:  # [D z, a] = (D + 1) [z, a], multiplied out
-            mixed = torch.kron(differences.double().cpu(), torch.eye(self.d, dtype=torch.float64))
-            seen = torch.block_diag(mixed, torch.eye(self.actions, dtype=torch.float64))
+            eye = partial(torch.eye, dtype=torch.float64, device=differences.device)
+            seen = torch.block_diag(torch.kron(differences.double(), eye(self.d)), eye(self.actions))
             maps[0] = maps[0][0] @ seen.to(maps[0][0]), maps[0][1]
         self.hidden = [_Hidden(*given, relu, self.like) for given, relu in zip(maps[:-1], layers[1::2], strict=True)]
         self.last, self.bias = (part.to(self.like) for part in maps[-1])

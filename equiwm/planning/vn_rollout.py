@@ -45,7 +45,8 @@ class VNRollout:
     ) -> None:
         weights = [_weight(linear) for linear in linears]
         if differences is not None:  # [D z, a] = (D + 1) [z, a], multiplied out as well
-            seen = torch.block_diag(differences.double(), torch.eye(actions, dtype=torch.float64))
+            own = torch.eye(actions, dtype=torch.float64, device=differences.device)
+            seen = torch.block_diag(differences.double(), own)
             weights[0] = weights[0] @ seen.to(weights[0])
         # `stacked` planes go through a matrix together: both with complex weights, one at a time with real ones.
         self.stacked = 2 if any(weight.is_complex() for weight in weights) else 1

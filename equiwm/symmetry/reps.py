@@ -126,9 +126,8 @@ class Rep:
         """Sum of squares of each channel, which the linear part of the group keeps: (..., *shape) -> (..., C)."""
         if self.structured:
             return x.square().sum(-1)
-        owner = torch.arange(self.multiplicity, device=x.device).repeat_interleave(
-            torch.tensor(self.channels, device=x.device)
-        )
+        widths = torch.tensor(self.channels, device=x.device)
+        owner = torch.arange(self.multiplicity, device=x.device).repeat_interleave(widths, output_size=self.dim)
         return x.new_zeros(*x.shape[:-1], self.multiplicity).index_add(-1, owner, x.square())
 
     @property
