@@ -14,7 +14,6 @@ import re
 import sys
 import time
 import traceback
-import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
@@ -34,7 +33,7 @@ from equiwm.disk.strict_json import canonical_json, read_json
 from equiwm.errors import ConfigError, MachineError, RunError
 from equiwm.locate import RAISED
 from equiwm.printable import cut
-from equiwm.workers import bind_to, signals_held
+from equiwm.workers import computed
 
 CellFunction = Callable[..., Mapping[str, Any]]
 """Parameters to result, both JSON data; importable, and a function of nothing else (not even the clock).
@@ -383,20 +382,7 @@ def _computed(units: list[_Unit], jobs: int | None) -> Generator[list[_Computed]
     if jobs is None and (cluster := current_cluster()) is not None:
         yield from cluster.computed(_call, work)
         return
-    import joblib
-
-    local: AbstractContextManager[Any] = nullcontext()
-    if jobs is not None:
-        bound = {"initializer": bind_to, "initargs": (os.getpid(),)}
-        local = joblib.parallel_config(backend="loky", n_jobs=jobs, inner_max_num_threads=1, **bound)
-    with local, signals_held():
-        # one cell a batch: what has finished is never held back by a neighbour
-        parallel = joblib.Parallel(batch_size=1, return_as="generator_unordered")
-        arriving = parallel(joblib.delayed(_call)(*each) for each in work)
-    with warnings.catch_warnings(), closing(arriving):  # on an interruption, cancels what is running
-        # loky replaces a worker whose memory has grown, between two cells: none is lost.
-        warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
-        yield from arriving
+    yield from computed(_call, work, jobs)
 
 
 def run_grid(

@@ -1,18 +1,73 @@
-"""What a worker process of a grid does before its first cell: it binds itself to the process that started it."""
+"""Worker processes: how they are started, how they bind themselves to the process that did, and how they end."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+import warnings
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 WATCH_SECONDS = 0.1
 """How long a worker may outlive its parent. Asking the system costs microseconds."""
 
 _SIGNALS = {getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)}
+
+_bound: list[int] = []
+
+
+def computed(
+    function: Callable[..., T], work: Iterable[tuple[Any, ...]], jobs: int | None, *, ordered: bool = False
+) -> Generator[T, None, None]:
+    """What a function gives of each piece of work, computed by other processes, one thread each.
+
+    They end with this process, however it ends; an interruption cancels what is running.
+
+    Args:
+        function: importable.
+        work: arguments of each call.
+        jobs: how many local processes, -1 for every core; None takes the backend of a surrounding
+            `joblib.parallel_config`.
+        ordered: give results in the order of the work, rather than as they arrive.
+
+    Raises:
+        BrokenExecutor: a process died.
+    """
+    import joblib
+
+    local: AbstractContextManager[Any] = nullcontext()
+    if jobs is not None:
+        bound = {"initializer": bind_to, "initargs": (os.getpid(),)}
+        local = joblib.parallel_config(backend="loky", n_jobs=jobs, inner_max_num_threads=1, **bound)
+    with local, signals_held():
+        # one piece a batch: what has finished is never held back by a neighbour
+        parallel = joblib.Parallel(batch_size=1, return_as="generator" if ordered else "generator_unordered")
+        arriving = parallel(joblib.delayed(function)(*each) for each in work)
+    with warnings.catch_warnings(), closing(arriving):
+        # loky replaces a worker whose memory has grown, between two pieces: none is lost.
+        warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
+        # Who has enough of a result in order lets the rest go.
+        warnings.filterwarnings("ignore", message=r"\d+ tasks have been successfully executed\s+but not used")
+        yield from arriving
+
+
+def release() -> None:
+    """End the local processes that wait for more work, and with them what they hold of memory."""
+    from joblib.externals.loky import get_reusable_executor
+
+    with signals_held():
+        get_reusable_executor().shutdown(wait=True, kill_workers=True)
+
+
+def is_worker() -> bool:
+    """Whether this process was started to share work with others, so that it starts none itself."""
+    return bool(_bound) or multiprocessing.parent_process() is not None
 
 
 @contextmanager
@@ -41,6 +96,7 @@ def bind_to(parent: int) -> None:
     Args:
         parent: its process id.
     """
+    _bound.append(parent)
     for name in ("SIGINT", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)

@@ -282,11 +282,11 @@ class SequenceWorld(Protocol):
 
 @runtime_checkable
 class PartedWorld(Protocol):
-    """A world whose transitions are made of episodes 0, 1, 2, ..., each by itself, so that others may make some of them.
+    """A world whose transitions are made of episodes 0, 1, 2, ..., each by itself, so that others may make some.
 
-    `transitions(n, seed=seed)` are the first n rows of the episodes in their order; `excluded` counts what is dropped in
-    the episodes that those rows come from. Nothing that an episode draws or does depends on the others, on when, or in
-    which process it is made. Large data of a training are then made in parts, by several processes, always the same
+    `transitions(n, seed=seed)` are the first n rows of the episodes in their order; `excluded` counts what is dropped
+    in the episodes that those rows come from. Nothing that an episode draws or does depends on the others, on when, or
+    in which process it is made. Large data of a training are then made in parts, by several processes, always the same
     parts (`equiwm.training.parts`).
     """
 

@@ -516,8 +516,13 @@ class PushT(World):
 def _joined(batches: list[Transitions]) -> Transitions:
     """Batches one after another, and what is dropped in all of them."""
     excluded = sum((Counter(batch.excluded) for batch in batches), Counter[str]())
-    columns = zip(*((each.observation, each.action, each.next_observation, each.episode) for each in batches), strict=True)
-    return Transitions(*(torch.cat(column) for column in columns), excluded=dict(sorted(excluded.items())))
+    return Transitions(
+        torch.cat([batch.observation for batch in batches]),
+        torch.cat([batch.action for batch in batches]),
+        torch.cat([batch.next_observation for batch in batches]),
+        torch.cat([batch.episode for batch in batches]),
+        dict(sorted(excluded.items())),
+    )
 
 
 def _keeps_the_square(g: Elements) -> Tensor:
