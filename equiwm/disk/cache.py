@@ -34,7 +34,7 @@ LIMIT = 5 * 10**9
 _ENTRY = "entry.json"
 _KEY = re.compile(r"[0-9a-f]{64}")
 _UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
-_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*([kmgt]?b?)", re.IGNORECASE)
+_SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*([kmgt]?b?)", re.IGNORECASE)
 
 
 def cache_folder() -> Path | None:
@@ -136,25 +136,23 @@ class Cache:
                         found.append(_listed(path))
         return sorted(found, key=lambda entry: (-entry.used, entry.path.name))
 
-    def remove(self, entry: Entry) -> bool:
-        """Remove an entry, which vanishes at once; whoever reads it goes on doing so. Whether it is gone."""
-        return remove_folder(entry.path, "data") is None
+    def shrink(self, size: int) -> list[Entry]:
+        """Remove what was not used for longest until `size` bytes are left, and what dead processes left unfinished.
 
-    def make_room(self, size: int) -> list[Entry]:
-        """Remove what was not used for longest until `size` more bytes are within the limit.
+        An entry vanishes at once; whoever reads it goes on doing so.
 
         Returns:
             What was removed.
         """
-        if self.folder.is_dir():
+        if marker_of(self.folder) == "cache":
             remove_stale(self.folder)
         kept = self.entries()
-        total, removed = sum(entry.size for entry in kept) + size, []
-        while kept and total > self.limit:
+        total, removed = sum(entry.size for entry in kept), []
+        while kept and total > size:
             entry = kept.pop()
-            if self.remove(entry):
-                removed.append(entry)
             total -= entry.size
+            if remove_folder(entry.path, "data") is None:
+                removed.append(entry)
         return removed
 
     def read(self, key: str) -> tuple[dict[str, Column], dict[str, Any]] | None:

@@ -14,6 +14,7 @@ import copyreg
 import hashlib
 import os
 import platform
+import re
 import site
 import sys
 import sysconfig
@@ -36,6 +37,8 @@ VERSION = 1
 """Of the key itself."""
 _DEPTH = 32
 _FILES = Path(equiwm.__file__).resolve().parent
+_OF_CYTHON = re.compile(r"cython_runtime|_cython_[0-9_]+")
+"""Modules without a file that extensions which Cython compiled make for themselves."""
 _PLAIN = (type(None), bool, int, str, bytes)
 
 
@@ -113,7 +116,7 @@ def _loaded_elsewhere() -> Iterator[tuple[str, Path]]:
         file = _file(module)
         if file is not None and not _is_installed(file):
             yield name, file
-        elif file is None and not _has_installed_root(root, module):
+        elif file is None and not (_has_installed_root(root, module) or _OF_CYTHON.fullmatch(name)):
             raise Unknown(name)
 
 

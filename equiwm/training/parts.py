@@ -139,7 +139,7 @@ def _parts(world: PartedWorld, first: _Part, n: int, seed: int, jobs: int) -> Ge
     if packed is not None:
         try:
             # What is left is estimated, for episodes may be cut: a part too few is made here, one too many is wasted.
-            while (wanted := round((n - done) * part / max(1, done))) > jobs:
+            while (wanted := round((n - done) * part / max(1, done))) >= jobs:
                 work = [(packed, index, seed) for index in (0, *range(part, part + wanted))]
                 with closing(computed(_made_there, work, jobs, ordered=True)) as arriving:
                     begun = next(arriving)
@@ -337,7 +337,7 @@ class _Kept:
         try:
             with ExitStack() as stack:
                 with _refusals():
-                    self._cache.make_room(self.size)
+                    self._cache.shrink(self._cache.limit - self.size)
                     draft = stack.enter_context(self._cache.writing(self._key, self._n))
                 try:
                     for pending in rows:
@@ -348,7 +348,8 @@ class _Kept:
                         columns = self._finished(draft, gathering)
                     finished = True
                 except _RefusedError:
-                    columns, filled = draft.files.taken_back(), draft.files.filled
+                    filled = draft.files.filled
+                    columns = draft.files.taken_back() if filled else None
                     raise
         except _RefusedError as error:
             why = str(error)
@@ -362,7 +363,7 @@ class _Kept:
             _log.warning("data are not kept in %s (%s).", self._cache.folder, why)
         if finished and columns is not None:
             return columns
-        return _in_memory(_after(pending, rows), self._n, columns or None, filled)
+        return _in_memory(_after(pending, rows), self._n, columns, filled)
 
     def _finished(self, draft: EntryDraft, gathering: _Gathering) -> Rows:
         own = code_of(self._world)
