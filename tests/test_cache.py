@@ -568,7 +568,7 @@ def test_values_are_described_by_what_they_are():
     values = [
         *(None, True, 1, 1.0, -0.0, 0.0, "1", b"1", (1,), [1], {1: 2}, {"1": 2}, {1}, frozenset({1})),
         *(np.zeros(2), np.zeros(2, "float32"), np.zeros((1, 2)), np.array([0.0, -0.0]), np.float64(1.0)),
-        *(torch.zeros(2), torch.zeros(2, dtype=torch.float32), Plain(), Plain(a=1), Plain(a=2), Plain, os.getcwd),
+        *(torch.zeros(2), torch.zeros(2, dtype=torch.float64), Plain(), Plain(a=1), Plain(a=2), Plain, os.getcwd),
         *(Arc(0.0, 90.0), Arc(0.0, 91.0), np.random.default_rng(0), np.random.default_rng(1), Path("a"), 1 + 2j),
     ]
     texts = [json.dumps(described(value)) for value in values]

@@ -28,7 +28,6 @@ from typing import Any
 import numpy as np
 import torch
 
-import equiwm
 from equiwm.disk.strict_json import canonical_json
 from equiwm.foreign import bare, is_ours
 from equiwm.worlds.world import PartedWorld
@@ -36,7 +35,8 @@ from equiwm.worlds.world import PartedWorld
 VERSION = 1
 """Of the key itself."""
 _DEPTH = 32
-_FILES = Path(equiwm.__file__).resolve().parent
+_FILES = Path(__file__).resolve().parents[1]
+"""Of this package."""
 _OF_CYTHON = re.compile(r"cython_runtime|_cython_[0-9_]+")
 """Modules without a file that extensions which Cython compiled make for themselves."""
 _PLAIN = (type(None), bool, int, str, bytes)
@@ -96,7 +96,8 @@ def _code(ours: bool, loaded: int) -> Mapping[str, str] | None:
 
 
 def _hash_settled(path: Path) -> str:
-    if path.stat().st_mtime >= equiwm.LOADED_AT:
+    loaded_at: float = sys.modules[__name__.partition(".")[0]].LOADED_AT  # before any module of the package was
+    if path.stat().st_mtime >= loaded_at:
         raise Unknown("code that has changed")
     return _hash(path)
 
