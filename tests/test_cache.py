@@ -31,9 +31,11 @@ from equiwm.symmetry.coverage import Arc
 from equiwm.training import data_key, parts
 from equiwm.training.data_key import Unknown, described, key_of
 from equiwm.training.parts import collected
+from equiwm.worlds import scene
 from equiwm.worlds.foreign import checked_world
+from equiwm.worlds.pusht import world as pusht
 
-N = 5000
+N, SMALL_PART = 700, 512
 TESTS = Path(__file__).resolve().parent
 
 
@@ -55,6 +57,8 @@ def kept(tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv("EQUIWM_CACHE", str(folder))
     monkeypatch.setenv(parts.JOBS_VARIABLE, "1")
     monkeypatch.setattr(parts, "WORTH", 0.0)
+    for module in (parts, pusht, scene):
+        monkeypatch.setattr(module, "PART", SMALL_PART)
     # Whoever works on the package while its tests run has younger files than the process.
     monkeypatch.setattr(equiwm, "LOADED_AT", time.time() + 1e6)
     data_key._code.cache_clear()
@@ -139,7 +143,7 @@ def _edit(path: Path, **values: object) -> None:
 
 DAMAGE = {
     "a corrupt chunk": (lambda path: _flip(path / "observation"), "its numbers are not those that were written"),
-    "the last rows are gone": (lambda path: os.truncate(path / "action", 100), "it has 100 bytes, expected 80,000"),
+    "the last rows are gone": (lambda path: os.truncate(path / "action", 100), "it has 100 bytes, expected 11,200"),
     "a column is gone": (lambda path: (path / "episode").unlink(), "No such file"),
     "another version": (lambda path: _edit(path, schema=0), "it is another entry's"),
     "another key": (lambda path: _edit(path, key="0" * 64), "it is another entry's"),
@@ -213,7 +217,7 @@ def test_a_full_disk_is_said_and_the_data_stay_in_memory(kept, whole, monkeypatc
     assert [path.name for path in kept.iterdir()] == [".equiwm"]
 
 
-@pytest.mark.parametrize("size", [10, 100_000, 300_000])
+@pytest.mark.parametrize("size", [10, 10_000, 35_000])
 def test_files_that_the_system_ends(kept, whole, caplog, size):
     """A real limit: in the marker, in the first part, in the second."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -360,16 +364,16 @@ def test_what_was_not_used_for_longest_goes(tmp_path):
 
 def test_room_is_made_for_new_data(kept, whole, monkeypatch):
     _fill(kept, 4)
-    monkeypatch.setenv("EQUIWM_CACHE_LIMIT", "775 kB")
+    monkeypatch.setenv("EQUIWM_CACHE_LIMIT", "120 kB")
     assert same(collect(), whole)
-    assert [each.what for each in Cache(kept, LIMIT).entries()] == ["pusht: 5,000 transitions, seed 3", "entry 3"]
+    assert [each.what for each in Cache(kept, LIMIT).entries()] == ["pusht: 700 transitions, seed 3", "entry 3"]
 
 
 def test_data_larger_than_the_cache_are_said(kept, whole, monkeypatch, caplog):
     _fill(kept, 2)
     monkeypatch.setenv("EQUIWM_CACHE_LIMIT", "100kB")
     assert same(collect(), whole)
-    assert caplog.messages == ["data of 0.00076 GB are not kept: the cache may have 0.0001 GB."]
+    assert caplog.messages == ["data of 0.000106 GB are not kept: the cache may have 0.0001 GB."]
     assert len(Cache(kept, LIMIT).entries()) == 2
 
 
@@ -555,7 +559,7 @@ def test_code_that_only_another_process_has_is_not_kept(kept, monkeypatch, caplo
 def test_a_world_from_outside_is_kept(kept):
     world = checked_world(Known())
     made = collected(world, N, seed=5)
-    assert [each.what for each in Cache(kept, LIMIT).entries()] == ["known: 5,000 transitions, seed 5"]
+    assert [each.what for each in Cache(kept, LIMIT).entries()] == ["known: 700 transitions, seed 5"]
     assert same(collected(world, N, seed=5), made)
 
 
@@ -594,13 +598,13 @@ def test_the_command_lists_and_clears(kept, capsys):
     collect()
     assert command(["cache"]) == 0
     seen = capsys.readouterr()
-    assert "| pusht: 5,000 transitions, seed 3 | 761 kB |" in seen.out
-    assert "761 kB of at most 5 GB." in seen.err
+    assert "| pusht: 700 transitions, seed 3 | 10" in seen.out
+    assert "kB of at most 5 GB." in seen.err
     assert command(["cache", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["folder"] == str(kept)
     assert told["limit"] == LIMIT
-    assert [each["what"] for each in told["entries"]] == ["pusht: 5,000 transitions, seed 3"]
+    assert [each["what"] for each in told["entries"]] == ["pusht: 700 transitions, seed 3"]
     assert told["removed"] == []
     assert command(["cache", "--limit", "1GB"]) == 0
     assert "removed: 0 of 1 entries." in capsys.readouterr().err
