@@ -269,6 +269,15 @@ def test_an_error_of_the_world_leaves_no_entry(kept):
     assert [path.name for path in kept.iterdir()] == [".equiwm"]
 
 
+def test_ctrl_c_leaves_no_entry(kept):
+    def struck(done, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        collected(world_of("vn-2d"), N, seed=3, progress=struck)
+    assert [path.name for path in kept.iterdir()] == [".equiwm"]
+
+
 # Two at once
 
 
@@ -310,7 +319,7 @@ parts.collected(world_of("vn-2d"), 10**6, seed=0, progress=lambda done, total: p
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are counted in /proc")
-@pytest.mark.parametrize("name", ["SIGKILL", "SIGINT"])
+@pytest.mark.parametrize("name", ["SIGKILL", pytest.param("SIGINT", marks=pytest.mark.slow)])
 def test_nothing_is_left_of_who_is_struck(tmp_path, name):
     import signal
 

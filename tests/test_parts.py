@@ -18,9 +18,11 @@ from equiwm.symmetry.coverage import Arc
 from equiwm.training import parts
 from equiwm.training.data import training_data
 from equiwm.training.parts import COLUMNS, collected
+from equiwm.worlds import scene
 from equiwm.worlds.factory import build_world
 from equiwm.worlds.foreign import checked_world
 from equiwm.worlds.guard import _Guarded, _mixed
+from equiwm.worlds.pusht import world as pusht
 from equiwm.worlds.scene import Scene
 from equiwm.worlds.world import PART, PartedWorld, Transitions
 
@@ -84,6 +86,17 @@ class Raising(Swing):
         return super().start(rng)
 
 
+SMALL = 512
+"""Transitions of a part of these tests, about."""
+
+
+@pytest.fixture(autouse=True)
+def _small_parts(request, monkeypatch):
+    if "pay_nothing" not in request.node.name:
+        for module in (parts, pusht, scene):
+            monkeypatch.setattr(module, "PART", SMALL)
+
+
 @pytest.fixture
 def worth(monkeypatch):
     """Two processes for any data in parts."""
@@ -95,10 +108,10 @@ def worth(monkeypatch):
 @pytest.mark.parametrize(
     ("preset", "n"),
     [
-        *(("vn-2d", n) for n in (PART + 1, 5000, 7777)),
-        *((preset, PART + 500) for preset in ("vn-2d-arena", "vn-ring-noise", "vn-pair")),
-        pytest.param("vn-bodies", 9000, marks=pytest.mark.slow),
-        pytest.param("vn-bodies-3d", 9000, marks=pytest.mark.slow),
+        *(("vn-2d", n) for n in (SMALL + 1, 640, 1777)),
+        *((preset, SMALL + 70) for preset in ("vn-2d-arena", "vn-ring-noise", "vn-pair")),
+        pytest.param("vn-bodies", 1300, marks=pytest.mark.slow),
+        pytest.param("vn-bodies-3d", 1300, marks=pytest.mark.slow),
     ],
 )
 def test_parts_are_the_whole(preset, n):
@@ -121,12 +134,12 @@ def test_several_processes_make_the_same_bits(worth, monkeypatch):
 
     monkeypatch.setattr(parts, "computed", counted)
     told = []
-    found = collected(world, 20_000, seed=3, progress=lambda done, total: told.append((done, total)))
+    found = collected(world, 4000, seed=3, progress=lambda done, total: told.append((done, total)))
     assert len(made_there) >= 3
-    assert told[-1] == (20_000, 20_000)
+    assert told[-1] == (4000, 4000)
     monkeypatch.setenv(parts.JOBS_VARIABLE, "1")
-    assert same(collected(world, 20_000, seed=3), found)
-    assert same(world.transitions(20_000, seed=3), found)
+    assert same(collected(world, 4000, seed=3), found)
+    assert same(world.transitions(4000, seed=3), found)
     _nobody_waits()
 
 
@@ -167,7 +180,7 @@ def test_what_is_left_decides_how_many_processes(monkeypatch):
 def test_a_number_of_processes_that_is_none(given, monkeypatch):
     monkeypatch.setenv(parts.JOBS_VARIABLE, given)
     with pytest.raises(ConfigError, match=f"EQUIWM_DATA_JOBS: got '{given}'"):
-        collected(world_of("vn-2d"), PART + 1, seed=0)
+        collected(world_of("vn-2d"), SMALL + 1, seed=0)
 
 
 def test_worlds_that_are_made_in_one_piece():
@@ -185,10 +198,10 @@ def test_worlds_that_are_made_in_one_piece():
 # Worlds from outside
 
 
-@pytest.mark.parametrize("kind", [Swing, Held])
+@pytest.mark.parametrize("kind", [pytest.param(Swing, marks=pytest.mark.slow), Held])
 def test_a_world_from_outside(kind, worth, caplog):
     world = checked_world(kind())
-    assert same(collected(world, 14_000, seed=2), world.transitions(14_000, seed=2))
+    assert same(collected(world, 2500, seed=2), world.transitions(2500, seed=2))
     assert caplog.text == ""
 
 
@@ -225,7 +238,7 @@ def test_episodes_numbered_otherwise():
 @pytest.mark.slow
 def test_a_world_that_is_another_elsewhere_is_made_here(worth, caplog):
     world = checked_world(Elsewhere())
-    assert same(collected(world, 14_000, seed=2), world.transitions(14_000, seed=2))
+    assert same(collected(world, 2500, seed=2), world.transitions(2500, seed=2))
     assert "gives other transitions in another process; all transitions are made in this one." in caplog.text
 
 
@@ -233,7 +246,7 @@ def test_a_world_that_is_another_elsewhere_is_made_here(worth, caplog):
 def test_what_a_world_raises_in_another_process_is_told_as_here(worth):
     world = checked_world(Raising())
     with pytest.raises(DataError, match=r"Raising.(start|episodes|transitions) raised ValueError: no second part"):
-        collected(world, 14_000, seed=2)
+        collected(world, 2500, seed=2)
     _nobody_waits()
 
 
@@ -242,13 +255,13 @@ def test_parts_that_differ_are_made_here(worth, monkeypatch, caplog):
     world = world_of("vn-2d")
 
     def others(function, work, jobs, *, ordered):
-        for _, index, seed in work:
-            part = parts._made_here(world, index, seed)
+        for _, first, count, seed in work:
+            part = parts._as_part(world.episodes(first, count, seed=seed))
             part.rows["action"][-1, 0] += 1e-16 + np.spacing(part.rows["action"][-1, 0])
             yield part
 
     monkeypatch.setattr(parts, "computed", others)
-    assert same(collected(world, 14_000, seed=2), world.transitions(14_000, seed=2))
+    assert same(collected(world, 2500, seed=2), world.transitions(2500, seed=2))
     assert "the world 'pusht' gives other transitions in another process" in caplog.text
 
 
@@ -261,4 +274,4 @@ def test_a_process_that_dies_is_told(worth, monkeypatch):
 
     monkeypatch.setattr(parts, "computed", broken)
     with pytest.raises(MachineError, match=r"a process that made transitions died .* EQUIWM_DATA_JOBS=1"):
-        collected(world_of("vn-2d"), 20_000, seed=0)
+        collected(world_of("vn-2d"), 4000, seed=0)

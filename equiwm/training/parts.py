@@ -140,7 +140,8 @@ def _parts(world: PartedWorld, first: _Part, n: int, seed: int, jobs: int) -> Ge
         try:
             # What is left is estimated, for episodes may be cut: a part too few is made here, one too many is wasted.
             while (wanted := round((n - done) * part / max(1, done))) >= jobs:
-                work = [(packed, index, seed) for index in (0, *range(part, part + wanted))]
+                each = world.part_episodes
+                work = [(packed, index * each, each, seed) for index in (0, *range(part, part + wanted))]
                 with closing(computed(_made_there, work, jobs, ordered=True)) as arriving:
                     begun = next(arriving)
                     if begun is None or not _same_rows(begun.rows, first.rows):
@@ -150,9 +151,9 @@ def _parts(world: PartedWorld, first: _Part, n: int, seed: int, jobs: int) -> Ge
                             "cannot be made" if begun is None else "gives other transitions",
                         )
                         break
-                    for each in filter(None, arriving):
-                        yield each
-                        done, part = done + len(each), part + 1
+                    for made in filter(None, arriving):
+                        yield made
+                        done, part = done + len(made), part + 1
         except BrokenExecutor:
             raise MachineError(
                 f"a process that made transitions died (out of memory?); with {JOBS_VARIABLE}=1 none is started."
@@ -184,15 +185,14 @@ def _unpacked(packed: bytes) -> PartedWorld:
     return guarded_world(pickle.loads(packed))
 
 
-def _made_there(packed: bytes, part: int, seed: int) -> _Part | None:
+def _made_there(packed: bytes, first: int, count: int, seed: int) -> _Part | None:
     """A part, in another process, which was given the world by the one that started it; None where it takes no such."""
     torch.set_num_threads(1)
     try:
         world = _unpacked(packed)
     except RAISED:  # code that is not found here, or an object's own
         return None
-    each = world.part_episodes
-    return _as_part(world.episodes(part * each, each, seed=seed), code_of(world) or {})
+    return _as_part(world.episodes(first, count, seed=seed), code_of(world) or {})
 
 
 def _same_rows(some: Rows, others: Rows) -> bool:
