@@ -5,6 +5,7 @@ Public names are loaded when they are first used; importing the package does no 
 
 from __future__ import annotations
 
+import time
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from equiwm.symmetry.reps import Rep
 
 __version__ = "0.1.0"
+
+LOADED_AT = time.time()
+"""When this process began to load the package, seconds since 1970: a file that is younger may not be what is loaded."""
 
 _HOME = {
     "AuditResult": "equiwm.audit.result",

@@ -7,6 +7,7 @@ our own code raises is left as it is: a fault of ours stays one.
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -39,6 +40,19 @@ def guard(value: Any, checks: Mapping[str, Check]) -> Any:
     if not is_ours(type(value)) and not hasattr(type(value), _MARK):
         object.__setattr__(value, "__class__", _guarded(type(value), checks))
     return value
+
+
+def bare(value: Any) -> Any:
+    """`value` without its guard, for another process: a copy of the user's own class, or itself if it is ours.
+
+    Raises:
+        Exception: it cannot be copied; whatever its class raises.
+    """
+    if not hasattr(type(value), _MARK):
+        return value
+    other = copy.copy(value)
+    object.__setattr__(other, "__class__", next(base for base in type(value).__mro__ if _MARK not in vars(base)))
+    return other
 
 
 def called(function: Callable[..., Any], what: str, *arguments: Any, **options: Any) -> Any:

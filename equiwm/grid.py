@@ -33,7 +33,7 @@ from equiwm.disk.strict_json import canonical_json, read_json
 from equiwm.errors import ConfigError, MachineError, RunError
 from equiwm.locate import RAISED
 from equiwm.printable import cut
-from equiwm.workers import unordered
+from equiwm.workers import computed
 
 CellFunction = Callable[..., Mapping[str, Any]]
 """Parameters to result, both JSON data; importable, and a function of nothing else (not even the clock).
@@ -382,7 +382,7 @@ def _computed(units: list[_Unit], jobs: int | None) -> Generator[list[_Computed]
     if jobs is None and (cluster := current_cluster()) is not None:
         yield from cluster.computed(_call, work)
         return
-    yield from unordered(_call, work, jobs)
+    yield from computed(_call, work, jobs)
 
 
 def run_grid(

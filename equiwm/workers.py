@@ -1,7 +1,8 @@
-"""Worker processes: each binds itself to the process that started it, and gives what it computes as it finishes."""
+"""Worker processes: how they are started, how they bind themselves to the process that did, and how they end."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import threading
@@ -17,6 +18,58 @@ WATCH_SECONDS = 0.1
 """How long a worker may outlive its parent. Asking the system costs microseconds."""
 
 _SIGNALS = {getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)}
+
+_bound: list[int] = []
+
+
+def computed(
+    function: Callable[..., T], work: Iterable[tuple[Any, ...]], jobs: int | None, *, ordered: bool = False
+) -> Generator[T, None, None]:
+    """What a function gives of each piece of work, computed by other processes, one thread each.
+
+    They end with this process, however it ends. What is not taken to the end is closed (`contextlib.closing`): that
+    cancels what is running.
+
+    Args:
+        function: importable.
+        work: arguments of each call.
+        jobs: how many local processes, -1 for every core; None takes the backend of a surrounding
+            `joblib.parallel_config`.
+        ordered: give results in the order of the work, rather than as they arrive.
+
+    Raises:
+        BrokenExecutor: a process died.
+    """
+    import joblib
+
+    local: AbstractContextManager[Any] = nullcontext()
+    if jobs is not None:
+        bound = {"initializer": bind_to, "initargs": (os.getpid(),)}
+        local = joblib.parallel_config(backend="loky", n_jobs=jobs, inner_max_num_threads=1, **bound)
+    with local, signals_held():
+        # one piece a batch: what has finished is never held back by a neighbour
+        parallel = joblib.Parallel(batch_size=1, return_as="generator" if ordered else "generator_unordered")
+        arriving = parallel(joblib.delayed(function)(*each) for each in work)
+    with warnings.catch_warnings(), closing(arriving):
+        # loky replaces a worker whose memory has grown, between two pieces: none is lost.
+        warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
+        # Who has enough of a result in order lets the rest go.
+        warnings.filterwarnings("ignore", message=r"\d+ tasks have been successfully executed\s+but not used")
+        warnings.filterwarnings("ignore", message=".*still being processed by the workers have been cancelled")
+        yield from arriving
+
+
+def release() -> None:
+    """End the local processes that wait for more work, and with them what they hold of memory."""
+    from joblib.externals.loky import get_reusable_executor
+
+    with signals_held():
+        get_reusable_executor().shutdown(wait=True, kill_workers=True)
+
+
+def is_worker() -> bool:
+    """Whether this process was started to share work with others, so that it starts none itself."""
+    return bool(_bound) or multiprocessing.parent_process() is not None
 
 
 @contextmanager
@@ -45,6 +98,7 @@ def bind_to(parent: int) -> None:
     Args:
         parent: its process id.
     """
+    _bound.append(parent)
     for name in ("SIGINT", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
@@ -58,36 +112,3 @@ def _watch(parent: int) -> None:
         time.sleep(WATCH_SECONDS)
     # No clean-up: it could wait for the parent. Files are whole or absent, and the system releases the locks.
     os._exit(1)
-
-
-def unordered(
-    function: Callable[..., T], work: Iterable[tuple[Any, ...]], jobs: int | None
-) -> Generator[T, None, None]:
-    """What a function gives of each tuple of arguments, as it finishes, in any order, in processes of their own.
-
-    What is not taken to the end is closed (`contextlib.closing`): that ends the processes.
-
-    Args:
-        function: of module level, or what cloudpickle takes; so are the arguments and what it gives.
-        work: one tuple a call.
-        jobs: processes, one thread each, bound to this one; -1 is every core; None takes the backend of a surrounding
-            `joblib.parallel_config`.
-
-    Raises:
-        BrokenExecutor: a process died.
-    """
-    import joblib
-
-    local: AbstractContextManager[Any] = nullcontext()
-    if jobs is not None:
-        bound = {"initializer": bind_to, "initargs": (os.getpid(),)}
-        local = joblib.parallel_config(backend="loky", n_jobs=jobs, inner_max_num_threads=1, **bound)
-    with local, signals_held():
-        # one call a batch: what has finished is never held back by a neighbour
-        parallel = joblib.Parallel(batch_size=1, return_as="generator_unordered")
-        arriving = parallel(joblib.delayed(function)(*each) for each in work)
-    with warnings.catch_warnings(), closing(arriving):  # on an interruption, cancels what is running
-        # loky replaces a worker whose memory has grown, between two calls: none is lost.
-        warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
-        warnings.filterwarnings("ignore", message=".*still being processed by the workers have been cancelled")
-        yield from arriving

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,12 @@ def _one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_cache() -> None:
+    """Nothing of a test is kept for another, or in the folder of whoever runs them."""
+    os.environ["EQUIWM_CACHE"] = "off"
 
 
 @pytest.fixture(scope="session")

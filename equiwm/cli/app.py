@@ -11,6 +11,7 @@ from equiwm.claims.closed_loop.claim import CLAIM as CLOSED_LOOP
 from equiwm.claims.rollout.claim import CLAIM as ROLLOUT
 from equiwm.cli.ablate import AblateCommand, ablate
 from equiwm.cli.audit import audit
+from equiwm.cli.cache import cache
 from equiwm.cli.check_data import check_data
 from equiwm.cli.check_world import check_world
 from equiwm.cli.collect import collect
@@ -76,3 +77,4 @@ _add("discover", discover, AUDIT, "Which symmetries has a world, a log or a mode
 _add("report", report, FILES, "Tables and figures of many runs, claim by claim.")
 _add("export", export, FILES, "A run's model as safetensors, torch.export or ONNX.")
 _add("fsck", fsck, FILES, "Are runs whole, and do their files belong together?")
+_add("cache", cache, FILES, "Data that are kept for other commands.")

@@ -26,9 +26,9 @@ from equiwm.errors import RunError
 SCHEMA = 1
 """Version of the marker."""
 
-FolderKind = Literal["run", "study", "stores", "store", "episodes", "export"]
+FolderKind = Literal["run", "study", "stores", "store", "episodes", "export", "cache", "data"]
 """A run, a study, the folder of a claim's stores in either, one store (what one command has finished so far), collected
-episodes, and an exported model."""
+episodes, an exported model, the cache, and one entry of it (data of a world)."""
 
 _REMOVABLE: Mapping[FolderKind, frozenset[str] | None] = {
     "run": frozenset({"config.yaml", ".train.lock", ".metrics.lock"}),
@@ -37,6 +37,8 @@ _REMOVABLE: Mapping[FolderKind, frozenset[str] | None] = {
     "store": None,
     "episodes": frozenset(),
     "export": frozenset(),
+    "cache": frozenset(),
+    "data": None,
 }
 """What a folder may hold besides its marker to be removed as a whole; None is anything, for it is all the store's."""
 

@@ -82,10 +82,10 @@ def draw_all(
 def _in_processes(work: Sequence[tuple[int, Order]], processes: int) -> Iterator[tuple[int, Path]]:
     if not work:
         return
-    from equiwm.workers import unordered
+    from equiwm.workers import computed
 
     try:
-        with closing(unordered(_drawn, work, processes)) as arriving:
+        with closing(computed(_drawn, work, processes)) as arriving:
             for index, path, error in arriving:
                 if path is None:
                     interrupts.check()

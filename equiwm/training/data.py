@@ -6,6 +6,7 @@ import torch
 
 from equiwm.config import TrainingConfig
 from equiwm.errors import ConfigError, DataError
+from equiwm.training.parts import collected
 from equiwm.worlds.world import (
     CollectedWorld,
     Progress,
@@ -26,14 +27,15 @@ def training_data(
 ) -> Transitions | Sequences:
     """The data of a training: `config.transitions` transitions, or as many in sequences of `config.horizon` steps.
 
-    Fewer where the world was recorded and has no more.
+    Fewer where the world was recorded and has no more. Large data of a world that is made in parts may be mapped from
+    files (`equiwm.training.parts`); a pass over all of it is made part by part.
 
     Raises:
         DataError: nothing moves in the world, or too few sequences of that length stay inside its guard.
     """
     world = world.training_side() if isinstance(world, CollectedWorld) else world
     if config.horizon == 1:
-        return moving(world, world.transitions(config.transitions, seed=seed, progress=progress))
+        return moving(world, collected(world, config.transitions, seed=seed, progress=progress))
     if not isinstance(world, SequenceWorld):
         raise DataError(f"the world '{world.name}' gives no sequences; expected training.horizon=1.")
     n = config.transitions // config.horizon

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -11,14 +12,14 @@ from torch import Tensor
 
 from equiwm.checks import as_finite
 from equiwm.errors import DataError, GroupError
-from equiwm.foreign import Check, guard, is_ours, label
+from equiwm.foreign import Check, called, guard, is_ours, label
 from equiwm.planning.frames import Frames
 from equiwm.planning.task import ControlTask, Simulation, Tasks
 from equiwm.symmetry.coverage import Coverage
 from equiwm.symmetry.groups import Group
 from equiwm.symmetry.laws import changes, check_group, check_rep, check_space
 from equiwm.symmetry.reps import Rep
-from equiwm.worlds.world import Sequences, SymmetryResidual, Transitions, World, action_shape
+from equiwm.worlds.world import PartedWorld, Sequences, SymmetryResidual, Transitions, World, action_shape
 
 T = TypeVar("T")
 _MEMBERS: dict[str, type] = {
@@ -75,11 +76,50 @@ def checked_world(world: Any) -> World:
             raise DataError(
                 f"{what}.components: '{name}' is channel {channel!r}, expected 0 to {see.multiplicity - 1}."
             )
-    guarded: World = guard(world, _CHECKS)
+    guarded = guarded_world(world)
     data = guarded.transitions(2, seed=0)
     _try_step(guarded, data, f"{what}.step")
     guarded.readout_targets(data.observation)
+    if isinstance(guarded, PartedWorld):
+        _try_parts(guarded, what)
     return guarded
+
+
+def guarded_world(world: Any) -> Any:
+    """A world whose answers are checked if it is not ours, without trying any."""
+    return guard(world, _CHECKS)
+
+
+def _try_parts(world: Any, what: str) -> None:
+    """Refuse parts that are not those of the whole, and files that are none.
+
+    Raises:
+        DataError: what is wrong.
+    """
+    each = called(lambda: world.part_episodes, f"{what}.part_episodes")
+    if type(each) is not int or each < 0:
+        raise DataError(f"{what}.part_episodes is {each!r}; expected how many episodes are made at once, or 0.")
+    files = called(lambda: world.data_files, f"{what}.data_files")
+    if files is not None:
+        if isinstance(files, str | bytes) or not all(isinstance(file, str | Path) for file in files):
+            raise DataError(f"{what}.data_files is {files!r}; expected paths, () for none, or None.")
+        missing = [file for file in files if not Path(file).is_file()]
+        if missing:
+            raise DataError(f"{what}.data_files: there is no file {missing[0]}.")
+    if not each:
+        return
+    second, first = world.episodes(1, 1, seed=0), world.episodes(0, 1, seed=0)
+    n = len(first) + len(second)
+    if not n:
+        return
+    whole = world.transitions(n, seed=0)
+    for name in ("observation", "action", "next_observation", "episode"):
+        parts, expected = torch.cat([getattr(first, name), getattr(second, name)]), getattr(whole, name)
+        if not torch.allclose(parts.double(), expected.double(), rtol=_REPEATS, atol=_REPEATS):
+            raise DataError(
+                f"{what}.episodes gives another {name} than transitions does: expected the same episodes, each with "
+                "random numbers of its own, however many are made and in which order."
+            )
 
 
 @torch.no_grad()
@@ -147,6 +187,18 @@ def _transitions(world: Any, given: Any, arguments: tuple[Any, ...]) -> Transiti
     return data
 
 
+def _episodes(world: Any, given: Any, arguments: tuple[Any, ...]) -> Transitions:
+    see, act = _shapes(world)
+    data = _columns(world, given, "episodes", Transitions, {"observation": see, "action": act, "next_observation": see})
+    first, count = arguments[:2]
+    inside = (data.episode >= first) & (data.episode < first + count)
+    if not (bool(inside.all()) and bool((data.episode.diff() >= 0).all())):
+        raise DataError(
+            f"{_of(world, 'episodes')} numbers its episodes otherwise than {first} to {first + count - 1}, in order."
+        )
+    return replace(data, episode=data.episode.long())
+
+
 def _sequences(world: Any, given: Any, arguments: tuple[Any, ...]) -> Sequences:
     see, act = _shapes(world)
     horizon = arguments[1] if len(arguments) > 1 else _require(given, Sequences, _of(world, "sequences")).horizon
@@ -178,6 +230,7 @@ def _control(world: Any, given: Any, arguments: tuple[Any, ...]) -> ControlTask:
 _CHECKS: dict[str, Check] = {
     "step": _step,
     "transitions": _transitions,
+    "episodes": _episodes,
     "sequences": _sequences,
     "readout_targets": _targets,
     "symmetry_residual": _residual,

@@ -144,6 +144,8 @@ class _Guarded:
     """What a guarded world does otherwise."""
 
     _inside: Callable[[Tensor], Tensor]
+    part_episodes = 0
+    """How many transitions a guard lets through is known once they are made: they are made in one piece."""
 
     def transitions(
         self, n: int, *, seed: int, orientations: Orientations = "seen", progress: Progress | None = None

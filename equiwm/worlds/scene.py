@@ -13,8 +13,11 @@
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -33,7 +36,7 @@ from equiwm.symmetry.reps import Rep
 from equiwm.worlds.draws import Moved, Orientations, generators, orientations_of, place
 from equiwm.worlds.scenes import TaskScenes
 from equiwm.worlds.targets import by_kind, kind_reps
-from equiwm.worlds.world import Progress, Transitions
+from equiwm.worlds.world import PART, Progress, Transitions
 
 COVERED_DEG = 90.0
 """Default coverage: the arc [0, 90) of the plane, or about z in space."""
@@ -59,6 +62,10 @@ class Scene(TaskScenes):
         equivariant: whether T(g s, g a) = g T(s, a) for every g of the group. It is measured all the same.
         components: names of channels whose errors are shown one by one.
         episode_steps: steps that a scene of `transitions` goes on for.
+        in_parts: whether large data may be made in parts, by several processes: all random numbers of a scene are from
+            its own generators (`draws`), and nothing is kept from one scene to the next.
+        data_files: files that data are read from, () for none, where data that were made in parts may be kept for other
+            commands: they depend on these files, the configuration, the seed and code alone (`PartedWorld`).
     """
 
     Config: ClassVar[type[WorldConfig]] = WorldConfig
@@ -67,6 +74,9 @@ class Scene(TaskScenes):
     action_rep: Any
     coverage: Any = None
     episode_steps: int = 1
+    in_parts: bool = False
+    data_files: Sequence[Path] | None = None
+    _first_scene: int = 0
 
     def __init__(self, config: WorldConfig | None = None) -> None:
         self.config: Any = config or self.Config()
@@ -109,16 +119,20 @@ class Scene(TaskScenes):
         """Reps of the flat targets: the kinds of a mixed observation, orientations as rotation matrices."""
         return {} if self.observation_rep.structured else kind_reps(self.observation_rep.linear_part)
 
+    def draws(self, stream: int, seed: int, n: int) -> list[np.random.Generator]:
+        """The generators of a stream (0 to 6 are taken) of `n` scenes, of which a part of the data has its own."""
+        return generators(stream, seed, range(self._first_scene, self._first_scene + n))
+
     def starts(self, n: int, seed: int) -> Tensor:
         """`n` scenes (n, *shape) float64 before they are turned."""
         shape, what = self.observation_rep.shape, f"result of {label(type(self))}.start"
-        drawn = [self.start(rng) for rng in generators(_STARTS, seed, range(n))]
+        drawn = [self.start(rng) for rng in self.draws(_STARTS, seed, n)]
         return torch.stack([as_finite(scene, shape, what, single=True) for scene in drawn])
 
     def turns(self, n: int, seed: int, orientations: Orientations) -> Elements:
         """How `n` scenes are turned, by numbers of their own for each kind of orientations."""
         law = orientations_of(self.coverage, orientations, self.group)
-        draws = generators(_TURNS[orientations], seed, range(n))
+        draws = self.draws(_TURNS[orientations], seed, n)
         if isinstance(law, Moved):
             moves = Elements.cat([law.move(int(rng.integers(2**53))) for rng in draws])
             return moves @ self.turns(n, seed, "seen")
@@ -127,7 +141,7 @@ class Scene(TaskScenes):
     def plans(self, n: int, horizon: int, seed: int) -> Tensor:
         """Actions (n, H, *action_shape) before they are turned; a shorter plan begins a longer one."""
         what = f"result of {label(type(self))}.action"
-        draws = generators(_PLANS, seed, range(n))
+        draws = self.draws(_PLANS, seed, n)
         drawn = [
             [as_finite(self.action(rng), self.action_shape, what, single=True) for _ in range(horizon)] for rng in draws
         ]
@@ -149,3 +163,20 @@ class Scene(TaskScenes):
         before, after = data.observations[:, :-1].flatten(0, 1), data.observations[:, 1:].flatten(0, 1)
         episode = data.episode.repeat_interleave(steps)
         return Transitions(before[:n], data.actions.flatten(0, 1)[:n], after[:n], episode=episode[:n])
+
+    @property
+    def part_episodes(self) -> int:
+        """Scenes of a part; 0 of a world that does not say that it may be made in parts."""
+        return max(1, PART // self.episode_steps) if self.in_parts else 0
+
+    def episodes(self, first: int, count: int, *, seed: int, orientations: Orientations = "seen") -> Transitions:
+        """The transitions of some scenes.
+
+        Raises:
+            DataError: `count` below 1, and as `transitions`.
+        """
+        at_least_one("episodes", count=count)
+        part = copy.copy(self)
+        part._first_scene = first
+        data = part.transitions(count * self.episode_steps, seed=seed, orientations=orientations)
+        return replace(data, episode=data.episode + first)

@@ -23,6 +23,9 @@ from equiwm.worlds.draws import Orientations
 Progress = Callable[[int, int], None]
 """Called with (done, total) while data is collected."""
 
+PART = 2**12
+"""Transitions of a part of large data, about (`PartedWorld`): some tenths of a second of PushT."""
+
 
 def _without_gradients(data: object, *names: str) -> None:
     """Data is numbers: what a differentiable world made it with is let go, or training would walk back into it."""
@@ -274,6 +277,35 @@ class SequenceWorld(Protocol):
             DataError: `n` or `horizon` below 1, a negative seed, unknown orientations, or a horizon that no draw
                 survives.
         """
+        ...
+
+
+@runtime_checkable
+class PartedWorld(Protocol):
+    """A world whose transitions are made of episodes 0, 1, 2, ..., each by itself, so that others may make some.
+
+    `transitions(n, seed=seed)` are the first n rows of the episodes in their order; `excluded` counts what is dropped
+    in the episodes that those rows come from. Nothing that an episode draws or does depends on the others, on when, or
+    in which process it is made. Large data of a training are then made in parts, by several processes, always the same
+    parts (`equiwm.training.parts`).
+    """
+
+    @property
+    def part_episodes(self) -> int:
+        """Episodes that are made at once, about `PART` transitions; 0 where transitions are not made in parts."""
+        ...
+
+    @property
+    def data_files(self) -> Sequence[Path] | None:
+        """Files that the transitions are read from, beside code, configuration and seed: () for none.
+
+        None where they may depend on anything else; they are then never kept for another command
+        (`equiwm.training.data_key`).
+        """
+        ...
+
+    def episodes(self, first: int, count: int, *, seed: int, orientations: Orientations = "seen") -> Transitions:
+        """All transitions of the episodes `first` to `first + count - 1`, in order, numbered by their episode."""
         ...
 
 

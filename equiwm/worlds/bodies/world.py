@@ -34,6 +34,7 @@ class Bodies(Scene):
     """
 
     Config = BodiesConfig
+    in_parts, data_files = True, ()
     components: Mapping[str, int] = {"position": 1, "velocity": 2}
     # A set of bodies has no pose to reach.
     control = None  # type: ignore[assignment]

@@ -32,6 +32,7 @@ class Pair(Scene):
     """
 
     Config = PairConfig
+    in_parts, data_files = True, ()
     group = Group.parse("se2*s2")
     observation_rep = Rep.parse("perm2*p+perm2*1o", 2)
     action_rep = Rep.parse("perm2*1o", 2)

@@ -44,7 +44,7 @@ from equiwm.worlds.pusht.physics import (
     turn,
 )
 from equiwm.worlds.pusht.standard import STANDARD, StandardControl, standard_control
-from equiwm.worlds.world import Progress, Sequences, StateAccess, SymmetryResidual, Transitions, World
+from equiwm.worlds.world import PART, Progress, Sequences, StateAccess, SymmetryResidual, Transitions, World
 
 TASK_TURN, TASK_PUSH = np.deg2rad(35.0), 20.0  # a task turns the block by 35 degrees, moves it 20 px along u
 _EXPLORATION, _TASKS, _RESIDUAL, _SEQUENCES, _ACCESS = range(
@@ -235,31 +235,55 @@ class PushT(World):
                 episode=torch.from_numpy(taken.episode),
                 excluded=taken.excluded,
             )
-        steps = self.config.episode_steps
-        columns: list[tuple[np.ndarray, ...]] = []
-        excluded: Counter[str] = Counter()
+        batches: list[Transitions] = []
         done = first = 0
         while done < n:
-            episodes = range(first, first + min(_BATCH, -(-(n - done) // steps)))
-            draws = generators(_EXPLORATION, seed, episodes)
-            runs, actions = self._explored(draws, self._orientations(draws, orientations), steps, place_first=True)
-            inside, reasons = _guarded(runs)
-            for reason, count in zip(reasons, (~inside).sum(1).tolist(), strict=True):
-                excluded[reason] += count
-            episode, step = (index[: n - done] for index in np.nonzero(inside))
-            before, after = runs.states[episode, step], runs.states[episode, step + 1]
-            columns.append((before, actions[episode, step], after, episode + first))
-            done += len(episode)
-            first += len(episodes)
+            count = min(_BATCH, -(-(n - done) // self.config.episode_steps))
+            batch = self._batch(range(first, first + count), seed, orientations).take(n - done)
+            batches.append(batch)
+            done += len(batch)
+            first += count
             if progress is not None:
                 progress(done, n)
-        state, action, following, origin = (np.concatenate(column) for column in zip(*columns, strict=True))
+        return _joined(batches)
+
+    @property
+    def part_episodes(self) -> int:
+        """Whole batches; none of recordings."""
+        return 0 if self._demonstrated is not None else _BATCH * max(1, PART // (_BATCH * self.config.episode_steps))
+
+    @property
+    def data_files(self) -> tuple[Path, ...]:
+        """None are read."""
+        return ()
+
+    def episodes(self, first: int, count: int, *, seed: int, orientations: Orientations = "seen") -> Transitions:
+        """The transitions of some episodes, in the batches of `transitions` where `first` is one of its beginnings.
+
+        Raises:
+            DataError: `count` below 1, a negative seed or unknown orientations.
+        """
+        at_least_one("episodes", count=count)
+        starts = range(first, first + count, _BATCH)
+        batches = (range(start, min(start + _BATCH, first + count)) for start in starts)
+        return _joined([self._batch(batch, seed, orientations) for batch in batches])
+
+    def _batch(self, episodes: range, seed: int, orientations: Orientations) -> Transitions:
+        """All transitions of some episodes that are inside the guard, and how many are not."""
+        draws = generators(_EXPLORATION, seed, episodes)
+        frames = self._orientations(draws, orientations)
+        runs, actions = self._explored(draws, frames, self.config.episode_steps, place_first=True)
+        inside, reasons = _guarded(runs)
+        excluded: Counter[str] = Counter()
+        for reason, count in zip(reasons, (~inside).sum(1).tolist(), strict=True):
+            excluded[reason] += count
+        episode, step = np.nonzero(inside)
         return Transitions(
-            self.observe(state),
-            torch.from_numpy(action),
-            self.observe(following),
-            episode=torch.from_numpy(origin),
-            excluded={reason: count for reason, count in sorted(excluded.items()) if count},
+            self.observe(runs.states[episode, step]),
+            torch.from_numpy(actions[episode, step]),
+            self.observe(runs.states[episode, step + 1]),
+            episode=torch.from_numpy(episode + episodes.start),
+            excluded=excluded,
         )
 
     def sequences(
@@ -487,6 +511,18 @@ class PushT(World):
         """(n,) scene angles in radians, one from each generator."""
         law = orientations_of(self.coverage, orientations, self.group)
         return np.deg2rad(planar_angles(law, np.array([rng.random() for rng in draws])))
+
+
+def _joined(batches: list[Transitions]) -> Transitions:
+    """Batches one after another, and what is dropped in all of them."""
+    excluded = sum((Counter(batch.excluded) for batch in batches), Counter[str]())
+    return Transitions(
+        torch.cat([batch.observation for batch in batches]),
+        torch.cat([batch.action for batch in batches]),
+        torch.cat([batch.next_observation for batch in batches]),
+        torch.cat([batch.episode for batch in batches]),
+        dict(sorted(excluded.items())),
+    )
 
 
 def _keeps_the_square(g: Elements) -> Tensor:

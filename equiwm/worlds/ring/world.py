@@ -10,7 +10,7 @@ from torch import Tensor
 
 from equiwm.symmetry.groups import SE2
 from equiwm.symmetry.reps import Rep, vectors
-from equiwm.worlds.draws import Orientations, generators
+from equiwm.worlds.draws import Orientations
 from equiwm.worlds.ring.config import RingConfig
 from equiwm.worlds.scene import Scene
 from equiwm.worlds.world import Progress, Transitions
@@ -32,6 +32,7 @@ class Ring(Scene):
     """
 
     Config = RingConfig
+    in_parts, data_files = True, ()
     group = SE2
     observation_rep = Rep(((POINTS, "p"),), 2)
     action_rep = vectors(1, 2)
@@ -57,7 +58,7 @@ class Ring(Scene):
         if not self.config.noise:
             return data
         shape = (POINTS, 2)
-        noise = np.array([rng.normal(0.0, self.config.noise, shape) for rng in generators(_NOISE, seed, range(n))])
+        noise = np.array([rng.normal(0.0, self.config.noise, shape) for rng in self.draws(_NOISE, seed, n)])
         turned = self.observation_rep.linear_part.transform(torch.from_numpy(noise), self.turns(n, seed, orientations))
         return replace(data, observation=data.observation + turned)
 

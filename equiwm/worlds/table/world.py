@@ -111,7 +111,7 @@ class Table(Scene):
 
     def plans(self, n: int, horizon: int, seed: int) -> Tensor:
         """Actions (n, H, 2) before they are turned: with probability 0.55 a noisy push along x, else anywhere."""
-        drawn = [[_exploration(rng) for _ in range(horizon)] for rng in generators(_PLANS, seed, range(n))]
+        drawn = [[_exploration(rng) for _ in range(horizon)] for rng in self.draws(_PLANS, seed, n)]
         return torch.from_numpy(np.array(drawn))
 
     def check_action(self, action: object) -> Tensor:
