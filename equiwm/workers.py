@@ -9,7 +9,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -50,13 +50,36 @@ def computed(
         # one piece a batch: what has finished is never held back by a neighbour
         parallel = joblib.Parallel(batch_size=1, return_as="generator" if ordered else "generator_unordered")
         arriving = parallel(joblib.delayed(function)(*each) for each in work)
-    with warnings.catch_warnings(), closing(arriving):
+    with warnings.catch_warnings(), closing_quietly(arriving):
         # loky replaces a worker whose memory has grown, between two pieces: none is lost.
         warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
         # Who has enough of a result in order lets the rest go.
         warnings.filterwarnings("ignore", message=r"\d+ tasks have been successfully executed\s+but not used")
         warnings.filterwarnings("ignore", message=".*still being processed by the workers have been cancelled")
         yield from arriving
+
+
+@contextmanager
+def closing_quietly(arriving: Generator[Any, None, None]) -> Iterator[None]:
+    """Close what a `joblib.Parallel` gives, as `contextlib.closing` does.
+
+    Where work is left, loky's own thread may look for a piece that was just cancelled. It says so by a KeyError, which
+    would stand in the command's output, and ends, as it should.
+    """
+    told = threading.excepthook
+
+    def unless_cancelled(raised: threading.ExceptHookArgs) -> None:
+        if raised.exc_type is not KeyError or getattr(raised.thread, "name", "") != "ExecutorManagerThread":
+            told(raised)
+
+    try:
+        yield
+    finally:
+        threading.excepthook = unless_cancelled
+        try:
+            arriving.close()
+        finally:
+            threading.excepthook = told
 
 
 def release() -> None:
