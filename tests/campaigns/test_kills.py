@@ -41,6 +41,7 @@ class Kills:
         """One kill, after a share of the time that the command takes; of workers, most often when they train."""
         work = self.folder / f"work{number}"
         work.mkdir()
+        before = _semaphores()  # of a process killed long ago, whose number may come again
         process = self.commands.start(work, self.arguments)
         if "2" in self.arguments and number % 4:
             _until(lambda: any(work.rglob("resume.pt")))
@@ -65,7 +66,12 @@ class Kills:
         assert _left(self.commands.folder / "tmp") == [], where
         if name == "SIGKILL" and group:  # loky's own tracker, which removes its semaphores, was killed as well
             return
-        assert [path.name for path in Path("/dev/shm").glob(f"sem.loky-{process}-*")] == [], where
+        left = {each for each in _semaphores() - before if each.startswith(f"sem.loky-{process}-")}
+        assert left == set(), where
+
+
+def _semaphores() -> set[str]:
+    return {path.name for path in Path("/dev/shm").glob("sem.loky-*")}
 
 
 def _until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
