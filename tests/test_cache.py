@@ -50,6 +50,16 @@ class Stops(Swing):
         return super().episodes(first, count, **options)
 
 
+def _forget_modules_of_no_file(monkeypatch) -> None:
+    """Other tests of this process have made some, and beside them no world of somebody else's has a key."""
+    while True:
+        try:
+            list(data_key._loaded_elsewhere())
+            return
+        except data_key.Unknown as found:
+            monkeypatch.delitem(sys.modules, str(found))
+
+
 @pytest.fixture
 def kept(tmp_path, monkeypatch) -> Path:
     """A cache for any data in parts, made by this process alone."""
@@ -59,6 +69,7 @@ def kept(tmp_path, monkeypatch) -> Path:
     monkeypatch.setattr(parts, "WORTH", 0.0)
     for module in (parts, pusht, scene):
         monkeypatch.setattr(module, "PART", SMALL_PART)
+    _forget_modules_of_no_file(monkeypatch)
     # Whoever works on the package while its tests run has younger files than the process.
     monkeypatch.setattr(equiwm, "LOADED_AT", time.time() + 1e6)
     data_key._code.cache_clear()

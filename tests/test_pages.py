@@ -82,11 +82,14 @@ def test_a_folder_refers_to_its_figures_and_draws_again_only_what_has_changed(ma
     assert sorted(sources) == ["figures/ood_factors.svg", "figures/vn-2d/sweep_so2_float32.svg"]
     kept, changed = (folder / source for source in sorted(sources))
     drawn = changed.read_bytes()
-    kept.write_bytes(b"<svg>kept</svg>")
+    stamp = kept.stat().st_mtime_ns
     changed.write_bytes(b"<svg>drawn anew</svg>")
     changed.with_suffix(".csv").write_text("other\n")
     assert command(arguments) == 0
-    assert (kept.read_bytes(), changed.read_bytes()) == (b"<svg>kept</svg>", drawn)
+    assert (kept.stat().st_mtime_ns, changed.read_bytes()) == (stamp, drawn)
+    kept.write_bytes(b"<svg>edited</svg>")
+    assert command(arguments) == 0
+    assert kept.read_bytes() != b"<svg>edited</svg>"  # its record names another file
 
 
 def test_an_audit_is_a_page_for_everybody(audit_page):

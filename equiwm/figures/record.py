@@ -7,17 +7,35 @@ them are the same; one that is damaged, edited, or that other code drew, is.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
+
+import msgspec
 
 from equiwm.disk.files import write_atomic
 from equiwm.disk.inside import read_inside
 from equiwm.disk.strict_json import canonical_json
 from equiwm.errors import RunError
 from equiwm.figures.medium import MAX_FIGURE, code, known_folders
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a record says.
+
+    Attributes:
+        csv: SHA-256 of the CSV.
+        code: digest of the code that drew (`drawing_code`).
+        files: SHA-256 of each file, by ending.
+    """
+
+    csv: str = ""
+    code: str | None = None
+    files: dict[str, str] = field(default_factory=dict)
+
 
 _MAX_RECORD = 2**16
 _DRAWING = ("claims", "figures", "report", "results", "tables", "stats.py", "printable.py")
@@ -81,37 +99,28 @@ def write_record(folder: Path, name: str, csv: str, files: Mapping[str, bytes]) 
     """
     if code() is None:
         return
-    known = _read(folder, name)
-    same = known is not None and known.get("csv") == _digest(csv.encode()) and known.get("code") == code()
-    others = known.get("files") if known is not None and same else None
-    hashes = {kind: _digest(content) for kind, content in files.items()}
-    merged = {**(others if isinstance(others, dict) else {}), **hashes}
-    record = {"csv": _digest(csv.encode()), "code": code(), "files": merged}
+    known, of_csv = _read(folder, name) or Record(), _digest(csv.encode())
+    others = known.files if (known.csv, known.code) == (of_csv, code()) else {}
+    record = Record(of_csv, code(), {**others, **{kind: _digest(content) for kind, content in files.items()}})
     if known != record:
-        write_atomic(folder / f"{name}.drawn.json", canonical_json(record, indent=2) + "\n")
+        write_atomic(folder / f"{name}.drawn.json", canonical_json(asdict(record), indent=2) + "\n")
 
 
-def _read(folder: Path, name: str) -> dict[str, object] | None:
+def _read(folder: Path, name: str) -> Record | None:
     """A record; None where there is none. A damaged one fits nothing."""
     try:
-        found: object = json.loads(read_inside(folder, f"{name}.drawn.json", limit=_MAX_RECORD))
+        return msgspec.json.decode(read_inside(folder, f"{name}.drawn.json", limit=_MAX_RECORD), type=Record)
     except FileNotFoundError:
         return None
-    except (ValueError, RecursionError, RunError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    except (msgspec.MsgspecError, RecursionError, RunError):
+        return Record()
 
 
-def _fits(record: Mapping[str, object] | None, csv: str, files: Mapping[str, bytes]) -> bool:
+def _fits(record: Record | None, csv: str, files: Mapping[str, bytes]) -> bool:
     """Whether files are what a record says; without one there is nothing to say against them."""
-    if record is None:
-        return True
-    hashes = record.get("files")
-    of_files = hashes if isinstance(hashes, dict) else {}
-    return (
-        record.get("csv") == _digest(csv.encode())
-        and record.get("code") == code()
-        and all(of_files.get(kind) == _digest(content) for kind, content in files.items())
+    return record is None or (
+        (record.csv, record.code) == (_digest(csv.encode()), code())
+        and all(record.files.get(kind) == _digest(content) for kind, content in files.items())
     )
 
 
