@@ -183,10 +183,14 @@ def test_a_number_of_processes_that_is_none(given, monkeypatch):
         collected(world_of("vn-2d"), SMALL + 1, seed=0)
 
 
+def test_a_table_is_made_in_one_piece():
+    pytest.importorskip("mujoco")
+    assert world_of("vn-table").part_episodes == 0
+
+
 def test_worlds_that_are_made_in_one_piece():
     """A guard drops what it likes, recordings are there, and others have not said that they can be made in parts."""
     assert not isinstance(world_of("vn-3d"), PartedWorld)
-    assert world_of("vn-table").part_episodes == 0
     assert world_of("vn-2d").part_episodes > 0
     guarded = _mixed(world_of("vn-2d"), _Guarded, lambda seen: torch.ones(seen.shape[:-2], dtype=torch.bool))
     assert guarded.part_episodes == 0
