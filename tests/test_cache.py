@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 from processes import session_of
-from test_parts import Swing, same, world_of
+from test_made_in_parts import Swing, same, world_of
 
 import equiwm
 from equiwm.cli.main import run as command
@@ -323,7 +323,7 @@ SCRIPT = """
 import sys, torch
 sys.path.insert(0, sys.argv[1])
 from equiwm.training import parts
-from test_parts import world_of
+from test_made_in_parts import world_of
 parts.WORTH, parts.SHARE = 0.0, 1e-9
 parts.collected(world_of("vn-2d"), 10**6, seed=0, progress=lambda done, total: print(done, flush=True))
 """
