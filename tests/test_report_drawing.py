@@ -17,7 +17,7 @@ from processes import session_of
 
 from equiwm.claims.view import Drawing
 from equiwm.cli.main import run as command
-from equiwm.errors import GroupError, MachineError, ResultError
+from equiwm.errors import GroupError, MachineError
 from equiwm.figures import canvas as canvas_module
 from equiwm.figures import record as record_module
 from equiwm.figures.medium import SCREEN
@@ -188,7 +188,6 @@ def test_a_fault_in_a_process_is_one_typed_line(tmp_path):
     place = tmp_path / "vn-2d"
     assert draw_all([order(good, place), order(good, tmp_path)], 2) == [place / "good.png", tmp_path / "good.png"]
     for draw, kind, words in (
-        (fails, ResultError, "the figure a of vn-2d: ValueError: no such colour"),
         (refuses, GroupError, "^no such group$"),
         (full, MachineError, "the disk is full"),
         (dies, MachineError, "a process that draws figures died"),
@@ -196,6 +195,9 @@ def test_a_fault_in_a_process_is_one_typed_line(tmp_path):
         with pytest.raises(kind, match=words) as told:
             draw_all([order(draw, place), order(good, place, "b")], 2)
         assert "\n" not in str(told.value)
+    for jobs in (1, 2):  # a fault of ours, which the command tells as one
+        with pytest.raises(ValueError, match=r"^no such colour$"):
+            draw_all([order(fails, place), order(good, place, "b")], jobs)
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])

@@ -61,7 +61,7 @@ def draw_all(
         total: of all figures.
 
     Raises:
-        EquiwmError: what drawing the figures raised: of several the one that came first.
+        EquiwmError: what drawing the figures raised: of several the one that came first; a fault of ours as it is.
         MachineError: a process died.
     """
     cores = os.cpu_count() or 1
@@ -111,8 +111,9 @@ def _drawn(index: int, order: Order) -> tuple[int, Path | None, EquiwmError | No
         return index, None, _plain(error)
     except Exception as error:
         refused = machine_error(error)
-        said = f"{type(error).__name__}: {error}"
-        return index, None, refused or ResultError(f"the figure {order.drawing.name} of {order.place.name}: {said}")
+        if refused is None:  # a fault of ours, which is told as one, whoever draws
+            raise
+        return index, None, refused
 
 
 def _plain(error: EquiwmError) -> EquiwmError:
