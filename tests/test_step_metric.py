@@ -121,6 +121,14 @@ def test_a_centroid_counts_in_steps():
     moved = (data.next_observation.mean(1) - data.observation.mean(1)).square().sum(-1).mean()
     assert metric.centroid == pytest.approx(float(moved), rel=1e-9)
     assert latent_metric(model, data, SE3, None).centroid is None
+    now, wanted, plans = data.observation[:3], data.observation[5:8], torch.zeros(3, 2, 4, 1, 3, dtype=torch.float64)
+    control = world.control(data.observation)
+    given = [
+        model_goal(replace(config.planning, centroid=weight), "steps", model, control, metric)(now, wanted, 4)(plans)
+        for weight in (0.0, 2.0)
+    ]
+    steps = (now.mean(1) - wanted.mean(1)).square().sum(-1) / moved  # no action moves it
+    assert torch.allclose(given[1] - given[0], 2.0 * steps[:, None], rtol=1e-9)
 
 
 def test_a_goal_that_latents_do_not_show_names_those_that_they_do():
