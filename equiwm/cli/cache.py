@@ -52,10 +52,12 @@ def cache(
         )
     else:
         rows = [(each.what or "of another version, or damaged", _size(each.size), each.last_used) for each in kept]
-        print_tables([Table(f"cache {folder}", ("what", "size", "last used"), rows)])
+        if rows:
+            print_tables([Table(f"cache {folder}", ("what", "size", "last used"), rows)])
         if clear or limit is not None:
             say(f"removed: {len(removed)} of {len(removed) + len(kept)} entries.")
-        say(f"{_size(sum(each.size for each in kept))} of at most {_size(bound)}.")
+        empty = "" if rows else f"{folder} holds nothing: "
+        say(f"{empty}{_size(sum(each.size for each in kept))} of at most {_size(bound)}.")
     if clear and kept:
         raise RunError(f"{len(kept)} entries of {folder} cannot be removed: look at their permissions.")
 
