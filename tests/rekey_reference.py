@@ -3,7 +3,7 @@
 A cell is called by a hash of its parameters, the configuration among them, so that `reproduce --resume` refuses a study
 whose configurations lack a setting of today that is not declared `later`. Where all of these stand at their defaults,
 which is what the study was made with, its cells are today's: they are renamed, and nothing is computed. Anything else
-that differs is refused.
+that differs is refused. What today's claims need beside them is left for `reproduce --resume`, which computes it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from equiwm.claims.reproduce.plan import plan
+import yaml
+
+from equiwm.claims.reproduce.plan import plan, study_config
 from equiwm.claims.reproduce.registry import parse_claims, resolve_size
 from equiwm.claims.reproduce.study import _stores
 from equiwm.config import parse
@@ -43,6 +45,8 @@ def rekey(store: Path, cells: list[Cell]) -> int:
     seconds = json.loads((store / "seconds.json").read_text())
     renamed = 0
     for cell in cells:
+        if cell.key not in files:
+            continue
         path = files[cell.key]
         record, params = json.loads(path.read_text()), json.loads(json.dumps(dict(cell.params)))
         if up_to_date(record["params"]) != params:
@@ -61,10 +65,16 @@ def rekey(store: Path, cells: list[Cell]) -> int:
 
 
 def main(folder: Path) -> None:
-    """Every store of a full reproduction."""
-    parts = plan(parse_claims([]), resolve_size(None, quick=False))
+    """Every store of a full reproduction, and its configuration."""
+    size = resolve_size(None, quick=False)
+    parts = plan(parse_claims([]), size)
     pairs = [pair for part in parts for pair in zip(_stores(Run(folder), part), part.batches, strict=True)]
-    print(sum(rekey(store, batch.cells) for store, batch in pairs if batch.cells), "cells renamed")
+    stored = [(store, batch.cells) for store, batch in pairs if batch.cells and store.is_dir()]
+    print(sum(rekey(store, cells) for store, cells in stored), "cells renamed")
+    config = folder / "config.yaml"
+    write_atomic(
+        config, yaml.safe_dump(yaml.safe_load(config.read_text()) | study_config(parts, size), sort_keys=False)
+    )
 
 
 if __name__ == "__main__":

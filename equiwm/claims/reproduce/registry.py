@@ -1,11 +1,11 @@
-"""The claims by name, and the two sizes of a reproduction. No torch here."""
+"""The claims by name, the paper's and two beside it, and the two sizes of a reproduction. No torch here."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from equiwm.claims.closed_loop import paper as closed_loops
-from equiwm.claims.reproduce import ablations
+from equiwm.claims.reproduce import ablations, baselines, standard
 from equiwm.claims.reproduce.sources import PaperClaim, Size
 from equiwm.claims.residual import paper as residuals
 from equiwm.claims.rollout import paper as rollouts
@@ -23,6 +23,8 @@ CLAIMS = {
         ablations.AUGMENTATION,
         ablations.SCALE,
         ablations.SOFT,
+        baselines.CLAIM,
+        standard.CLAIM,
     )
 }
 SEEDS = 5
@@ -34,17 +36,19 @@ _QUICK_SETTINGS = {
     "mlp-2d-forward": ("training.epochs=60",),
     "vn-3d-goal": ("training.epochs=60",),
     "mlp-3d-goal": ("training.epochs=60",),
+    **dict.fromkeys(("vn-2d-arena", "mlp-2d-arena"), ("training.transitions=6000", "training.epochs=20")),
 }
 _QUICK_OPTIONS = {
     "verify-equivariance": {"samples": 16},
     "sweep-group": {"transitions": 500},
     "rollout": {"sequences": 128},
-    **{f"closed-loop {preset}": {"tasks": 6} for preset in ("vn-2d-forward", "mlp-2d-forward")},
+    **{f"closed-loop {name}-2d-forward": {"tasks": 6} for name in ("vn", "mlp", "augmented", "canonical", "frame")},
+    **{f"closed-loop {preset}": {"tasks": 2} for preset in ("vn-2d-arena", "mlp-2d-arena")},
 }
 
 
 def parse_claims(names: Sequence[str]) -> list[PaperClaim]:
-    """The claims of those names, in the paper's order, each once; no names are all of them.
+    """The claims of those names, the paper's in its order and then ours, each once; no names are all of them.
 
     After them come claims from outside this package, `module:name`, each a `PaperClaim`.
 

@@ -1,4 +1,4 @@
-"""What the paper's claims need: trainings, measurements of them, ablations. No torch here."""
+"""What claims need: trainings, measurements of them, ablations. No torch here."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ def stated(
 
 @dataclass(frozen=True)
 class PaperClaim:
-    """A claim of the paper.
+    """A claim of the paper, or one that is stated beside it.
 
     Attributes:
         name: as the command line calls it.

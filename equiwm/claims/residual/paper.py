@@ -21,8 +21,8 @@ TOLERANCE = {"float32": 1e-5, "float64": 1e-10}
 _OPTIMIZERS = {"muon": "3.2e-6", "adamw": "3.2e-6", "adam": "1.6e-6", "sgd": "8.9e-7"}
 
 
-def _trained(name: str) -> Callable[[Sequence[VerifyResult]], Estimate]:
-    """A figure of the trained network."""
+def trained(name: str) -> Callable[[Sequence[VerifyResult]], Estimate]:
+    """Reads a figure of the trained network (`VerifyResult.trained`), of each seed."""
     return each_seed(lambda result: float(getattr(result.trained, name)))
 
 
@@ -54,10 +54,10 @@ def statements(size: Size) -> list[SourcedStatement[Any]]:
             source = size.measure(preset, "verify-equivariance", group=group, dtype="float32")
             name = f"{arm} ({preset}), {setting}"
             bound = at_least(BROKEN) if index else at_most(ROUNDING)
-            lines.append(stated(name, "max absolute residual", residual[index], source, _trained("max_abs"), bound))
+            lines.append(stated(name, "max absolute residual", residual[index], source, trained("max_abs"), bound))
             if drift is not None:
                 bound = at_least(BROKEN) if index else at_most(TOLERANCE["float32"])
-                lines.append(stated(name, "cost drift", drift[index], source, _trained("cost_drift"), bound))
+                lines.append(stated(name, "cost drift", drift[index], source, trained("cost_drift"), bound))
     studies = [
         ("VN", "vn-3d-paper", "all", [*_OPTIMIZERS.items(), ("rmsprop", "–")], at_most(ROUNDING)),
         ("MLP", "mlp-3d", "adam", [("adam", "0.665")], at_least(BROKEN)),
@@ -86,7 +86,7 @@ def statements(size: Size) -> list[SourcedStatement[Any]]:
             source = size.measure(preset, "verify-equivariance", group=group, dtype=dtype)
             name = f"VN ({preset}), {setting}"
             quantity, bound = f"relative residual, {dtype}", at_most(tolerance)
-            exact.append(stated(name, quantity, "–", source, _trained("composed"), bound, ours=True))
+            exact.append(stated(name, quantity, "–", source, trained("composed"), bound, ours=True))
         exact.append(
             stated(name, "verdict, 1 is equivariant", "–", source, each_seed(_passed), at_least(1.0), ours=True)
         )
