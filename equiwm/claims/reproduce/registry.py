@@ -36,7 +36,7 @@ _QUICK_SETTINGS = {
     "mlp-2d-forward": ("training.epochs=60",),
     "vn-3d-goal": ("training.epochs=60",),
     "mlp-3d-goal": ("training.epochs=60",),
-    **dict.fromkeys(("vn-2d-arena", "mlp-2d-arena"), ("training.transitions=6000", "training.epochs=20")),
+    **dict.fromkeys(("vn-2d-arena", "mlp-2d-arena"), ("training.transitions=20000", "training.epochs=60")),
 }
 _QUICK_OPTIONS = {
     "verify-equivariance": {"samples": 16},
