@@ -16,6 +16,7 @@ from small import TINY, shrunk
 from toy_study import PLANE, plane
 
 from equiwm.claims.closed_loop import paper as closed_loops
+from equiwm.claims.reproduce import standard
 from equiwm.claims.reproduce.costs import CellCosts, measured_costs, reference_study
 from equiwm.claims.reproduce.plan import Batch, plan
 from equiwm.claims.reproduce.registry import CLAIMS, parse_claims, resolve_size
@@ -186,6 +187,39 @@ def test_the_paper_s_bins_are_a_part_of_ours(group, labels, expected):
         for k, label in enumerate(labels)
     ]
     assert sweeps.factor_on_paper_bins(SimpleNamespace(group=group, bins=bins, seen=0.5)) == expected
+
+
+def test_success_of_turned_tasks_is_compared_over_seeds_and_tasks():
+    """Two tasks and two turns: one of the turned episodes of the first task fails, in one of two seeds."""
+
+    def results(*failed: bool) -> list[SimpleNamespace]:
+        return [
+            SimpleNamespace(criteria={standard.SOURCE: SimpleNamespace(met=[[True, True, not fails], [True] * 3])})
+            for fails in failed
+        ]
+
+    alone, both = standard.turned_minus_seen(results(True)), standard.turned_minus_seen(results(True, False))
+    assert (alone.median, both.median) == (-0.25, -0.125)
+    assert (alone.over, both.over) == ("tasks", "seeds and tasks")
+    assert (both.low, both.high) == (-0.5, 0.0)
+    assert standard.turned_minus_seen(results(False, False)).low == 0.0
+
+
+def test_the_claims_beside_the_paper_say_so():
+    """Each line of theirs is ours: the paper has no figure for it. A network that is not exact is asked to break."""
+    size = resolve_size(None, quick=False)
+    for name in ("baselines", "standard"):
+        assert all(line.ours for line in CLAIMS[name].statements(size))
+    residuals = {
+        line.source.training.preset: line.bound
+        for line in CLAIMS["baselines"].statements(size)
+        if line.quantity == "relative residual, float32"
+    }
+    assert {preset for preset, bound in residuals.items() if bound.high is None} == {
+        *("mlp-2d-forward", "plain-2d", "plain-3d"),
+        *("augmented-2d-forward", "augmented-2d", "augmented-3d"),
+    }
+    assert all(bound.high == 1e-5 for bound in residuals.values() if bound.high is not None)
 
 
 def test_a_rollout_that_diverges_does_not_hold():

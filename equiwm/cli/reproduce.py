@@ -13,7 +13,7 @@ from equiwm.cli.options import JobsOption, JsonOption, QuietOption, seed_count
 if TYPE_CHECKING:
     from equiwm.claims.reproduce.plan import ClaimWork
 
-HELP = r"A, B, C, rollout, augmentation, scale, soft \[all]; or your own, as module:name"
+HELP = r"A, B, C, rollout, augmentation, scale, soft, baselines, standard \[all]; or your own, as module:name"
 
 
 def reproduce(
@@ -32,6 +32,9 @@ def reproduce(
     json: JsonOption = False,
 ) -> None:
     """Run the paper's claims end to end from the presets, and tabulate the paper's figures against these.
+
+    Claims baselines (ordinary networks made symmetric by other means) and standard (PushT as others measure it) stand
+    beside the paper.
 
     Every training and measurement is kept as a run in the study's folder runs. Exits with 1 if a claim does not hold or
     a cell failed.
