@@ -163,6 +163,14 @@ def test_what_is_no_stack_is_none():
     assert stack_of(fit(preset="frame-2d"), fit(1, preset="frame-2d")) is None
 
 
+def test_models_too_large_to_gain_are_no_stack(monkeypatch):
+    fits = [fit_of("mlp-2d", seed) for seed in range(2)]
+    monkeypatch.setattr(stacking, "STACKED_WEIGHTS", 2 * fits[0].model.parameter_count)
+    assert stacking._can_stack(fits)
+    monkeypatch.setattr(stacking, "STACKED_WEIGHTS", 2 * fits[0].model.parameter_count - 1)
+    assert build_stack(fits) is None
+
+
 def test_a_machine_that_rounds_otherwise_trains_one_by_one(monkeypatch):
     """A batched product that is off by a bit is found before anything is trained with it."""
     fits, alone = ([fit_of("vn-2d", seed) for seed in range(2)] for _ in range(2))
