@@ -68,6 +68,10 @@ class Cell:
         return f"{re.sub(r'[^A-Za-z0-9_.=,-]+', '_', self.key)[:80]}-{digest[:16]}"
 
 
+def _in_one(several: Sequence[Mapping[str, Any]]) -> list[list[int]]:
+    return [list(range(len(several)))]
+
+
 @dataclass(frozen=True)
 class Stacks:
     """Cells that are cheaper to compute together than one by one, as trainings of one configuration are.
@@ -76,24 +80,33 @@ class Stacks:
         of: a cell's parameters -> the stack that it belongs to; None is a cell that is computed alone.
         function: importable, as the function of the grid, with lists: of the parameters of the cells of a stack to the
             result of each, or the exception that it failed with. A cell's result does not depend on the others.
+        parts: the parameters of cells of a stack -> places of those that one call may compute, where there is not room
+            for all of them.
     """
 
     of: Callable[[Mapping[str, Any]], str | None]
     function: Callable[..., Sequence[Mapping[str, Any] | BaseException]]
+    parts: Callable[[Sequence[Mapping[str, Any]]], list[list[int]]] = _in_one
 
     def units(self, missing: Sequence[tuple[int, Mapping[str, Any]]], jobs: int) -> list[list[int]]:
         """Places of the cells that are computed by one call, in order of their first; enough calls for all jobs."""
         stacks: dict[object, list[int]] = {}
+        given = dict(missing)
         for index, params in missing:
             name = self.of(params)
             stacks.setdefault(("alone", index) if name is None else name, []).append(index)
-        parts = -(-jobs // max(1, len(stacks)))
-        return [
-            members[len(members) * part // parts : len(members) * (part + 1) // parts]
+        shares = -(-jobs // max(1, len(stacks)))
+        units = [
+            members[len(members) * share // shares : len(members) * (share + 1) // shares]
             for members in stacks.values()
-            for part in range(parts)
-            if len(members) * part // parts < len(members) * (part + 1) // parts
+            for share in range(shares)
         ]
+        return [part for unit in units if unit for part in self._in_parts(unit, given)]
+
+    def _in_parts(self, unit: list[int], given: Mapping[int, Mapping[str, Any]]) -> list[list[int]]:
+        if len(unit) == 1:
+            return [unit]
+        return [[unit[place] for place in places] for places in self.parts([given[index] for index in unit])]
 
 
 @dataclass(frozen=True)

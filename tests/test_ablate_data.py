@@ -9,6 +9,7 @@ from equiwm.claims.ablation.arms import arm_config, sized
 from equiwm.claims.ablation.claim import CLAIM
 from equiwm.claims.ablation.data import KIND
 from equiwm.claims.ablation.kind import StudyRows
+from equiwm.claims.ablation.lockstep import alone
 from equiwm.claims.ablation.registry import load_kind
 from equiwm.claims.ablation.study import ablation_study, decided, resolve_scope, study_name
 from equiwm.claims.ablation.world_models import model_columns, train_model
@@ -68,7 +69,8 @@ def test_training_takes_the_steps_it_is_said_to():
 
     model = build_model(replace(config.model, encoder="identity"), world.observation_rep, world.action_rep, seed=0)
     data = world.transitions(48, seed=0)
-    train_model(config, data, seed=0, model=model, objective=Counted(model.encoder, data.to(torch.float32, "cpu")))
+    objective = Counted(model.encoder, data.to(torch.float32, "cpu"))
+    alone(train_model(config, data, seed=0, model=model, objective=objective))
     assert len(calls) == config.training.updates == 5
 
 

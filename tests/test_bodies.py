@@ -15,6 +15,7 @@ from equiwm.claims.ablation.architecture_columns import one_step
 from equiwm.claims.ablation.baselines import ARMS, arm_of
 from equiwm.claims.ablation.items import KIND, ItemsRow
 from equiwm.claims.ablation.items_columns import columns
+from equiwm.claims.ablation.lockstep import alone
 from equiwm.claims.ablation.study import decided, resolve_scope
 from equiwm.cli.main import run
 from equiwm.config import load
@@ -175,25 +176,25 @@ def _quick(preset, **training):
 
 
 def test_one_network_is_asked_about_every_number():
-    found = dict(columns(_quick("vn-bodies"), seed=0, counts=(1, 3, 8), test=64))
+    found = alone(columns(_quick("vn-bodies"), seed=0, counts=(1, 3, 8), test=64))
     assert set(found) == {1, 3, 8}
     assert set(found[3]["readouts"]) == {"positions", "velocities"}
     assert set(found[1]["readouts"]) == {"velocities"}  # a single body is its own mean
     for row in found.values():
         assert abs(row["ood_factor"] - 1.0) < items.FLAT_SETS
         assert row["relative_residual"] < 1e-6
-    plain = dict(columns(_quick("mlp-bodies"), seed=0, counts=(3,), test=64))
+    plain = alone(columns(_quick("mlp-bodies"), seed=0, counts=(3,), test=64))
     assert plain[3]["relative_residual"] > 1e-3
 
 
 def test_what_is_measured_of_a_frame_that_a_pair_does_not_have():
-    row = one_step(arm_of(_quick("vn-pair"), "canonical"), seed=0, test=64)
+    row = alone(one_step(arm_of(_quick("vn-pair"), "canonical"), seed=0, test=64))
     assert row["certainty_least"] < 1e-12
     assert row["frame_off_deg"] == pytest.approx(180.0, abs=1.0)
     assert row["relative_residual"] > 1e-3
-    clear = one_step(arm_of(replace(_quick("vn-ring-clear")), "canonical"), seed=0, test=64)
+    clear = alone(one_step(arm_of(replace(_quick("vn-ring-clear")), "canonical"), seed=0, test=64))
     assert clear["frame_off_deg"] < 1e-2
-    exact = one_step(arm_of(_quick("vn-pair"), "vn"), seed=0, test=64)
+    exact = alone(one_step(arm_of(_quick("vn-pair"), "vn"), seed=0, test=64))
     assert exact["relative_residual"] < 1e-6
     assert math.isnan(exact["frame_off_deg"])
 

@@ -27,8 +27,8 @@ from equiwm.nn import stacked
 from equiwm.runs import Run
 from equiwm.symmetry.groups import SO2
 from equiwm.symmetry.reps import vectors
+from equiwm.training import room, together
 from equiwm.training import stack as stacking
-from equiwm.training import together
 from equiwm.training.fit import Fit
 from equiwm.training.run import Training, prepare_run, train_run
 from equiwm.training.stack import build_stack
@@ -161,6 +161,14 @@ def test_what_is_no_stack_is_none():
     assert stack_of(optimised, optimised) is None
     assert stack_of(derived, derived) is None
     assert stack_of(fit(preset="frame-2d"), fit(1, preset="frame-2d")) is None
+
+
+def test_models_too_large_to_gain_are_no_stack(monkeypatch):
+    fits = [fit_of("mlp-2d", seed) for seed in range(2)]
+    monkeypatch.setattr(stacking, "STACKED_WEIGHTS", 2 * fits[0].model.parameter_count)
+    assert stacking._can_stack(fits)
+    monkeypatch.setattr(stacking, "STACKED_WEIGHTS", 2 * fits[0].model.parameter_count - 1)
+    assert build_stack(fits) is None
 
 
 def test_a_machine_that_rounds_otherwise_trains_one_by_one(monkeypatch):
@@ -346,7 +354,7 @@ def test_a_run_in_use_or_damaged_is_refused_and_the_others_go_on(tmp_path, strai
 
 
 def test_no_more_data_than_a_stack_may_hold_is_in_memory_at_once(tmp_path, straight, monkeypatch):
-    monkeypatch.setattr(together, "STACKED_TRANSITIONS", 250)
+    monkeypatch.setattr(room, "STACKED_TRANSITIONS", 250)
     held: list[list[int]] = []
     build = stacking.build_stack
 
@@ -401,6 +409,20 @@ def test_stacks_are_split_for_jobs_and_no_further():
     assert units(2, 0, 0, 0, 0, 0) == [[0, 1], [2, 3, 4]]
     assert units(8, 0, 0, 0) == [[0], [1], [2]]
     assert units(2, 0, 1, 0, 1) == [[0, 2], [1, 3]]
+
+
+def test_stacks_are_no_larger_than_there_is_room_for():
+    asked: list[list[dict]] = []
+
+    def pairs(several):
+        asked.append(list(several))
+        return [[place for place in (first, first + 1) if place < len(several)] for first in range(0, len(several), 2)]
+
+    stacks = Stacks(lambda params: params["of"], doubles, pairs)
+    cells = [(index, {"of": of}) for index, of in ((7, "a"), (3, "b"), (4, None), (9, "a"), (1, "a"), (2, "b"))]
+    assert stacks.units(cells, 1) == [[7, 9], [1], [3, 2], [4]]
+    assert stacks.units(cells, 6) == [[7], [9, 1], [3], [2], [4]]
+    assert asked == [[{"of": "a"}] * 3, [{"of": "b"}] * 2, [{"of": "a"}] * 2]
 
 
 # A real process, struck by a real signal

@@ -27,6 +27,10 @@ from equiwm.training.stack_model import can_stack, stack_modules
 _BY_ENTRY: frozenset[type[Optimizer]] = frozenset({StackedMuon, AdamW, Adam, SGD, RMSprop})
 """Optimisers that treat every entry, or every matrix, for itself."""
 
+STACKED_WEIGHTS = 2**21
+"""Of all models of a stack. Of more the arithmetic is what a step costs, and as one they are no faster, or slower
+(`docs/runs.md`)."""
+
 
 class Stack:
     """Trainings that stand at the same epoch, as one; made by `build_stack`.
@@ -153,7 +157,7 @@ def _stack_objectives(objectives: Sequence[JEPA | Forward], target: nn.Module) -
 
 
 def _can_stack(fits: Sequence[Fit]) -> bool:
-    """Whether trainings have the same settings, sizes and epoch, and only parts that can be stacked."""
+    """Whether trainings have the same settings, sizes and epoch, parts that can be stacked, and few enough weights."""
     first = fits[0]
     return (
         first.columns[0].device.type == "cpu"
@@ -163,11 +167,12 @@ def _can_stack(fits: Sequence[Fit]) -> bool:
         and type(first.objective) in (JEPA, Forward, SoftJEPA, SoftForward)
         and all(type(each) in _BY_ENTRY for fit in fits for each in fit.optimizers.optimizers)
         and can_stack([fit.model for fit in fits])
+        and len(fits) * first.model.parameter_count <= STACKED_WEIGHTS
     )
 
 
 def build_stack(fits: Sequence[Fit]) -> Stack | None:
-    """A stack of trainings; None if they cannot be one, or one would round otherwise than they do alone.
+    """A stack of trainings; None if they cannot be one, are too large to gain, or would round otherwise than alone.
 
     What is rounded how depends on the shapes, the libraries and the machine. So the steps with the largest and the
     smallest batch of an epoch are made both ways first, and every bit compared; the trainings are as they were then.

@@ -9,18 +9,15 @@ from contextvars import ContextVar
 import torch
 
 from equiwm.boundary import machine_error
-from equiwm.config import foreign_names
 from equiwm.errors import TrainingError
 from equiwm.locate import RAISED
 from equiwm.results.train import TrainResult
 from equiwm.runs import Run
 from equiwm.training.fit import Fit
+from equiwm.training.room import in_parts, room_for
 from equiwm.training.run import NoProgress, Training, TrainingProgress, refused_whole
 from equiwm.training.stack import build_stack
 from equiwm.training.trackers import NoTracker, Tracker
-
-STACKED_TRANSITIONS = 2**18
-"""Of a stack in all: the data of its trainings lie in memory together. Larger ones go in smaller stacks, or alone."""
 
 Failure = BaseException
 """What ended a training: `TrainingError`, or whatever somebody else's code has raised."""
@@ -82,6 +79,26 @@ def train_together(fits: Sequence[Fit], commit: Callable[[int, dict[str, float] 
                 alone(front[0])
 
 
+def train_fits(fits: Sequence[Fit]) -> list[Fit | Failure]:
+    """Train all of several trainings in memory, as one program where they can be stacked.
+
+    Returns:
+        Each one, at its end; or what has ended it: `TrainingError`, or what somebody else's code has raised.
+
+    Raises:
+        MachineError: the machine stopped them.
+    """
+    found: list[Fit | Failure] = list(fits)
+
+    def commit(place: int, outcome: dict[str, float] | Failure) -> bool:
+        if isinstance(outcome, Failure):
+            found[place] = outcome
+        return not isinstance(outcome, Failure)
+
+    train_together(fits, commit)
+    return found
+
+
 def train_runs(
     runs: Sequence[Run],
     *,
@@ -110,23 +127,10 @@ def train_runs(
     told = _Sum(_watching.get() or NoProgress(), runs)
     watching = list(trackers) if trackers is not None else [NoTracker() for _ in runs]
     found: dict[int, TrainResult | Failure] = {}
-    for part in _parts(runs):
+    needs = [room_for(run.config.training.transitions, run.data) for run in runs]
+    for part in in_parts(needs):
         found |= _train_part(part, runs, made, told, watching, completed)
     return [found[index] for index in range(len(runs))]
-
-
-def _parts(runs: Sequence[Run]) -> list[list[int]]:
-    """Places of the runs that are begun together, as many as fit into memory."""
-    parts: list[list[int]] = []
-    room = 0
-    for index, run in enumerate(runs):
-        foreign = bool(foreign_names(run.data))
-        need = STACKED_TRANSITIONS if foreign else run.config.training.transitions
-        if not parts or need > room:
-            parts, room = [*parts, []], STACKED_TRANSITIONS
-        parts[-1].append(index)
-        room -= need
-    return parts
 
 
 def _train_part(

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from equiwm.claims.ablation.baselines import ARMS, arm_of, in_equal_time
 from equiwm.claims.ablation.kind import AblationKind, Scope, StudyRows
+from equiwm.claims.ablation.lockstep import Asking, alone
 from equiwm.claims.ablation.rows import largest_off_one, of_each_seed, select
+from equiwm.claims.ablation.seeds import seeds_together
 from equiwm.claims.statement import FLAT, NOT_FLAT, Estimate, Statement, above, at_least, at_most, ours
 from equiwm.config import Config, load, parse
 from equiwm.errors import RepError, TrainingError
@@ -112,11 +114,17 @@ def _loop_of(given: Mapping[str, Any], dim: int) -> dict[str, Any]:
 
 def compute(params: Mapping[str, Any]) -> dict[str, Any]:
     """Train one network and measure it, one step ahead and in closed loop; a row."""
+    return alone(rows_of(params))
+
+
+def rows_of(params: Mapping[str, Any]) -> Asking[dict[str, Any]]:
+    """`compute`, asking for each training."""
     from equiwm.claims.ablation.architecture_columns import columns
 
     config, seed = parse(params["config"]), params["seed"]
     try:
-        found = columns(config, seed=seed, test=params["test"], tasks=params["tasks"], orbit=params["orbit"])
+        sizes = {name: params[name] for name in ("test", "tasks", "orbit")}
+        found = yield from columns(config, seed=seed, **sizes)
     except TrainingError as error:
         return {"rows": [], "failed": [f"seed {seed}: {error}"]}
     except RepError as error:
@@ -272,6 +280,7 @@ KIND = AblationKind(
     settings=settings,
     cells=cells,
     compute=compute,
+    stacks=seeds_together(rows_of),
     statements=statements,
     tables=tables,
     figure=figure,

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from equiwm.claims.ablation.lockstep import Asking
 from equiwm.claims.ablation.state_errors import state_errors
 from equiwm.claims.ablation.world_models import model_columns, train_model
 from equiwm.claims.closed_loop.episode import ControlledRun, controlled
@@ -37,7 +38,7 @@ DISTURBED = 0.01
 """Noise on an observation, over the root of its mean square, by which it is asked how far a frame turns."""
 
 
-def columns(config: Config, *, seed: int, test: int, tasks: int, orbit: str) -> dict[str, Any]:
+def columns(config: Config, *, seed: int, test: int, tasks: int, orbit: str) -> Asking[dict[str, Any]]:
     """Train a configuration on its own data of `seed`; the columns of its row.
 
     Args:
@@ -50,7 +51,7 @@ def columns(config: Config, *, seed: int, test: int, tasks: int, orbit: str) -> 
     Raises:
         TrainingError: the training diverged or collapsed.
     """
-    world, train, model = _trained(config, seed)
+    world, train, model = yield from _trained(config, seed)
     found = _one_step(world, train, model, test)
     if isinstance(world, ControlWorld):
         subject = Subject(copy.deepcopy(model), world, train=train, seed=seed, dtype=torch.float64, config=config)
@@ -58,15 +59,17 @@ def columns(config: Config, *, seed: int, test: int, tasks: int, orbit: str) -> 
     return found
 
 
-def one_step(config: Config, *, seed: int, test: int) -> dict[str, Any]:
+def one_step(config: Config, *, seed: int, test: int) -> Asking[dict[str, Any]]:
     """The same without the closed loop."""
-    return _one_step(*_trained(config, seed), test)
+    world, train, model = yield from _trained(config, seed)
+    return _one_step(world, train, model, test)
 
 
-def _trained(config: Config, seed: int) -> tuple[World, Transitions, WorldModel]:
+def _trained(config: Config, seed: int) -> Asking[tuple[World, Transitions, WorldModel]]:
     world = build_world(config.world)
     train = transitions_of(training_data(config.training, world, seed=seed))
-    return world, train, train_model(config, train, seed=seed)
+    model = yield from train_model(config, train, seed=seed)
+    return world, train, model
 
 
 def _one_step(world: World, train: Transitions, model: WorldModel, test: int) -> dict[str, Any]:

@@ -11,7 +11,9 @@ import numpy as np
 
 from equiwm.claims.ablation.arms import ARMS, Arm, arm_config, paper_arm, sized
 from equiwm.claims.ablation.kind import AblationKind, Scope, StudyRows
+from equiwm.claims.ablation.lockstep import Asking, alone
 from equiwm.claims.ablation.rows import column, largest_off_one, mlp_apart, of_each_seed, select
+from equiwm.claims.ablation.seeds import seeds_together
 from equiwm.claims.statement import FLAT, NOT_FLAT, Statement, at_least, at_most
 from equiwm.config import Config, load, parse
 from equiwm.errors import TrainingError
@@ -127,16 +129,21 @@ def _config(scope: Scope, dim: int, arm: Arm, degrees: int | None, copies: int, 
 
 def compute(params: Mapping[str, Any]) -> dict[str, Any]:
     """Train one network on turned data and measure it; a row."""
+    return alone(rows_of(params))
+
+
+def rows_of(params: Mapping[str, Any]) -> Asking[dict[str, Any]]:
+    """`compute`, asking for each training."""
     config, seed = parse(params["config"]), params["seed"]
     try:
         if config.world.turns_scenes:
             from equiwm.claims.ablation.velocity import velocity_columns
 
-            columns = velocity_columns(config, seed=seed, copies=params["copies"], test=params["test"])
+            columns = yield from velocity_columns(config, seed=seed, copies=params["copies"], test=params["test"])
         else:
             from equiwm.claims.ablation.turned_worlds import turned_columns
 
-            columns = turned_columns(
+            columns = yield from turned_columns(
                 config, params["coverage"], seed=seed, copies=params["copies"], test=params["test"]
             )
     except TrainingError as error:
@@ -233,6 +240,7 @@ KIND = AblationKind(
     settings=settings,
     cells=cells,
     compute=compute,
+    stacks=seeds_together(rows_of),
     statements=statements,
     tables=tables,
     figure=figure,

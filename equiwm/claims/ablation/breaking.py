@@ -23,7 +23,9 @@ import numpy as np
 
 from equiwm.claims.ablation.arms import Arm, arm_config, sized
 from equiwm.claims.ablation.kind import AblationKind, Scope, StudyRows
+from equiwm.claims.ablation.lockstep import Asking, alone
 from equiwm.claims.ablation.rows import column, largest_off_one, of_each_seed, select
+from equiwm.claims.ablation.seeds import seeds_together
 from equiwm.claims.statement import FLAT, Statement, at_least, at_most, ours
 from equiwm.config import parse
 from equiwm.errors import TrainingError
@@ -116,12 +118,17 @@ def cells(scope: Scope) -> list[Cell]:
 
 def compute(params: Mapping[str, Any]) -> dict[str, Any]:
     """Train in the broken world; both test sets are its own outcomes, the unseen one stepped afresh."""
+    return alone(rows_of(params))
+
+
+def rows_of(params: Mapping[str, Any]) -> Asking[dict[str, Any]]:
+    """`compute`, asking for each training."""
     from equiwm.claims.ablation.world_models import train_and_measure
 
     config, seed = parse(params["config"]), params["seed"]
     g, n = float(params["config"]["world"]["breaking"]), config.training.transitions
     try:
-        columns = train_and_measure(config, seed=seed)
+        columns = yield from train_and_measure(config, seed=seed)
     except TrainingError as error:
         return {"rows": [], "failed": [f"seed {seed}: {error}"]}
     own = {name: params[name] for name in ("arm", "dim", "seed")}
@@ -266,6 +273,7 @@ KIND = AblationKind(
     settings=settings,
     cells=cells,
     compute=compute,
+    stacks=seeds_together(rows_of),
     statements=statements,
     tables=tables,
     figure=figure,

@@ -11,7 +11,9 @@ import numpy as np
 
 from equiwm.claims.ablation.arms import ARMS, scope_arm, sized
 from equiwm.claims.ablation.kind import AblationKind, Scope, StudyRows
+from equiwm.claims.ablation.lockstep import Asking, alone
 from equiwm.claims.ablation.rows import largest_off_one, of_each_seed, select
+from equiwm.claims.ablation.seeds import seeds_together
 from equiwm.claims.statement import FLAT, NOT_FLAT, Statement, above, at_least, at_most, below, ours
 from equiwm.config import parse
 from equiwm.errors import TrainingError
@@ -85,6 +87,11 @@ def cells(scope: Scope) -> list[Cell]:
 
 def compute(params: Mapping[str, Any]) -> dict[str, Any]:
     """Train on the first n transitions of the seed, for fixed updates and for fixed epochs; a row each."""
+    return alone(rows_of(params))
+
+
+def rows_of(params: Mapping[str, Any]) -> Asking[dict[str, Any]]:
+    """`compute`, asking for each training."""
     from equiwm.claims.ablation.world_models import train_and_measure
 
     config, n = parse(params["config"]), params["transitions"]
@@ -99,7 +106,10 @@ def compute(params: Mapping[str, Any]) -> dict[str, Any]:
     for schedule, of_size in schedules.items():
         updates = of_size.training.updates
         try:
-            columns = measured.get(updates) or train_and_measure(of_size, seed=params["seed"])
+            if updates in measured:
+                columns = measured[updates]
+            else:
+                columns = yield from train_and_measure(of_size, seed=params["seed"])
         except TrainingError as error:
             failed.append(f"fixed {schedule}, seed {params['seed']}: {error}")
             continue
@@ -237,6 +247,7 @@ KIND = AblationKind(
     settings=settings,
     cells=cells,
     compute=compute,
+    stacks=seeds_together(rows_of, lambda params: int(params["transitions"])),
     statements=statements,
     tables=tables,
     figure=figure,

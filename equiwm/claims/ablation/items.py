@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from equiwm.claims.ablation.arms import ARMS, scope_arm
 from equiwm.claims.ablation.kind import AblationKind, Scope, StudyRows
+from equiwm.claims.ablation.lockstep import Asking, alone
 from equiwm.claims.ablation.rows import column, largest_off_one, of_each_seed, select
+from equiwm.claims.ablation.seeds import seeds_together
 from equiwm.claims.statement import NOT_FLAT, Statement, at_least, at_most, ours
 from equiwm.config import Config, parse
 from equiwm.errors import ConfigError, TrainingError
@@ -100,19 +102,22 @@ def cells(scope: Scope) -> list[Cell]:
 
 def compute(params: Mapping[str, Any]) -> dict[str, Any]:
     """Train one network and ask it about every number of items; a row each."""
+    return alone(rows_of(params))
+
+
+def rows_of(params: Mapping[str, Any]) -> Asking[dict[str, Any]]:
+    """`compute`, asking for each training."""
     from equiwm.claims.ablation.items_columns import columns
 
     config, seed = parse(params["config"]), params["seed"]
     own = {name: params[name] for name in ("arm", "dim", "seed")}
     own["trained"] = int(getattr(config.world, config.world.counts))
     try:
-        rows = [
-            ItemsRow(**own, cell=f"items={count}", items=count, **found).as_dict()
-            for count, found in columns(config, seed=seed, counts=params["items"], test=params["test"])
-        ]
+        by_count = yield from columns(config, seed=seed, counts=params["items"], test=params["test"])
     except TrainingError as error:
         return {"rows": [], "failed": [f"seed {seed}: {error}"]}
-    return {"rows": rows}
+    rows = [ItemsRow(**own, cell=f"items={count}", items=count, **found) for count, found in by_count.items()]
+    return {"rows": [row.as_dict() for row in rows]}
 
 
 def _trained(rows: Sequence[ItemsRow], arm: str) -> ItemsRow:
@@ -185,6 +190,7 @@ KIND = AblationKind(
     settings=settings,
     cells=cells,
     compute=compute,
+    stacks=seeds_together(rows_of),
     statements=statements,
     tables=tables,
     figure=figure,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +10,7 @@ import torch
 
 from equiwm.audit.pooled import SAMPLES, equivariance_residual
 from equiwm.audit.rounding import float32_rounding
+from equiwm.claims.ablation.lockstep import Asking
 from equiwm.claims.ablation.state_errors import state_errors
 from equiwm.claims.ablation.world_models import train_model
 from equiwm.claims.probe import PROBE_SEED, held_out_seed
@@ -23,8 +24,8 @@ from equiwm.worlds.factory import build_world
 from equiwm.worlds.world import Transitions, World, moving
 
 
-def columns(config: Config, *, seed: int, counts: Sequence[int], test: int) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Train a configuration on its own number of items, once; then for each number that number and its columns.
+def columns(config: Config, *, seed: int, counts: Sequence[int], test: int) -> Asking[dict[int, dict[str, Any]]]:
+    """Train a configuration on its own number of items, once; then the columns of each number.
 
     Of each number there are held-out transitions as training has them, and the same ones moved by an element of the
     world's group each (orientation, place and order at once), with the world's own outcome.
@@ -40,11 +41,13 @@ def columns(config: Config, *, seed: int, counts: Sequence[int], test: int) -> I
     """
     world = build_world(config.world)
     train = transitions_of(training_data(config.training, world, seed=seed))
-    model = train_model(config, train, seed=seed)
+    model = yield from train_model(config, train, seed=seed)
+    found = {}
     for count in counts:
         changed: dict[str, Any] = {config.world.counts: count}
         asked = build_world(replace(config.world, **changed))
-        yield count, _of_count(model, asked, train, test)
+        found[count] = _of_count(model, asked, train, test)
+    return found
 
 
 def _of_count(model: WorldModel, world: World, train: Transitions, test: int) -> dict[str, Any]:

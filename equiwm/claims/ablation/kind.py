@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from equiwm.config import WorldConfig, load, world_settings
 from equiwm.errors import ConfigError
-from equiwm.grid import Cell, CellFunction
+from equiwm.grid import Cell, CellFunction, Stacks
 from equiwm.locate import BUILT_IN
 from equiwm.results.ablation import AblationRow
 
@@ -90,6 +90,8 @@ class AblationKind(Generic[R]):
         together: what all presets together are called as a world, where they are one choice; empty where each world
             of theirs is.
         worlds: in place of presets, worlds that it can run on, the default first.
+        stacks: which cells are computed by one call, and how, where several are cheaper so (`seeds.seeds_together`);
+            None computes each alone.
         dimensions: world -> the dimensions that it has, for such worlds that do not say it themselves.
         any_preset: whether its arms may be any preset and that one's baseline (`arms.scope_arm`).
     """
@@ -107,6 +109,7 @@ class AblationKind(Generic[R]):
     presets: tuple[str, ...] = ()
     together: str = ""
     worlds: tuple[str, ...] = ()
+    stacks: Stacks | None = None
     dimensions: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     any_preset: bool = False
 

@@ -10,23 +10,24 @@ import torch
 
 from equiwm.audit.pooled import ELEMENTS, SAMPLES, equivariance_residual
 from equiwm.claims.ablation.commutant import LayerName, off_commutant, train_layer
+from equiwm.claims.ablation.lockstep import Asking, ask
 from equiwm.claims.ablation.world_models import model_columns
 from equiwm.claims.optimizers import probe_run
 from equiwm.claims.probe import PROBE_SEED
 from equiwm.config import Config
 from equiwm.loading import load_run
 from equiwm.symmetry.groups import SO2, SO3
-from equiwm.training.cells import complete_run
+from equiwm.training.cells import Started, complete_runs
 
 
-def model_columns_under(config: Config, *, elements: int, seed: int) -> dict[str, Any]:
+def model_columns_under(config: Config, *, elements: int, seed: int) -> Asking[dict[str, Any]]:
     """Train a configuration, whose optimiser it is, as a run that is thrown away, and probe it as verify does.
 
     Raises:
         TrainingError: the training diverged or collapsed.
     """
     with TemporaryDirectory() as folder:
-        run = complete_run(config, Path(folder), config.training.optimizer, seed=seed)
+        run = yield from ask(complete_runs, Started(config, Path(folder), config.training.optimizer, seed))
         probed = probe_run(run, group=None, samples=elements, tolerance=None, seed=PROBE_SEED)
         loaded = load_run(run.path)
         train = loaded.world.transitions(config.training.transitions, seed=seed)

@@ -13,7 +13,9 @@ import numpy as np
 
 from equiwm.claims.ablation.arms import ARMS, arm_config, sized, with_optimizer
 from equiwm.claims.ablation.kind import AblationKind, Scope, StudyRows
+from equiwm.claims.ablation.lockstep import Asking, alone
 from equiwm.claims.ablation.rows import column, of_each_seed, select
+from equiwm.claims.ablation.seeds import seeds_together
 from equiwm.claims.residual.result import holds
 from equiwm.claims.statement import Statement, at_least, at_most, ours
 from equiwm.config import parse
@@ -103,15 +105,20 @@ def cells(scope: Scope) -> list[Cell]:
 
 def compute(params: Mapping[str, Any]) -> dict[str, Any]:
     """Train a world model or a single layer under one optimiser and probe it; a row."""
+    return alone(rows_of(params))
+
+
+def rows_of(params: Mapping[str, Any]) -> Asking[dict[str, Any]]:
+    """`compute`, asking for each training."""
     from equiwm.claims.ablation import optimized
 
     seed, name = params["seed"], params["optimizer"]
     try:
-        columns = (
-            optimized.layer_columns(params["arm"], name, params["dim"], steps=params["steps"], seed=seed)
-            if params["arm"] in LAYERS
-            else optimized.model_columns_under(parse(params["config"]), elements=params["elements"], seed=seed)
-        )
+        if params["arm"] in LAYERS:
+            columns = optimized.layer_columns(params["arm"], name, params["dim"], steps=params["steps"], seed=seed)
+        else:
+            config = parse(params["config"])
+            columns = yield from optimized.model_columns_under(config, elements=params["elements"], seed=seed)
     except TrainingError as error:
         return {"rows": [], "failed": [f"seed {seed}: {error}"]}
     own = {key: params[key] for key in ("arm", "dim", "seed", "optimizer")}
@@ -243,6 +250,7 @@ KIND = AblationKind(
     settings=settings,
     cells=cells,
     compute=compute,
+    stacks=seeds_together(rows_of),
     statements=statements,
     tables=tables,
     figure=figure,

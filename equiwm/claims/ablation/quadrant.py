@@ -11,7 +11,9 @@ import numpy as np
 
 from equiwm.claims.ablation.arms import arm_config, sized
 from equiwm.claims.ablation.kind import AblationKind, Scope, StudyRows
+from equiwm.claims.ablation.lockstep import Asking, alone
 from equiwm.claims.ablation.rows import column, largest_off_one, of_each_seed, select
+from equiwm.claims.ablation.seeds import seeds_together
 from equiwm.claims.statement import FLAT, Statement, at_least, at_most, ours
 from equiwm.config import load, parse
 from equiwm.errors import TrainingError
@@ -124,6 +126,11 @@ def cells(scope: Scope) -> list[Cell]:
 
 def compute(params: Mapping[str, Any]) -> dict[str, Any]:
     """Train one network on the quadrant, measure it, and let it play; a row."""
+    return alone(rows_of(params))
+
+
+def rows_of(params: Mapping[str, Any]) -> Asking[dict[str, Any]]:
+    """`compute`, asking for each training."""
     from equiwm.claims.ablation.played import played
     from equiwm.claims.ablation.turned_worlds import turned
     from equiwm.claims.ablation.world_models import model_columns, train_model
@@ -133,7 +140,8 @@ def compute(params: Mapping[str, Any]) -> dict[str, Any]:
     world = build_world(config.world)
     data = world.transitions(n, seed=seed)
     try:
-        model = train_model(config, data if copies == 1 else turned(data, world, 360.0, copies, seed), seed=seed)
+        shown = data if copies == 1 else turned(data, world, 360.0, copies, seed)
+        model = yield from train_model(config, shown, seed=seed)
     except TrainingError as error:
         return {"rows": [], "failed": [f"{params['arm']}, {n} transitions, seed {seed}: {error}"]}
     columns = model_columns(model, world, data)  # in float32: before it is cast to play
@@ -228,6 +236,7 @@ KIND = AblationKind(
     settings=settings,
     cells=cells,
     compute=compute,
+    stacks=seeds_together(rows_of),
     statements=statements,
     tables=tables,
     figure=figure,

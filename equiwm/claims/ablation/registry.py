@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from equiwm.claims.ablation.kind import AblationKind, Scope, StudyRows
 from equiwm.claims.statement import Statement
 from equiwm.errors import ConfigError
 from equiwm.foreign import called
-from equiwm.grid import is_importable
+from equiwm.grid import Stacks, is_importable
 from equiwm.locate import is_foreign, locate
 from equiwm.results.ablation import AblationRow
 from equiwm.tables.table import Table
@@ -34,7 +35,7 @@ def _guarded(kind: AblationKind[Any], name: str) -> AblationKind[Any]:
     """A user's kind, whose parts are named for what they raise.
 
     Raises:
-        ConfigError: a row that is no row, or a `compute` that no other process can import.
+        ConfigError: a row that is no row, stacks that are none, or a `compute` that no other process can import.
     """
     what = f"kind of ablation '{name}'"
     if not (isinstance(kind.row, type) and issubclass(kind.row, AblationRow)):
@@ -59,10 +60,35 @@ def _guarded(kind: AblationKind[Any], name: str) -> AblationKind[Any]:
 
     return replace(
         kind,
+        stacks=_guarded_stacks(kind.stacks, what),
         settings=named("settings"),
         cells=named("cells"),
         statements=statements,
         tables=tables,
         figure=named("figure"),
         work=named("work"),
+    )
+
+
+def _guarded_stacks(stacks: object, what: str) -> Stacks | None:
+    """A user's stacks, which leave no cell out.
+
+    Raises:
+        ConfigError: they are none.
+    """
+    if stacks is None:
+        return None
+    if not isinstance(stacks, Stacks):
+        raise ConfigError(f"{what}: its stacks are {stacks!r}; expected Stacks, or None.")
+
+    def places(several: Sequence[Mapping[str, Any]]) -> list[list[int]]:
+        found: list[list[int]] = [list(part) for part in stacks.parts(several)]
+        if sorted(chain.from_iterable(found)) != list(range(len(several))):
+            raise ValueError(f"{found} of {len(several)} cells")
+        return found
+
+    return replace(
+        stacks,
+        of=partial(called, stacks.of, f"{what}: the `of` of its stacks"),
+        parts=partial(called, places, f"{what}: the `parts` of its stacks"),
     )

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from equiwm.claims.ablation.arms import paper_arm
 from equiwm.claims.ablation.kind import HALF, AblationKind, Scope, StudyRows
+from equiwm.claims.ablation.lockstep import Asking, alone
 from equiwm.claims.ablation.rows import column, largest_off_one, mlp_apart, of_each_seed, select
+from equiwm.claims.ablation.seeds import seeds_together
 from equiwm.claims.statement import FLAT, NOT_FLAT, Statement, at_least, at_most
 from equiwm.config import parse
 from equiwm.errors import TrainingError
@@ -85,11 +87,16 @@ def cells(scope: Scope) -> list[Cell]:
 
 def compute(params: Mapping[str, Any]) -> dict[str, Any]:
     """Train one network and measure it; a row."""
+    return alone(rows_of(params))
+
+
+def rows_of(params: Mapping[str, Any]) -> Asking[dict[str, Any]]:
+    """`compute`, asking for each training."""
     from equiwm.claims.ablation.velocity import velocity_columns
 
     seed = params["seed"]
     try:
-        columns = velocity_columns(parse(params["config"]), seed=seed, test=params["test"])
+        columns = yield from velocity_columns(parse(params["config"]), seed=seed, test=params["test"])
     except TrainingError as error:
         return {"rows": [], "failed": [f"seed {seed}: {error}"]}
     own = {name: params[name] for name in ("arm", "cell", "dim", "seed", "width", "scenes")}
@@ -158,6 +165,7 @@ KIND = AblationKind(
     settings=settings,
     cells=cells,
     compute=compute,
+    stacks=seeds_together(rows_of),
     statements=statements,
     tables=tables,
     figure=figure,

@@ -10,9 +10,11 @@ from typing import Any
 from equiwm.claims.ablation.arms import sized
 from equiwm.claims.ablation.baselines import ARMS, arm_of
 from equiwm.claims.ablation.kind import AblationKind, Scope, StudyRows
+from equiwm.claims.ablation.lockstep import Asking, alone
 from equiwm.claims.ablation.power_laws import PowerLaw, exponent_less, power_law
 from equiwm.claims.ablation.rows import of_each_seed, select
 from equiwm.claims.ablation.scaling_view import AXES, draw, size_tables
+from equiwm.claims.ablation.seeds import seeds_together
 from equiwm.claims.statement import Estimate, Statement, above, at_most, ours
 from equiwm.config import Config, load, parse
 from equiwm.grid import Cell
@@ -136,6 +138,11 @@ def cells(scope: Scope) -> list[Cell]:
 
 def compute(params: Mapping[str, Any]) -> dict[str, Any]:
     """Train every class on the same transitions, and measure it; a row each."""
+    return alone(rows_of(params))
+
+
+def rows_of(params: Mapping[str, Any]) -> Asking[dict[str, Any]]:
+    """`compute`, asking for each training."""
     from equiwm.claims.ablation.scaling_columns import columns
 
     configs = {arm: parse(config) for arm, config in params["configs"].items()}
@@ -143,7 +150,8 @@ def compute(params: Mapping[str, Any]) -> dict[str, Any]:
     failed: list[str] = []
     own = {name: params[name] for name in ("dim", "seed", "axis", "transitions")}
     sizes = {name: params[name] for name in ("seed", "test", "tasks")}
-    for arm, found in columns(configs, n=params["transitions"], **sizes):
+    by_arm = yield from columns(configs, n=params["transitions"], **sizes)
+    for arm, found in by_arm.items():
         if not isinstance(found, dict):
             failed.append(f"{arm}, seed {params['seed']}: {found}")
             continue
@@ -231,6 +239,7 @@ KIND = AblationKind(
     settings=settings,
     cells=cells,
     compute=compute,
+    stacks=seeds_together(rows_of, lambda params: int(params["transitions"])),
     statements=statements,
     tables=tables,
     figure=figure,

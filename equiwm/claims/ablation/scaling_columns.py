@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 
 from equiwm.claims.ablation.architecture import ORBIT
 from equiwm.claims.ablation.architecture_columns import closed_loop
+from equiwm.claims.ablation.lockstep import Asking
 from equiwm.claims.ablation.played import played
 from equiwm.claims.ablation.state_errors import state_errors
 from equiwm.claims.ablation.world_models import model_columns, train_model
@@ -43,7 +44,7 @@ def whole_group(world: World, n: int, seed: int) -> Transitions:
 
 def columns(
     configs: Mapping[str, Config], *, n: int, seed: int, test: int, tasks: int
-) -> Iterator[tuple[str, dict[str, Any] | TrainingError]]:
+) -> Asking[dict[str, dict[str, Any] | TrainingError]]:
     """Each arm, trained on the same transitions: the columns of its row, or why it has none.
 
     Args:
@@ -58,18 +59,20 @@ def columns(
     """
     world = build_world(next(iter(configs.values())).world)
     data = whole_group(world, n, seed)
+    of_arm: dict[str, dict[str, Any] | TrainingError] = {}
     for arm, config in configs.items():
         try:
-            model = train_model(config, data, seed=seed)
+            model = yield from train_model(config, data, seed=seed)
         except TrainingError as error:
-            yield arm, error
+            of_arm[arm] = error
             continue
         found = model_columns(model, world, data, unseen="all", transitions=test)
         if model.latent_is_state:
             found["readouts"] = state_errors(model, world, *held_out_pair(world, test, PROBE_SEED, "all"))
         if tasks:
             found["success"] = _success(model, world, data, config, tasks)
-        yield arm, found
+        of_arm[arm] = found
+    return of_arm
 
 
 def _success(model: WorldModel, world: World, data: Transitions, config: Config, tasks: int) -> float:

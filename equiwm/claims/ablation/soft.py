@@ -11,7 +11,9 @@ import numpy as np
 
 from equiwm.claims.ablation.arms import ARMS, paper_arm
 from equiwm.claims.ablation.kind import HALF, AblationKind, Scope, StudyRows
+from equiwm.claims.ablation.lockstep import Asking, alone
 from equiwm.claims.ablation.rows import column, of_each_seed, residual_over, select
+from equiwm.claims.ablation.seeds import seeds_together
 from equiwm.claims.statement import NOT_FLAT, Estimate, Statement, at_least, below
 from equiwm.config import parse
 from equiwm.errors import TrainingError
@@ -87,11 +89,16 @@ def cells(scope: Scope) -> list[Cell]:
 
 def compute(params: Mapping[str, Any]) -> dict[str, Any]:
     """Train one network and measure it; a row. OOD scenes are sampled anew in a broken world, never turned."""
+    return alone(rows_of(params))
+
+
+def rows_of(params: Mapping[str, Any]) -> Asking[dict[str, Any]]:
+    """`compute`, asking for each training."""
     from equiwm.claims.ablation.velocity import velocity_columns
 
     seed, free = params["seed"], params["free"]
     try:
-        columns = velocity_columns(
+        columns = yield from velocity_columns(
             parse(params["config"]),
             seed=seed,
             test=params["test"],
@@ -209,6 +216,7 @@ KIND = AblationKind(
     settings=settings,
     cells=cells,
     compute=compute,
+    stacks=seeds_together(rows_of),
     statements=statements,
     tables=tables,
     figure=figure,

@@ -172,6 +172,7 @@ def ablation_study(
         jobs=jobs,
         resume=resume,
         progress=progress,
+        stacks=kind.stacks,
     )
     _require_any(results)
     return study, _result(kind, scope, called, results, study)

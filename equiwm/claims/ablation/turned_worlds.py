@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from equiwm.claims.ablation.lockstep import Asking
 from equiwm.claims.ablation.world_models import model_columns, train_model
 from equiwm.config import Config
 from equiwm.symmetry.coverage import Arc
@@ -47,7 +48,9 @@ def _tested_on(config: Config, coverage: float | None) -> World:
     return world
 
 
-def turned_columns(config: Config, coverage: float | None, *, seed: int, copies: int, test: int) -> dict[str, Any]:
+def turned_columns(
+    config: Config, coverage: float | None, *, seed: int, copies: int, test: int
+) -> Asking[dict[str, Any]]:
     """Train one world model of a preset, on turned transitions where a coverage is given; the columns of its row.
 
     OOD is the complement of the coverage in the plane, other turns over the whole circle where that is empty, and the
@@ -67,6 +70,6 @@ def turned_columns(config: Config, coverage: float | None, *, seed: int, copies:
     data = world.transitions(config.training.transitions // copies, seed=seed)
     if coverage is not None:
         data = turned(data, world, coverage, copies, seed)
-    model = train_model(config, data, seed=seed)
+    model = yield from train_model(config, data, seed=seed)
     unseen: Orientations = "all" if coverage is not None and coverage >= 360 else "unseen"
     return model_columns(model, _tested_on(config, coverage), data, unseen=unseen, transitions=test)

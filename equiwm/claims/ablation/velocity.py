@@ -8,6 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from equiwm.claims.ablation.lockstep import Asking
 from equiwm.claims.ablation.world_models import model_columns, train_model
 from equiwm.claims.probe import held_out_seed
 from equiwm.config import Config, ModelConfig
@@ -85,7 +86,7 @@ def velocity_columns(
     test: int,
     free: ModelConfig | None = None,
     penalty: float = 0.0,
-) -> dict[str, Any]:
+) -> Asking[dict[str, Any]]:
     """Train one forward model on the field, and give the columns of its row.
 
     The predictor is f(s, a) = s + h v(s, a), h the RMS of the true change, so that v is a velocity of RMS 1 and its
@@ -114,7 +115,7 @@ def velocity_columns(
     objective: Forward | None = None
     if free is not None:
         objective = SoftForward(encoder, data.to(torch.float32, "cpu"), penalty)
-    model = train_model(config, data, seed=seed, model=model, objective=objective)
+    model = yield from train_model(config, data, seed=seed, model=model, objective=objective)
     columns = model_columns(
         model, world, data, unseen=other_orientations(world), transitions=test, probe_seed=seed, of="change"
     )

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from equiwm.audit.pooled import ELEMENTS, SAMPLES, equivariance_residual
 from equiwm.audit.rounding import float32_rounding
 from equiwm.audit.spread import latent_spread
+from equiwm.claims.ablation.lockstep import Asking, ask
 from equiwm.claims.probe import PROBE_SEED, held_out_pair
 from equiwm.claims.sweep.measure import Readouts, relmse
 from equiwm.config import Config
@@ -21,6 +22,7 @@ from equiwm.stats import ratio
 from equiwm.training.data import check_augmentation
 from equiwm.training.fit import Fit
 from equiwm.training.objective import Forward
+from equiwm.training.together import train_fits
 from equiwm.worlds.factory import build_world
 from equiwm.worlds.world import Orientations, Transitions, World, moving
 
@@ -51,7 +53,7 @@ def train_model(
     seed: int,
     model: WorldModel | None = None,
     objective: Forward | None = None,
-) -> WorldModel:
+) -> Asking[WorldModel]:
     """The model of a configuration, trained on `data` in float32, in evaluation mode.
 
     Args:
@@ -71,8 +73,7 @@ def train_model(
         model = build_model(config.model, world.observation_rep, world.action_rep, seed=seed, group=world.group)
     group = world.group if config.training.augment else None
     fit = Fit(config.training, model, data.to(torch.float32, "cpu"), seed=seed, objective=objective, group=group)
-    while not fit.done:
-        fit.run_epoch()
+    yield from ask(train_fits, fit)
     return model.eval()
 
 
@@ -137,7 +138,7 @@ def model_columns(
     return columns
 
 
-def train_and_measure(config: Config, *, seed: int, unseen: Orientations = "unseen") -> dict[str, Any]:
+def train_and_measure(config: Config, *, seed: int, unseen: Orientations = "unseen") -> Asking[dict[str, Any]]:
     """Train a configuration on its own transitions of `seed`, and give the columns of its row.
 
     Raises:
@@ -146,4 +147,5 @@ def train_and_measure(config: Config, *, seed: int, unseen: Orientations = "unse
     """
     world = build_world(config.world)
     data = moving(world, world.transitions(config.training.transitions, seed=seed))
-    return model_columns(train_model(config, data, seed=seed), world, data, unseen=unseen)
+    model = yield from train_model(config, data, seed=seed)
+    return model_columns(model, world, data, unseen=unseen)
