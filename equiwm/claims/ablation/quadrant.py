@@ -184,6 +184,8 @@ def statements(scope: Scope) -> list[Statement[QuadrantRow]]:
     return lines
 
 
+APART = 1.035
+"""Lines are drawn so many times apart, for the ranges of several end at 1."""
 QUANTITIES = {"success": "success", "mean_max_reward": "mean max reward", "ood_factor": "OOD / seen"}
 
 
@@ -205,7 +207,7 @@ def figure(data: StudyRows[QuadrantRow], folder: Path) -> Path:
             middle, low, high = by_size.median(), by_size.min(), by_size.max()
             spread = np.array([middle - low, high - middle])
             axes.errorbar(
-                middle.index.to_numpy(),
+                middle.index.to_numpy() * APART ** (index - (len(CONTENDERS) - 1) / 2),
                 middle.to_numpy(),
                 spread,
                 label=contender.name,
