@@ -14,10 +14,12 @@ import re
 import sys
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import chain, product
 from pathlib import Path
 from typing import Any
@@ -41,9 +43,11 @@ CellFunction = Callable[..., Mapping[str, Any]]
 A grid with a `root` gives it as a second argument: where the cells find and leave files.
 """
 
-Progress = Callable[[int, int, "CellResult | None"], None]
-"""Called with (cells done, cells of the grid, the one just done); at first with what was stored, and None."""
+Progress = Callable[[int, int, "Sequence[CellResult]"], None]
+"""Called with (cells done, cells of the grid, those done since the last call): at first with those that were stored."""
 
+MOST_CELLS = 100_000
+"""Of one grid: its `grid.json` and its `seconds.json`, at most some 130 bytes a cell, are below `MOST_TEXT`."""
 _OFTEN = 64
 """What cells have cost is written again after one in so many has finished."""
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -61,7 +65,7 @@ class Cell:
     key: str
     params: Mapping[str, Any]
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Canonical key: the key as a file name, and a hash of the key and the parameters."""
         digest = hashlib.sha256(canonical_json([self.key, self.params]).encode()).hexdigest()
@@ -422,21 +426,23 @@ def run_grid(
             unwritable, or behind a link in a run.
         MachineError: a full disk, no memory, a worker process or a scheduler that died. The cell that met it is
             not recorded, and is computed when the grid is resumed.
-        ConfigError: a number of jobs that makes no sense.
+        ConfigError: a number of jobs that makes no sense, or more cells than one store may have.
         ValueError: two cells with one key, or a function that cannot be imported by name.
     """
     if jobs is not None and jobs != -1 and jobs < 1:
         raise ConfigError(f"--jobs: got {jobs}, expected at least 1, or -1 for every core.")
     keys = [cell.key for cell in cells]
     if len(set(keys)) < len(keys):
-        raise ValueError(f"cells with one key: {sorted({key for key in keys if keys.count(key) > 1})}")
+        raise ValueError(f"cells with one key: {sorted(key for key, count in Counter(keys).items() if count > 1)}")
+    if store is not None and len(cells) > MOST_CELLS:
+        raise ConfigError(f"the grid {store}: got {len(cells):,} cells, expected at most {MOST_CELLS:,}; make several.")
     definition = {"function": _name(function), "cells": sorted(cell.id for cell in cells)}
     with nullcontext() if store is None else _held(store, definition, resume):
         results = {} if store is None else stored_results(cells, store)
         seconds = None if store is None else _Seconds(store)
         missing = {index: cell for index, cell in enumerate(cells) if index not in results}
         if progress:
-            progress(len(results), len(cells), None)
+            progress(len(results), len(cells), list(results.values()))
         try:
             units = _units(function, missing, stacks, jobs, root)
             with closing(_computed(units, jobs)) as arriving, seconds or nullcontext():
@@ -452,7 +458,7 @@ def run_grid(
                         write_atomic(_path(cell, store), canonical_json(record, indent=2) + "\n")
                     results[index] = _as_result(cell, payload, cost)
                     if progress:
-                        progress(len(results), len(cells), results[index])
+                        progress(len(results), len(cells), [results[index]])
                     interrupts.check()
         except BrokenExecutor:
             interrupts.check()  # a signal to the whole group of processes ends the workers first
