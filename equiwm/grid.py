@@ -136,6 +136,16 @@ def expand(**axes: Sequence[Any]) -> list[Cell]:
     return [Cell(",".join(f"{name}={value}" for name, value in params.items()), params) for params in combinations]
 
 
+def require_storable(cells: Sequence[Cell]) -> None:
+    """Refuse a grid that its store could not be opened again with.
+
+    Raises:
+        ConfigError: it has too many cells.
+    """
+    if len(cells) > MOST_CELLS:
+        raise ConfigError(f"a grid of {len(cells):,} cells: expected at most {MOST_CELLS:,}; compute several grids.")
+
+
 def is_importable(function: object) -> bool:
     """Whether another process finds a function by the name of its module and its own."""
     module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", "")
@@ -434,8 +444,8 @@ def run_grid(
     keys = [cell.key for cell in cells]
     if len(set(keys)) < len(keys):
         raise ValueError(f"cells with one key: {sorted(key for key, count in Counter(keys).items() if count > 1)}")
-    if store is not None and len(cells) > MOST_CELLS:
-        raise ConfigError(f"the grid {store}: got {len(cells):,} cells, expected at most {MOST_CELLS:,}; make several.")
+    if store is not None:
+        require_storable(cells)
     definition = {"function": _name(function), "cells": sorted(cell.id for cell in cells)}
     with nullcontext() if store is None else _held(store, definition, resume):
         results = {} if store is None else stored_results(cells, store)
