@@ -35,7 +35,7 @@ from equiwm.disk.strict_json import canonical_json, read_json
 from equiwm.errors import ConfigError, MachineError, RunError
 from equiwm.locate import RAISED
 from equiwm.printable import cut
-from equiwm.workers import computed
+from equiwm.workers import THREAD_VARIABLES, computed
 
 CellFunction = Callable[..., Mapping[str, Any]]
 """Parameters to result, both JSON data; importable, and a function of nothing else (not even the clock).
@@ -50,7 +50,6 @@ MOST_CELLS = 100_000
 """Of one grid: its `grid.json` and its `seconds.json`, at most some 130 bytes a cell, are below `MOST_TEXT`."""
 _OFTEN = 64
 """What cells have cost is written again after one in so many has finished."""
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -161,8 +160,8 @@ def _name(function: CellFunction) -> str:
 @contextmanager
 def _one_thread() -> Iterator[None]:
     """One thread for numerical libraries, as in a worker, or jobs=1 and jobs=2 would round differently."""
-    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))  # for what the cell imports first
+    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))  # for what the cell imports first
     torch = sys.modules.get("torch")
     threads = torch.get_num_threads() if torch else None
     try:
