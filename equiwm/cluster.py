@@ -38,7 +38,7 @@ class Cluster:
         """
         from distributed import as_completed
 
-        waiting = {self.client.submit(function, *call, pure=False) for call in calls}
+        waiting = set(self.client.map(function, *zip(*calls, strict=True), pure=False)) if calls else set()
         arriving = as_completed(waiting, loop=self.client.loop, with_results=True, raise_errors=False)
         try:
             for future, result in arriving:

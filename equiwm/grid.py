@@ -14,10 +14,12 @@ import re
 import sys
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import chain, product
 from pathlib import Path
 from typing import Any
@@ -33,7 +35,7 @@ from equiwm.disk.strict_json import canonical_json, read_json
 from equiwm.errors import ConfigError, MachineError, RunError
 from equiwm.locate import RAISED
 from equiwm.printable import cut
-from equiwm.workers import computed
+from equiwm.workers import THREAD_VARIABLES, computed
 
 CellFunction = Callable[..., Mapping[str, Any]]
 """Parameters to result, both JSON data; importable, and a function of nothing else (not even the clock).
@@ -41,12 +43,13 @@ CellFunction = Callable[..., Mapping[str, Any]]
 A grid with a `root` gives it as a second argument: where the cells find and leave files.
 """
 
-Progress = Callable[[int, int, "CellResult | None"], None]
-"""Called with (cells done, cells of the grid, the one just done); at first with what was stored, and None."""
+Progress = Callable[[int, int, "Sequence[CellResult]"], None]
+"""Called with (cells done, cells of the grid, those done since the last call): at first with those that were stored."""
 
+MOST_CELLS = 100_000
+"""Of one grid: its `grid.json` and its `seconds.json`, at most some 130 bytes a cell, are below `MOST_TEXT`."""
 _OFTEN = 64
 """What cells have cost is written again after one in so many has finished."""
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class Cell:
     key: str
     params: Mapping[str, Any]
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Canonical key: the key as a file name, and a hash of the key and the parameters."""
         digest = hashlib.sha256(canonical_json([self.key, self.params]).encode()).hexdigest()
@@ -145,6 +148,16 @@ def expand(**axes: Sequence[Any]) -> list[Cell]:
     return [Cell(",".join(f"{name}={value}" for name, value in params.items()), params) for params in combinations]
 
 
+def require_storable(cells: Sequence[Cell]) -> None:
+    """Refuse a grid that its store could not be opened again with.
+
+    Raises:
+        ConfigError: it has too many cells.
+    """
+    if len(cells) > MOST_CELLS:
+        raise ConfigError(f"a grid of {len(cells):,} cells: expected at most {MOST_CELLS:,}; compute several grids.")
+
+
 def is_importable(function: object) -> bool:
     """Whether another process finds a function by the name of its module and its own."""
     module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", "")
@@ -160,8 +173,8 @@ def _name(function: CellFunction) -> str:
 @contextmanager
 def _one_thread() -> Iterator[None]:
     """One thread for numerical libraries, as in a worker, or jobs=1 and jobs=2 would round differently."""
-    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))  # for what the cell imports first
+    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))  # for what the cell imports first
     torch = sys.modules.get("torch")
     threads = torch.get_num_threads() if torch else None
     try:
@@ -435,21 +448,23 @@ def run_grid(
             unwritable, or behind a link in a run.
         MachineError: a full disk, no memory, a worker process or a scheduler that died. The cell that met it is
             not recorded, and is computed when the grid is resumed.
-        ConfigError: a number of jobs that makes no sense.
+        ConfigError: a number of jobs that makes no sense, or more cells than one store may have.
         ValueError: two cells with one key, or a function that cannot be imported by name.
     """
     if jobs is not None and jobs != -1 and jobs < 1:
         raise ConfigError(f"--jobs: got {jobs}, expected at least 1, or -1 for every core.")
     keys = [cell.key for cell in cells]
     if len(set(keys)) < len(keys):
-        raise ValueError(f"cells with one key: {sorted({key for key in keys if keys.count(key) > 1})}")
+        raise ValueError(f"cells with one key: {sorted(key for key, count in Counter(keys).items() if count > 1)}")
+    if store is not None:
+        require_storable(cells)
     definition = {"function": _name(function), "cells": sorted(cell.id for cell in cells)}
     with nullcontext() if store is None else _held(store, definition, resume):
         results = {} if store is None else stored_results(cells, store)
         seconds = None if store is None else _Seconds(store)
         missing = {index: cell for index, cell in enumerate(cells) if index not in results}
         if progress:
-            progress(len(results), len(cells), None)
+            progress(len(results), len(cells), list(results.values()))
         try:
             units = _units(function, missing, stacks, jobs, root)
             with closing(_computed(units, jobs)) as arriving, seconds or nullcontext():
@@ -465,7 +480,7 @@ def run_grid(
                         write_atomic(_path(cell, store), canonical_json(record, indent=2) + "\n")
                     results[index] = _as_result(cell, payload, cost)
                     if progress:
-                        progress(len(results), len(cells), results[index])
+                        progress(len(results), len(cells), [results[index]])
                     interrupts.check()
         except BrokenExecutor:
             interrupts.check()  # a signal to the whole group of processes ends the workers first

@@ -8,7 +8,9 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, wait
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeVar
 
@@ -19,13 +21,19 @@ WATCH_SECONDS = 0.1
 
 _SIGNALS = {getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)}
 
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+"""By which numerical libraries are told how many threads they may start."""
+
+_AHEAD = 2
+"""Pieces that each helper is given at a time: one that it computes, and one that it finds when it has."""
+_HELD = 64
+"""Results that wait here for an earlier one; then this process waits as well."""
+
 _bound: list[int] = []
 
 
-def computed(
-    function: Callable[..., T], work: Iterable[tuple[Any, ...]], jobs: int | None, *, ordered: bool = False
-) -> Generator[T, None, None]:
-    """What a function gives of each piece of work, computed by other processes, one thread each.
+def computed(function: Callable[..., T], work: Iterable[tuple[Any, ...]], jobs: int | None) -> Generator[T, None, None]:
+    """What a function gives of each piece of work, computed by other processes, one thread each, as it arrives.
 
     They end with this process, however it ends. What is not taken to the end is closed (`contextlib.closing`): that
     cancels what is running.
@@ -35,7 +43,6 @@ def computed(
         work: arguments of each call.
         jobs: how many local processes, -1 for every core; None takes the backend of a surrounding
             `joblib.parallel_config`.
-        ordered: give results in the order of the work, rather than as they arrive.
 
     Raises:
         BrokenExecutor: a process died.
@@ -48,15 +55,66 @@ def computed(
         local = joblib.parallel_config(backend="loky", n_jobs=jobs, inner_max_num_threads=1, **bound)
     with local, signals_held():
         # one piece a batch: what has finished is never held back by a neighbour
-        parallel = joblib.Parallel(batch_size=1, return_as="generator" if ordered else "generator_unordered")
+        parallel = joblib.Parallel(batch_size=1, return_as="generator_unordered")
         arriving = parallel(joblib.delayed(function)(*each) for each in work)
     with warnings.catch_warnings(), closing_quietly(arriving):
         # loky replaces a worker whose memory has grown, between two pieces: none is lost.
         warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
-        # Who has enough of a result in order lets the rest go.
-        warnings.filterwarnings("ignore", message=r"\d+ tasks have been successfully executed\s+but not used")
-        warnings.filterwarnings("ignore", message=".*still being processed by the workers have been cancelled")
         yield from arriving
+
+
+def computed_with_help(
+    function: Callable[..., T], work: Sequence[tuple[Any, ...]], here: Callable[[int], T], helpers: int
+) -> Generator[T, None, None]:
+    """What a function gives of each piece of work, in the order of the work, computed by this process and by others.
+
+    This process computes a piece whenever the first that is wanted has not come, so that it does not wait for others
+    to start either. The others end with this process, or by `release`, which whoever has enough calls.
+
+    Args:
+        function: importable.
+        work: arguments of each call; the first is another process's.
+        here: the number of a piece of work -> the same, computed in this process.
+        helpers: how many other processes, of one thread each.
+
+    Raises:
+        BrokenExecutor: a process died.
+    """
+    from joblib.externals.loky import get_reusable_executor
+
+    with signals_held():
+        executor = get_reusable_executor(
+            max_workers=helpers,
+            initializer=bind_to,
+            initargs=(os.getpid(),),
+            env=dict.fromkeys(THREAD_VARIABLES, "1"),
+        )
+    waiting: deque[Future[T]] = deque()
+    given = 0
+    while given < len(work) or waiting:
+        if waiting and waiting[0].done():
+            yield waiting.popleft().result()
+        elif given < len(work) and sum(not each.done() for each in waiting) < _AHEAD * helpers:
+            with signals_held(), warnings.catch_warnings():
+                # loky replaces a helper whose memory has grown, between two pieces: none is lost.
+                warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
+                waiting.append(executor.submit(function, *work[given]))
+            given += 1
+        elif given < len(work) and len(waiting) < _HELD:
+            waiting.append(_done(here, given))
+            # After a piece that failed, which is told in its turn, no more are wanted.
+            given = given + 1 if waiting[-1].exception() is None else len(work)
+        else:
+            wait([waiting[0]])
+
+
+def _done(here: Callable[[int], T], piece: int) -> Future[T]:
+    done: Future[T] = Future()
+    try:
+        done.set_result(here(piece))
+    except Exception as error:  # in its turn: those before may fail too, or be enough
+        done.set_exception(error)
+    return done
 
 
 @contextmanager

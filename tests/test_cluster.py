@@ -132,8 +132,8 @@ def test_a_killed_worker_loses_no_cell_and_counts_none_twice(tmp_path, cluster):
     grid = traced_grid(tmp_path)
     seen: list[tuple[int, str | None]] = []
 
-    def kill_one(done, total, result):
-        seen.append((done, result and result.cell.key))
+    def kill_one(done, total, results):
+        seen.append((done, results[0].cell.key if results else None))
         if done == 2:  # both workers are in the middle of cells, and hold more
             os.kill(workers[0].pid, signal.SIGKILL)
 

@@ -134,7 +134,7 @@ def test_a_failing_cell_is_reported_and_retried_on_resume(tmp_path, calls, jobs)
     store, grid = tmp_path / "grid", fragile_grid(calls)
     results = run_grid(fragile, grid, store, jobs=jobs, progress=lambda *state: seen.append(state))
     assert [(done, total) for done, total, _ in seen] == [(n, 6) for n in range(7)]
-    assert seen[0][2] is None
+    assert [len(new) for _, _, new in seen] == [0] + [1] * 6
     failed = [result for result in results if result.error]
     assert [result.cell.key for result in failed] == ["width=64,seed=1", "width=256,seed=1"]
     error = failed[0].error
@@ -144,7 +144,10 @@ def test_a_failing_cell_is_reported_and_retried_on_resume(tmp_path, calls, jobs)
     assert len(list(calls.iterdir())) == 6
 
     (calls / "healed").touch()
-    resumed = run_grid(fragile, grid, store, jobs=jobs, resume=True)
+    seen.clear()
+    resumed = run_grid(fragile, grid, store, jobs=jobs, resume=True, progress=lambda *state: seen.append(state))
+    assert [(done, len(new)) for done, _, new in seen] == [(4, 4), (5, 1), (6, 1)]
+    assert {each.cell.key: each for _, _, new in seen for each in new} == {each.cell.key: each for each in resumed}
     assert [result.result for result in resumed] == [{"seed": seed} for seed in (0, 1, 2, 0, 1, 2)]
     assert len(list(calls.iterdir())) == 6 + 2 + 1
 

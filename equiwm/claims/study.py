@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from equiwm.grid import Cell, CellFunction, CellResult, Stacks, run_grid
 from equiwm.runs import Run
 
 StudyProgress = Callable[[int, int, float], None]
-"""Called with cells done, cells, and the share of all work that is done."""
+"""Called with cells done, cells, and the share of all work that is done, in this process or before."""
 
 
 def open_study(
@@ -60,12 +60,14 @@ def compute_cells(
         progress: called as cells finish.
     """
     weight = {cell.key: work(cell) for cell in cells}
-    whole, keys = math.fsum(weight.values()), list[str]()
+    # Fractions, for sums of floats in the order in which cells finish would differ, and not end at 1.
+    whole, share = sum(map(Fraction, weight.values())), Fraction(0)
 
-    def finished(done: int, total: int, cell: CellResult | None) -> None:
-        keys.extend([cell.cell.key] if cell else [])
+    def finished(done: int, total: int, cells: Sequence[CellResult]) -> None:
+        nonlocal share
+        share += sum(Fraction(weight[each.cell.key]) for each in cells)
         if progress:
-            progress(done, total, math.fsum(weight[key] for key in keys) / whole if whole else 0.0)
+            progress(done, total, float(share / whole) if whole else 0.0)
 
     order = sorted(cells, key=lambda cell: -weight[cell.key])
     results = run_grid(function, order, store, jobs=jobs, resume=resume, progress=finished, root=root, stacks=stacks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -200,11 +201,11 @@ def _train_several(
     ]
     with ProgressBars(quiet=quiet) as progress:
 
-        def finished(done: int, total: int, cell: CellResult | None) -> None:
+        def finished(done: int, total: int, cells: Sequence[CellResult]) -> None:
             progress.count("seeds", done, total)
-            run = None if cell is None or cell.error else Run(Path(cell.cell.params["run"]))
-            if run is not None and not run.summary.is_file():  # a kill came before it
-                write_summary(run)
+            for run in (Run(Path(cell.cell.params["run"])) for cell in cells if not cell.error):
+                if not run.summary.is_file():  # a kill came before it
+                    write_summary(run)
 
         # The run directories are the lasting store, and each is resumable by itself.
         with watched_by(progress):

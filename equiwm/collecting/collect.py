@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -106,7 +106,7 @@ def collect(
     ]
     store = out / STORE
 
-    def counted(done: int, total: int, _: CellResult | None) -> None:
+    def counted(done: int, total: int, _: Sequence[CellResult]) -> None:
         if progress is not None:
             progress(min(done * block, episodes), episodes)
 

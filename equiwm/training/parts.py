@@ -1,10 +1,10 @@
 """Large data in parts: always the same parts, whether one process makes them, several, or an earlier command has.
 
 A world that says so (`PartedWorld`) is asked for its episodes part by part. The first part is made here, and what it
-costs says what the rest will: where that is little, the rest is made here as well; else other processes help, and what
-they make is kept in the cache (`equiwm.disk.cache`) for other commands, which read it by memory map. The bits are the
-same in each case: a part does not depend on who makes it, and what comes from another process or from the cache is used
-only if it begins with the very part that is made here.
+costs says what the rest will: where that is little, the rest is made here as well; else other processes help this one,
+and what is made is kept in the cache (`equiwm.disk.cache`) for other commands, which read it by memory map. The bits
+are the same in each case: a part does not depend on who makes it, and what comes from another process or from the cache
+is used only if it begins with the very part that is made here.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import math
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ from equiwm.errors import ConfigError, DataError, MachineError, RunError
 from equiwm.foreign import bare
 from equiwm.locate import RAISED
 from equiwm.training.data_key import code_of, key_of
-from equiwm.workers import computed, is_worker, release
+from equiwm.workers import computed_with_help, is_worker, release
 from equiwm.worlds.foreign import guarded_world
 from equiwm.worlds.world import PART, PartedWorld, Progress, Transitions, World
 
@@ -118,6 +118,10 @@ def _made_here(world: PartedWorld, part: int, seed: int) -> _Part:
     return _as_part(world.episodes(part * each, each, seed=seed))
 
 
+def _piece_here(world: PartedWorld, wanted: Sequence[int], seed: int, piece: int) -> _Part | None:
+    return _made_here(world, wanted[piece], seed)
+
+
 def _as_part(data: Transitions, code: Mapping[str, str] | None = None) -> _Part:
     return _Part({name: getattr(data, name).contiguous().numpy() for name in COLUMNS}, dict(data.excluded), code)
 
@@ -141,8 +145,10 @@ def _parts(world: PartedWorld, first: _Part, n: int, seed: int, jobs: int) -> Ge
             # What is left is estimated, for episodes may be cut: a part too few is made here, one too many is wasted.
             while (wanted := round((n - done) * part / max(1, done))) >= jobs:
                 each = world.part_episodes
-                work = [(packed, index * each, each, seed) for index in (0, *range(part, part + wanted))]
-                with closing(computed(_made_there, work, jobs, ordered=True)) as arriving:
+                wanted_parts = (0, *range(part, part + wanted))
+                work = [(packed, index * each, each, seed) for index in wanted_parts]
+                here = partial(_piece_here, world, wanted_parts, seed)
+                with closing(computed_with_help(_made_there, work, here, jobs - 1)) as arriving:
                     begun = next(arriving)
                     if begun is None or not _same_rows(begun.rows, first.rows):
                         _log.warning(

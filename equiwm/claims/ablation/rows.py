@@ -36,11 +36,13 @@ def of_each_seed(dim: int, value: Callable[[Sequence[R]], float]) -> Callable[[S
     """
 
     def read(rows: Sequence[R]) -> Estimate:
-        here = select(rows, dim=dim)
+        by_seed: dict[int, list[R]] = {}
+        for row in select(rows, dim=dim):
+            by_seed.setdefault(row.seed, []).append(row)
         found = []
-        for seed in sorted({row.seed for row in here}):
+        for _, here in sorted(by_seed.items()):
             try:
-                found.append(float(value(select(here, seed=seed))))
+                found.append(float(value(here)))
             except (ValueError, IndexError):  # an arm that diverged: the minimum of nothing
                 return Estimate.missing()
         return Estimate.of_seeds(found)

@@ -13,7 +13,7 @@ from equiwm.claims.statement import answer
 from equiwm.claims.study import StudyProgress, compute_cells, errors_of, open_study
 from equiwm.config import is_path, preset_names
 from equiwm.errors import ConfigError, nearest
-from equiwm.grid import CellResult
+from equiwm.grid import CellResult, require_storable
 from equiwm.layout.header import MOST_SEEDS
 from equiwm.results.ablation import AblationResult, AblationRow, CellRows, read_rows
 from equiwm.results.door import read
@@ -143,6 +143,7 @@ def ablation_study(
         The study and its result. Nothing of it depends on jobs, order or interruption.
 
     Raises:
+        ConfigError: the kind has more cells than one grid may have.
         RunError: the study exists and `resume` is not set, or it is another one; or it cannot be written.
         ResultError: a cell's row lacks a column of the kind.
         DataError: every cell was refused for what the user gave (a world without data).
@@ -162,6 +163,7 @@ def ablation_study(
     }
     place = study_name(kind, scope) if name is None else name
     cells = kind.cells(scope)
+    require_storable(cells)
     kind.statements(scope)  # what a kind refuses, it refuses before anything is written
     study = open_study(folder, place, config, seed=scope.seeds[0], resume=resume, command=command)
     results = compute_cells(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from equiwm.claims.ablation.kind import AblationKind, Scope
@@ -35,17 +36,20 @@ class Batch:
 
     def weight(self, cell: Cell) -> float:
         """How long a cell takes relative to the others: one that is not known, as long as the mean of the known."""
-        seconds = dict(zip((each.key for each in self.cells), self.seconds, strict=True))[cell.key]
-        return self._mean if seconds is None else seconds
+        return self._weights[cell.key]
 
-    @property
+    @cached_property
     def work(self) -> float:
         """All weights."""
-        return sum(self._mean if each is None else each for each in self.seconds)
+        return sum(self._weights.values())
 
-    @property
-    def _mean(self) -> float:
-        return sum(self.known) / len(self.known) if self.known else 1.0
+    @cached_property
+    def _weights(self) -> dict[str, float]:
+        mean = sum(self.known) / len(self.known) if self.known else 1.0
+        return {
+            cell.key: mean if seconds is None else seconds
+            for cell, seconds in zip(self.cells, self.seconds, strict=True)
+        }
 
     def wall(self, jobs: int) -> float | None:
         """Seconds on so many cores that have nothing else to do; None where a cell is not known."""

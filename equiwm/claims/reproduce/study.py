@@ -96,12 +96,10 @@ class _Counter:
         self.work = sum(batch.work for each in work for batch in each.batches)
         self.progress = progress
         self.done: dict[Path, tuple[int, float]] = {}
-        self.before: dict[Path, float] = {}
         for each in work:
             for store, batch in zip(_stores(study, each), each.batches, strict=True):
                 found = stored_results(batch.cells, store)
-                self.before[store] = sum(batch.weight(batch.cells[index]) for index in found)
-                self.done[store] = len(found), self.before[store]
+                self.done[store] = len(found), sum(batch.weight(batch.cells[index]) for index in found)
         self.report()
 
     def report(self) -> None:
@@ -111,10 +109,10 @@ class _Counter:
             self.progress(sum(cells), self.cells, sum(work) / self.work if self.work else 1.0)
 
     def of(self, store: Path, batch: Batch) -> StudyProgress:
-        """The progress of one grid, which counts what is done in this process."""
+        """The progress of one grid."""
 
         def count(done: int, total: int, share: float) -> None:
-            self.done[store] = done, min(self.before[store] + share * batch.work, batch.work)
+            self.done[store] = done, share * batch.work
             self.report()
 
         return count
