@@ -111,7 +111,8 @@ def test_no_worker_outlives_its_command(tmp_path, name, status, group):
             assert err.splitlines() == [signals.INTERRUPTED, signals.HINT]
         until(lambda: session_of(process.pid) == [], 10)
     assert left_behind(tmp_path) == []
-    assert semaphores(process.pid) == []
+    if not (group and name == "SIGKILL"):  # which leaves nobody who could remove them (docs/runs.md)
+        assert semaphores(process.pid) == []
     if name != "SIGKILL":
         with command(tmp_path, *grid(20), "--resume") as process:
             _, err = process.communicate(timeout=120)
