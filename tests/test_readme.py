@@ -25,6 +25,7 @@ import pytest
 import served
 import typer
 
+from equiwm.claims.reproduce.registry import BESIDE, resolve_size
 from equiwm.cli.app import app
 from equiwm.config import preset_names
 from equiwm.report.document import REPRODUCTION, make_report
@@ -267,6 +268,18 @@ def between(name: str) -> str:
     return (
         re.search(rf"<!-- {name} -->\n(.*?)<!-- /{name} -->", page("docs/reproduction.md"), re.DOTALL).group(1).strip()
     )  # type: ignore[union-attr]
+
+
+def test_the_table_beside_the_paper_has_the_rows_of_today():
+    """Statements and bounds as the code has them; its study is no part of the checkout."""
+    size = resolve_size(None, quick=False)
+    stated = [
+        f"| {line.setting} | {line.source.dtype} | {line.quantity} | {line.bound.text} |".replace("|d_i|", "\\|d_i\\|")
+        for claim in BESIDE
+        for line in claim.statements(size)
+    ]
+    rows = [row.split(" | ") for row in between("beside").splitlines() if re.match(r"\| [a-z]+-\d+ \|", row)]
+    assert [f"| {row[1]} | {row[2]} | {row[3]} | {row[-1]}" for row in rows] == stated
 
 
 def test_the_tables_are_the_report_s():

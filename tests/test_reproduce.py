@@ -19,7 +19,7 @@ from equiwm.claims.closed_loop import paper as closed_loops
 from equiwm.claims.reproduce import standard
 from equiwm.claims.reproduce.costs import CellCosts, measured_costs, reference_study
 from equiwm.claims.reproduce.plan import Batch, plan
-from equiwm.claims.reproduce.registry import CLAIMS, parse_claims, resolve_size
+from equiwm.claims.reproduce.registry import BESIDE, CLAIMS, PAPER, parse_claims, resolve_size
 from equiwm.claims.reproduce.study import reproduce
 from equiwm.claims.rollout import paper as rollouts
 from equiwm.claims.statement import Bound, Estimate, above, at_least, at_most, below, near
@@ -67,7 +67,7 @@ def equiwm(capsys):
 @pytest.mark.parametrize("quick", [False, True])
 def test_every_row_has_a_command_that_exists(quick):
     size = resolve_size(None, quick=quick)
-    parts = plan(parse_claims([]), size)
+    parts = plan(parse_claims(list(CLAIMS)), size)
     known = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     for part in parts:
         assert part.cells == sum(len(batch.cells) for batch in part.batches)
@@ -208,8 +208,10 @@ def test_success_of_turned_tasks_is_compared_over_seeds_and_tasks():
 def test_the_claims_beside_the_paper_say_so():
     """Each line of theirs is ours: the paper has no figure for it. A network that is not exact is asked to break."""
     size = resolve_size(None, quick=False)
-    for name in ("baselines", "standard"):
-        assert all(line.ours for line in CLAIMS[name].statements(size))
+    assert [claim.name for claim in parse_claims([])] == [claim.name for claim in PAPER]
+    assert parse_claims(["standard", "baselines"]) == list(BESIDE)
+    for claim in BESIDE:
+        assert all(line.ours for line in claim.statements(size))
     residuals = {
         line.source.training.preset: line.bound
         for line in CLAIMS["baselines"].statements(size)

@@ -13,7 +13,7 @@ from equiwm.cli.options import JobsOption, JsonOption, QuietOption, seed_count
 if TYPE_CHECKING:
     from equiwm.claims.reproduce.plan import ClaimWork
 
-HELP = r"A, B, C, rollout, augmentation, scale, soft, baselines, standard \[all]; or your own, as module:name"
+HELP = r"A, B, C, rollout, augmentation, scale, soft \[all of these]; baselines, standard; or your own, as module:name"
 
 
 def reproduce(
@@ -33,13 +33,14 @@ def reproduce(
 ) -> None:
     """Run the paper's claims end to end from the presets, and tabulate the paper's figures against these.
 
-    Claims baselines (ordinary networks made symmetric by other means) and standard (PushT as others measure it) stand
-    beside the paper.
+    Claims baselines (ordinary networks made symmetric by other means) and standard (PushT as others measure it) are
+    ours, beside the paper's.
 
     Every training and measurement is kept as a run in the study's folder runs. Exits with 1 if a claim does not hold or
     a cell failed.
 
-    Examples: equiwm reproduce --jobs 2 ; equiwm reproduce A B --seeds 3 ; equiwm reproduce --quick
+    Examples: equiwm reproduce --jobs 2 ; equiwm reproduce A B --seeds 3 ; equiwm reproduce --quick ;
+    equiwm reproduce baselines standard --name beside
     """
     from equiwm.claims.reproduce.costs import measured_costs, reference_study
     from equiwm.claims.reproduce.plan import plan

@@ -60,6 +60,6 @@ def statements(size: Size) -> list[SourcedStatement[Any]]:
 
 CLAIM = PaperClaim(
     "baselines",
-    "An ordinary network in a frame is as flat as an equivariant one; an augmented one is flat, and not exact.",
+    "A network in a frame is as flat as an equivariant one; an augmented one is not exact, and flat near its data.",
     statements,
 )

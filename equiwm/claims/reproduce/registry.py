@@ -13,20 +13,19 @@ from equiwm.claims.sweep import paper as sweeps
 from equiwm.errors import ConfigError, nearest
 from equiwm.locate import is_foreign, locate
 
-CLAIMS = {
-    claim.name: claim
-    for claim in (
-        residuals.CLAIM,
-        sweeps.CLAIM,
-        closed_loops.CLAIM,
-        rollouts.CLAIM,
-        ablations.AUGMENTATION,
-        ablations.SCALE,
-        ablations.SOFT,
-        baselines.CLAIM,
-        standard.CLAIM,
-    )
-}
+PAPER = (
+    residuals.CLAIM,
+    sweeps.CLAIM,
+    closed_loops.CLAIM,
+    rollouts.CLAIM,
+    ablations.AUGMENTATION,
+    ablations.SCALE,
+    ablations.SOFT,
+)
+"""The paper's claims: all of a reproduction for which none is named."""
+BESIDE = (baselines.CLAIM, standard.CLAIM)
+"""Claims of ours beside the paper's."""
+CLAIMS = {claim.name: claim for claim in (*PAPER, *BESIDE)}
 SEEDS = 5
 
 _QUICK_SETTINGS = {
@@ -48,7 +47,7 @@ _QUICK_OPTIONS = {
 
 
 def parse_claims(names: Sequence[str]) -> list[PaperClaim]:
-    """The claims of those names, the paper's in its order and then ours, each once; no names are all of them.
+    """The claims of those names, the paper's in its order and then ours, each once; no names are the paper's.
 
     After them come claims from outside this package, `module:name`, each a `PaperClaim`.
 
@@ -60,12 +59,12 @@ def parse_claims(names: Sequence[str]) -> list[PaperClaim]:
     for name in own:
         if name.lower() not in known:
             raise ConfigError(f"unknown claim '{name}': {nearest(name, CLAIMS)}")
-    asked = {known[name.lower()] for name in own}
+    asked = {known[name.lower()] for name in own} if names else {claim.name for claim in PAPER}
     foreign = {name: locate("claim", name) for name in names if is_foreign(name)}
     for name, claim in foreign.items():
         if not isinstance(claim, PaperClaim):
             raise ConfigError(f"claim '{name}': got {type(claim).__name__}, expected a PaperClaim.")
-    return [*(claim for name, claim in CLAIMS.items() if not names or name in asked), *foreign.values()]
+    return [*(claim for name, claim in CLAIMS.items() if name in asked), *foreign.values()]
 
 
 def resolve_size(seeds: int | None, *, quick: bool) -> Size:
