@@ -7,7 +7,6 @@ import resource
 import time
 from pathlib import Path
 
-import psutil
 import pytest
 from test_cluster import dask_processes
 
@@ -87,6 +86,7 @@ def test_a_cell_read_back(board, tmp_path):
 
 @pytest.mark.benchmark
 def test_a_cell_on_a_cluster(board, tmp_path: Path, monkeypatch):
+    psutil = pytest.importorskip("psutil")  # Dask brings it
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
     with dask_processes(2) as (address, processes), dask_cluster(address):
         *workers, scheduler = (psutil.Process(process.pid) for process in processes)
