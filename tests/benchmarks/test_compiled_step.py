@@ -6,7 +6,6 @@ import time
 
 import pytest
 import torch
-from torch._inductor import config as inductor
 
 from equiwm.config import load
 from equiwm.models.factory import build_model
@@ -26,6 +25,8 @@ def _seconds():
 @pytest.mark.parametrize("preset", ["vn-3d", "vn-2d", "vn-2d-arena"])
 def test_compiling_a_step_saves_less_than_it_costs(board, preset, monkeypatch, tmp_path):
     """Both steps are of one epoch's first batch; the compiled one has nothing left over from another session."""
+    from torch._inductor import config as inductor  # takes seconds to import, of every collection
+
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     torch._dynamo.reset()
     config = load(preset)
