@@ -62,7 +62,7 @@ def parts():
 
 
 def compare(reference, tmp_path, names, times):
-    """A fresh smoke test of some claims holds, each figure at most so many times the reference's, or a part of it.
+    """A fresh smoke test holds where the reference does, each figure within so many times the reference's.
 
     One seed, trained for a half or a sixth of the epochs: figures agree in their order of magnitude, and the error of a
     model that goes on improving for all of its epochs (read-out of vn-3d) not even in that.
@@ -76,7 +76,7 @@ def compare(reference, tmp_path, names, times):
     for row in rows:
         before = known[row.claim, row.setting, row.quantity]
         where = f"{row.claim}, {row.setting}, {row.quantity}: {row.median:.3g}, reference {before['median']:.3g}"
-        assert row.holds, where
+        assert row.holds or not before["holds"], where
         rounding = max(abs(row.median), abs(before["median"])) < 1e-4 or row.bound.startswith("within")
         if not rounding and row.over == "seeds":
             assert 1.0 / times <= row.median / before["median"] <= times, where
