@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from equiwm.results.statement import DecidedStatement
-from equiwm.stats import Interval, median_and_range
+from equiwm.stats import Interval, bootstrap_interval, crossed_interval, median_and_range
 
 FLAT = 1e-4
 """|OOD factor - 1| in float32: twice the relative residual over the root of the relMSE, which may be 1e-4."""
@@ -155,6 +156,19 @@ T = TypeVar("T")
 def ours(setting: str, quantity: str, read: Callable[[Sequence[T]], Estimate | None], bound: Bound) -> Statement[T]:
     """A statement that is not in the paper."""
     return Statement(setting, quantity, "–", read, bound, ours=True)
+
+
+def over_seeds_and_tasks(values: ArrayLike, over: ArrayLike | None = None) -> Estimate:
+    """The mean of (S, K) values, a row a seed, a column a task, or its ratio to that of `over`, with its 95% interval.
+
+    Both are resampled (`equiwm.stats.crossed_interval`); of one seed tasks alone are (`bootstrap_interval`).
+    """
+    x = np.asarray(values, dtype=float)
+    statistic: Literal["mean", "ratio"] = "mean" if over is None else "ratio"
+    if len(x) == 1:
+        beside = None if over is None else np.asarray(over, dtype=float)[0]
+        return Estimate.of_tasks(bootstrap_interval(x[0], beside, statistic=statistic))
+    return Estimate.of_tasks(crossed_interval(x, over, statistic=statistic), seeds=len(x))
 
 
 def each_seed(value: Callable[[T], float | None]) -> Callable[[Sequence[T]], Estimate]:

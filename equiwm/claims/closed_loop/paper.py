@@ -9,12 +9,21 @@ import numpy as np
 
 from equiwm.claims.closed_loop.result import ClosedLoopResult
 from equiwm.claims.reproduce.sources import Measurement, PaperClaim, Size, SourcedStatement, stated
-from equiwm.claims.statement import Bound, Estimate, above, at_least, at_most, below, each_seed, near
-from equiwm.stats import bootstrap_interval, crossed_interval
+from equiwm.claims.statement import (
+    Bound,
+    Estimate,
+    above,
+    at_least,
+    at_most,
+    below,
+    each_seed,
+    near,
+    over_seeds_and_tasks,
+)
 
 EXACT_DEG = 1e-6
 ROUNDED_DEG = 1e-2
-"""Half of the pairs of a loop in float32 differ by no more; of others contacts have enlarged what rounding does."""
+"""Half of the pairs of a loop in float32 differ by no more; of others a rounded cost has changed a plan."""
 PAPER_2D, PAPER_3D = "90,150,210,270", "se3:4"
 TASKS_2D, TASKS_3D = 48, 24
 
@@ -62,17 +71,13 @@ def _closed_less(result: ClosedLoopResult) -> float:
 def difference(results: Sequence[ClosedLoopResult]) -> Estimate:
     """Unseen minus seen: mean over seeds and tasks, with the 95% bootstrap interval that resamples both."""
     unseen, seen = _errors(results)
-    if len(results) == 1:
-        return Estimate.of_tasks(bootstrap_interval((unseen - seen)[0]))
-    return Estimate.of_tasks(crossed_interval(unseen - seen), seeds=len(results))
+    return over_seeds_and_tasks(unseen - seen)
 
 
 def ratio(results: Sequence[ClosedLoopResult]) -> Estimate:
     """Unseen over seen: ratio of the means over seeds and tasks, with the interval that resamples both."""
     unseen, seen = _errors(results)
-    if len(results) == 1:
-        return Estimate.of_tasks(bootstrap_interval(unseen[0], seen[0], statistic="ratio"))
-    return Estimate.of_tasks(crossed_interval(unseen, seen, statistic="ratio"), seeds=len(results))
+    return over_seeds_and_tasks(unseen, seen)
 
 
 def statements(size: Size) -> list[SourcedStatement[Any]]:

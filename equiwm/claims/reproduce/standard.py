@@ -10,8 +10,7 @@ import numpy as np
 from equiwm.claims.closed_loop.paper import largest_difference
 from equiwm.claims.closed_loop.result import ClosedLoopResult
 from equiwm.claims.reproduce.sources import Measurement, PaperClaim, Size, SourcedStatement, stated
-from equiwm.claims.statement import Bound, Estimate, at_least, at_most, each_seed, near
-from equiwm.stats import bootstrap_interval, crossed_interval
+from equiwm.claims.statement import Bound, Estimate, at_least, at_most, each_seed, near, over_seeds_and_tasks
 
 SOURCE = "gym-pusht"
 """Whose criterion: coverage above 0.95."""
@@ -34,10 +33,7 @@ def _reward(result: ClosedLoopResult) -> float:
 def turned_minus_seen(results: Sequence[ClosedLoopResult]) -> Estimate:
     """Success over the orbit less success as the tasks stand: mean over seeds and tasks, the interval over both."""
     met = np.array([result.criteria[SOURCE].met for result in results], dtype=float)
-    difference = met[..., 1:].mean(-1) - met[..., 0]
-    if len(results) == 1:
-        return Estimate.of_tasks(bootstrap_interval(difference[0]))
-    return Estimate.of_tasks(crossed_interval(difference), seeds=len(results))
+    return over_seeds_and_tasks(met[..., 1:].mean(-1) - met[..., 0])
 
 
 def statements(size: Size) -> list[SourcedStatement[Any]]:
