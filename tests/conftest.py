@@ -1,4 +1,5 @@
-"""What several test files share: tiny runs, trained once a session, and a view of everything on disk."""
+"""What several test files share: tiny runs, trained once a session, a view of everything on disk, and a list of what
+was skipped."""
 
 from __future__ import annotations
 
@@ -16,6 +17,37 @@ if TYPE_CHECKING:
 
 TINY = ("training.transitions=200", "training.epochs=2", "training.batch=64")
 """`--set` of a training that takes about a second and still moves the weights."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`pytest --skipped-to FILE`, and then, where what they need is installed, `pytest @FILE`."""
+    parser.addoption("--skipped-to", metavar="FILE", help="write the ids of all tests that were skipped, a line each")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Only the process that has the reports of all tests writes."""
+    path = config.getoption("--skipped-to")
+    if path and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_Skipped(Path(path)))
+
+
+class _Skipped:
+    """Tests, and whole files where that is what was skipped, in the order of their reports."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.found: dict[str, None] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.skipped and not hasattr(report, "wasxfail"):
+            self.found[report.nodeid] = None
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.skipped:
+            self.found[report.nodeid] = None
+
+    def pytest_sessionfinish(self) -> None:
+        self.path.write_text("".join(f"{name}\n" for name in self.found), encoding="utf-8")
 
 
 @pytest.fixture(scope="session", autouse=True)
