@@ -22,7 +22,7 @@ from equiwm.disk import files, ownership
 from equiwm.disk.files import write_atomic
 from equiwm.errors import ConfigError, EquiwmError, MachineError, RunError
 from equiwm.layout import header as layout
-from equiwm.layout import history
+from equiwm.layout import history, metrics
 from equiwm.layout.header import read_config
 from equiwm.layout.history import history_sha256
 from equiwm.layout.metrics import read_metrics, record_metrics
@@ -445,6 +445,17 @@ def test_metrics_refuse_what_is_no_json(tmp_path):
     with pytest.raises(ValueError, match="variants"):
         record_metrics(tmp_path, "train", None, {"variants": {}})
     assert os.listdir(tmp_path) == []
+
+
+def test_what_could_not_be_read_again_is_not_written(tmp_path, monkeypatch):
+    """Else every later command on the folder would fail."""
+    monkeypatch.setattr(metrics, "MOST_TEXT", 1000)
+    record_metrics(tmp_path, "train", None, {"x": "y" * 900})
+    before = (tmp_path / "metrics.json").read_bytes()
+    assert len(before) < 1000
+    with pytest.raises(RunError, match="nothing was added"):
+        record_metrics(tmp_path, "rollout", None, {"x": "y" * 100})
+    assert (tmp_path / "metrics.json").read_bytes() == before
 
 
 def _record(folder: Path, writer: int) -> None:

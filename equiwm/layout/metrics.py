@@ -11,6 +11,7 @@ from equiwm.disk.drafts import remove_stale
 from equiwm.disk.files import reason, write_atomic
 from equiwm.disk.locks import hold
 from equiwm.disk.strict_json import canonical_json, plain, read_json
+from equiwm.disk.text import MOST_TEXT
 from equiwm.errors import RunError
 from equiwm.printable import quoted
 from equiwm.results.door import SCHEMA as RESULT_SCHEMA
@@ -71,7 +72,8 @@ def record_metrics(
         The content of metrics.json as it was written.
 
     Raises:
-        RunError: metrics.json is damaged (and stays as it is), cannot be written, or is locked for too long.
+        RunError: metrics.json is damaged, cannot be written, is locked for too long, or would become larger than what
+            is read again. It stays as it is.
     """
     reserved = {"variants", "baseline"} & set(result)
     if "variants" in reserved or (reserved and baseline is not None):
@@ -89,7 +91,23 @@ def record_metrics(
             if variant is not None:
                 variants[variant] = entry
             data[section] = {**entry, "variants": variants} if variants else entry
-            write_atomic(folder / "metrics.json", canonical_json(data, indent=2) + "\n")
+            text = canonical_json(data, indent=2) + "\n"
+            _require_readable(text, folder / "metrics.json")
+            write_atomic(folder / "metrics.json", text)
             return data
     except OSError as error:
         raise RunError(f"cannot write {folder / 'metrics.json'}: {reason(error)}.") from None
+
+
+def _require_readable(text: str, path: Path) -> None:
+    """Refuse to write what `read_metrics` would refuse to read: every command on the folder would fail from then on.
+
+    Raises:
+        RunError: it is too large.
+    """
+    size = len(text.encode())
+    if size > MOST_TEXT:
+        raise RunError(
+            f"{path} would have {size / 2**20:.1f} MB with this result, and at most {MOST_TEXT >> 20} MB are read "
+            "again; nothing was added. Give the result a folder of its own, or ask for less at once."
+        )
