@@ -35,11 +35,11 @@ UPDATES, QUICK_UPDATES = 977, 60
 MIDDLE, QUICK_MIDDLE = 30_000, 1000
 """Transitions where their number is not what grows."""
 COST_MS: Mapping[str, Mapping[str, float]] = {
-    "vn-2d-arena": {"vn": 14.2, "plain": 6.6, "augmented": 7.9, "canonical": 7.0},
-    "vn-3d": {"vn": 15.4, "plain": 26.5, "augmented": 27.4, "canonical": 38.9},
+    "vn-2d-arena": {"vn": 10.8, "plain": 4.9, "augmented": 5.8, "canonical": 5.5},
+    "vn-3d": {"vn": 13.2, "plain": 22.5, "augmented": 24.2, "canonical": 32.8},
 }
-"""CPU milliseconds of an update of 1,024 transitions, by preset and class (`docs/scaling.md` has the command). Fixed
-here, so that a study does not depend on the clock."""
+"""CPU milliseconds of an update of 1,024 transitions, by preset and class (`tests/benchmarks/test_update_cost.py`).
+Fixed here, so that a study does not depend on the clock."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +86,7 @@ def settings(scope: Scope) -> dict[str, Any]:
         "batch": QUICK_BATCH if quick else BATCH,
         "updates": QUICK_UPDATES if quick else UPDATES,
         "middle": QUICK_MIDDLE if quick else MIDDLE,
-        "tasks": 0 if quick else 2,
+        "tasks": 0 if quick else 4,
         "test": 200 if quick else 1000,
     }
 
