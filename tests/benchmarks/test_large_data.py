@@ -11,7 +11,7 @@ from equiwm.training.parts import COLUMNS, collected
 from equiwm.worlds.factory import build_world
 from equiwm.worlds.world import Transitions
 
-TRANSITIONS, TURNS = 400_000, 3
+TRANSITIONS, TURNS = 1_000_000, 1
 
 
 def _cpu() -> float:
