@@ -19,7 +19,7 @@ from equiwm.claims.residual.measure import control_model, cost_drift, verify
 from equiwm.claims.sweep.measure import Readouts, component_relmse, relmse, sweep
 from equiwm.claims.sweep.readout import (
     PENALTIES,
-    action_only_error,
+    action_only_errors,
     affine_features,
     commutant_features,
     fit_readout,
@@ -320,10 +320,17 @@ def test_pooled_error_is_its_definition():
 def test_action_only_is_what_the_action_explains():
     action, noise = normal(400, 2), normal(400, 1, 2, seed=1)
     train, test = slice(0, 300), slice(300, 400)
-    episode = torch.arange(300)
-    for change, low, high in ((action[:, None] * 2 + 1, 0.0, 1e-6), (noise, 0.9, 1.2)):
-        error = action_only_error(action[train], change[train], episode, action[test], change[test], vectors(1, 2))
-        assert low <= error <= high
+    changes = {"told": action[:, None] * 2 + 1, "apart": noise}
+    errors = action_only_errors(
+        action[train],
+        lambda part: {name: change[train][part] for name, change in changes.items()},
+        torch.arange(300),
+        action[test],
+        {name: change[test] for name, change in changes.items()},
+        vectors(1, 2),
+    )
+    assert 0.0 <= errors["told"] <= 1e-6
+    assert 0.9 <= errors["apart"] <= 1.2
 
 
 @pytest.mark.parametrize("preset", PRESETS)

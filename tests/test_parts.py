@@ -9,7 +9,7 @@ import torch
 
 from equiwm.audit.spread import latent_spread, spread_in_parts
 from equiwm.claims.sweep import measure, readout
-from equiwm.claims.sweep.readout import Lazy, fit_readout
+from equiwm.claims.sweep.readout import Lazy, fit_readout, fit_readouts
 from equiwm.config import load
 from equiwm.models.factory import build_model
 from equiwm.symmetry.reps import vectors
@@ -73,6 +73,34 @@ def test_a_readout_in_parts_is_the_readout(commutant, in_parts, monkeypatch):
     whole = fit_readout(latent, target, episode, rep=vectors(4, 2), commutant=commutant)
     assert found.penalty == whole.penalty
     assert torch.allclose(found.weights, whole.weights, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("commutant", [True, False])
+def test_several_targets_are_each_alone_bit_by_bit_and_encoded_once_a_pass(commutant, in_parts):
+    generator = torch.Generator().manual_seed(0)
+    latent = torch.randn(500, 8, generator=generator, dtype=torch.float64)
+    noise = torch.randn(500, 3, 2, generator=generator, dtype=torch.float64)
+    targets = {"clean": latent.reshape(500, 4, 2)[:, :1], "noisy": noise}
+    encoded, episode = [0], torch.arange(500) // 10
+
+    def encode(part: slice) -> torch.Tensor:
+        encoded[0] += part.stop - part.start
+        return latent[part]
+
+    together = fit_readouts(
+        Lazy(500, encode),
+        lambda part: {name: each[part] for name, each in targets.items()},
+        episode,
+        rep=vectors(4, 2),
+        commutant=commutant,
+    )
+    assert encoded[0] == 3 * 500 + 1  # three passes, and a row for the widths
+    assert list(together) == list(targets)
+    for name, target in targets.items():
+        alone = fit_readout(latent, target, episode, rep=vectors(4, 2), commutant=commutant)
+        assert together[name].penalty == alone.penalty
+        assert torch.equal(together[name].weights, alone.weights)
+    assert together["clean"].penalty != together["noisy"].penalty
 
 
 def test_a_latent_that_is_not_finite_in_one_part_reads_out_nothing(in_parts):

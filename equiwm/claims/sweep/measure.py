@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 from equiwm.claims.probe import PROBE_SEED, fitting_group, held_out
 from equiwm.claims.relmse import relmse as relative_error
 from equiwm.claims.sweep.excess import symmetry_excess, world_residual
-from equiwm.claims.sweep.readout import Lazy, Readout, action_only_error, fit_readout, pooled_error
+from equiwm.claims.sweep.readout import Lazy, Readout, action_only_errors, fit_readouts, pooled_error
 from equiwm.claims.sweep.recorded import recorded_bins, refuse_larger
 from equiwm.claims.sweep.result import Bin, Outcomes, ReadoutResult, SweepResult, SymmetryExcess
 from equiwm.models.world_model import WorldModel
@@ -77,19 +77,16 @@ class Readouts:
     def __init__(self, model: WorldModel, world: World, train: Transitions, like: Tensor | None = None) -> None:
         self.model, self.world, self.train = model, world, train
         self._like = train.observation if like is None else like
-        self.fitted: dict[str, Readout] = {
-            name: fit_readout(
-                Lazy(len(train), self._latents),
-                self._target(name, "next_observation"),
-                train.episode,
-                rep=model.latent_rep,
-                commutant=model.equivariant,
-                target_rep=getattr(world, "target_reps", {}).get(name),
-                group=world.group,
-            )
-            for name in world.readout_targets(self._cast(slice(1)).next_observation)
-            if self._moves(name)  # a mass: an error relative to how far it moves has no meaning
-        }
+        moving = self._moving()
+        self.fitted: dict[str, Readout] = fit_readouts(
+            Lazy(len(train), self._latents),
+            lambda part: {name: self._targets(part, "next_observation")[name] for name in moving},
+            train.episode,
+            rep=model.latent_rep,
+            commutant=model.equivariant,
+            target_reps=getattr(world, "target_reps", {}),
+            group=world.group,
+        )
 
     @classmethod
     def of_run(cls, subject: Subject) -> Readouts:
@@ -106,14 +103,20 @@ class Readouts:
         latents: Tensor = self.model(cast.observation, cast.action)
         return latents
 
-    def _target(self, name: str, of: str) -> Lazy:
-        """A target of the training transitions, of their `observation` or `next_observation`."""
-        return Lazy(len(self.train), lambda part: self.world.readout_targets(getattr(self._cast(part), of))[name])
+    def _targets(self, part: slice, of: str) -> Mapping[str, Tensor]:
+        """Targets of training transitions, of their `observation` or `next_observation`."""
+        return self.world.readout_targets(getattr(self._cast(part), of))
 
-    def _moves(self, name: str) -> bool:
-        """Whether a target ever changes in training."""
-        before, after = self._target(name, "observation"), self._target(name, "next_observation")
-        return any(not torch.equal(before[part], after[part]) for part in parts_of(len(self.train)))
+    def _moving(self) -> list[str]:
+        """The targets that ever change in training: an error relative to how far a mass moves has no meaning."""
+        still = list(self._targets(slice(1), "next_observation"))
+        moving: set[str] = set()
+        for part in parts_of(len(self.train)):
+            before, after = self._targets(part, "observation"), self._targets(part, "next_observation")
+            moving |= {name for name in still if name not in moving and not torch.equal(before[name], after[name])}
+            if len(moving) == len(still):
+                break
+        return [name for name in still if name in moving]
 
     def errors(self, data: Transitions) -> dict[str, float]:
         """Pooled read-out error of each target on given transitions."""
@@ -125,24 +128,21 @@ class Readouts:
 
     def action_only(self, data: Transitions) -> dict[str, float]:
         """Error of the read-out of each target's change from the action alone."""
-        world, found = self.world, {}
+        world = self.world
+
+        def changes(part: slice) -> Mapping[str, Tensor]:
+            before, after = self._targets(part, "observation"), self._targets(part, "next_observation")
+            return {name: after[name] - before[name] for name in self.fitted}
+
         now, then = world.readout_targets(data.observation), world.readout_targets(data.next_observation)
-        action = Lazy(len(self.train), lambda part: self._cast(part).action.flatten(1))
-        for name in self.fitted:
-            before, after = self._target(name, "observation"), self._target(name, "next_observation")
-
-            def change(part: slice, before: Lazy = before, after: Lazy = after) -> Tensor:
-                return after[part] - before[part]
-
-            found[name] = action_only_error(
-                action,
-                Lazy(len(self.train), change),
-                self.train.episode,
-                data.action,
-                then[name] - now[name],
-                world.action_rep,
-            )
-        return found
+        return action_only_errors(
+            Lazy(len(self.train), lambda part: self._cast(part).action.flatten(1)),
+            changes,
+            self.train.episode,
+            data.action,
+            {name: then[name] - now[name] for name in self.fitted},
+            world.action_rep,
+        )
 
 
 def _turned(subject: Subject, data: Transitions, entry: OrbitBin, *, resample: bool) -> Transitions:

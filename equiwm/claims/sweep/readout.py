@@ -8,8 +8,9 @@ vectors the scalars, and in the plane also J), so that the read-out cannot spend
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -89,11 +90,16 @@ def affine_features(latent: Tensor) -> Tensor:
     return torch.cat([latent, torch.ones_like(latent[:, :1])], 1)
 
 
-def _solve(moments: _Moments, penalties: tuple[float, ...]) -> Tensor:
-    """Ridge weights for every penalty: argmin mean |X w - y|^2 + penalty |w|^2, (len(penalties), K, M)."""
+def _solve(moments: _Moments, penalties: tuple[float, ...]) -> dict[str, Tensor]:
+    """Ridge weights for every penalty: argmin mean |X w - y|^2 + penalty |w|^2, (len(penalties), K, M) by target."""
     values, vectors = torch.linalg.eigh(moments.gram / moments.count)
-    projected = vectors.T @ (moments.cross / moments.count)
-    return torch.stack([vectors @ (projected / (values.clamp(min=0.0) + penalty)[:, None]) for penalty in penalties])
+    found = {}
+    for name, cross in moments.cross.items():
+        projected = vectors.T @ (cross / moments.count)
+        found[name] = torch.stack(
+            [vectors @ (projected / (values.clamp(min=0.0) + penalty)[:, None]) for penalty in penalties]
+        )
+    return found
 
 
 class Lazy:
@@ -160,6 +166,10 @@ def _typed(rep: Rep, channels: int, target_rep: Rep | None, group: Group | None)
     return TypedFeatures(rep, vectors(channels, rep.d) if target_rep is None else target_rep, group)
 
 
+Targets = Callable[[slice], Mapping[str, Tensor]]
+"""Rows of training -> each target, (n, C', d) or flat (n, dim)."""
+
+
 def fit_readout(
     latent: Tensor | Lazy,
     target: Tensor | Lazy,
@@ -170,110 +180,172 @@ def fit_readout(
     target_rep: Rep | None = None,
     group: Group | None = None,
 ) -> Readout:
-    """Fit a read-out. From latents that are not finite there is none: whatever it reads out is NaN.
+    """`fit_readouts` of one target: (n, C', d), vectors; or flat (n, dim) of `target_rep`, None is vectors."""
+    reps = {} if target_rep is None else {"": target_rep}
+    found = fit_readouts(
+        latent, lambda part: {"": target[part]}, episode, rep=rep, commutant=commutant, target_reps=reps, group=group
+    )
+    return found[""]
+
+
+def fit_readouts(
+    latent: Tensor | Lazy,
+    targets: Targets,
+    episode: Tensor,
+    *,
+    rep: Rep,
+    commutant: bool,
+    target_reps: Mapping[str, Rep] | None = None,
+    group: Group | None = None,
+) -> dict[str, Readout]:
+    """Fit a read-out of each target. From latents that are not finite there is none: whatever it reads out is NaN.
 
     More rows than are encoded at once are taken in parts, three times over, and their sums added: the same to rounding,
-    in the memory of one part.
+    in the memory of one part. In each pass a part is encoded once for all targets.
 
     Args:
         latent: (n, D) of `rep`.
-        target: (n, C', d), vectors; or flat (n, dim) of `target_rep`.
+        targets: gives them.
         episode: (n,) folds never split an episode.
         rep: rep of the latents.
-        commutant: restrict the read-out to maps that commute with the group; else it is affine.
-        target_rep: rep of a flat target, copies of one kind; None is vectors.
+        commutant: restrict the read-outs to maps that commute with the group; else they are affine.
+        target_reps: reps of flat targets, copies of one kind; of others there is none, they are vectors.
         group: the world's; None is all rotations, of vectors.
     """
-    shape = tuple(target[:1].shape[1:])
-    typed = _typed(rep, shape[0], target_rep, group) if commutant else None
-    blocks = _Blocks(latent, target, episode, rep, commutant, typed)
-    scale = blocks.scale()
-    if scale is None:
-        width, targets = blocks.widths
-        unknown = torch.full((width, targets), torch.nan, dtype=torch.float64)
-        return Readout(rep, commutant, unknown[:, 0], unknown, torch.nan, shape, typed)
-    everything, without = blocks.moments(scale)
-    errors = torch.zeros(len(PENALTIES), dtype=torch.float64)
-    weights = [None if each is None else _solve(each, PENALTIES) for each in without]
-    for features, rows, fold in blocks.scaled(scale):
-        for held_out, fitted in enumerate(weights):
+    shapes = {name: tuple(target.shape[1:]) for name, target in targets(slice(0, 1)).items()}
+    families: dict[str | None, _Family] = {}
+    for name, shape in shapes.items():
+        typed = _typed(rep, shape[0], (target_reps or {}).get(name), group) if commutant else None
+        own = None if typed is None else name
+        families.setdefault(own, _Family(rep, commutant, typed, [])).names.append(name)
+    found = {}
+    for family, solved in zip(families.values(), _fitted(latent, targets, episode, [*families.values()]), strict=True):
+        for name, (scale, weights, penalty) in solved.items():
+            found[name] = Readout(rep, commutant, scale, weights, penalty, shapes[name], family.typed)
+    return {name: found[name] for name in shapes}
+
+
+@dataclass(frozen=True, eq=False)
+class _Family:
+    """Targets that are read out of the same features."""
+
+    rep: Rep
+    commutant: bool
+    typed: TypedFeatures | None
+    names: list[str]
+
+    def features(self, latent: Tensor) -> Tensor:
+        return _features(latent, self.rep, self.commutant, self.typed)
+
+    def rows(self, target: Tensor) -> Tensor:
+        y = target.detach().cpu().double()
+        if self.typed is not None:
+            return self.typed.targets(y)
+        return y.transpose(1, 2).flatten(0, 1) if self.commutant else y.flatten(1)
+
+
+Made = list[tuple[Tensor, dict[str, Tensor], Tensor]]
+"""Of each family the features, the rows of each target, and the fold of each row."""
+
+
+def _fitted(
+    latent: Tensor | Lazy, targets: Targets, episode: Tensor, families: Sequence[_Family]
+) -> list[dict[str, tuple[Tensor, Tensor, float]]]:
+    """Of each family by target: the scale of its features, the weights and the penalty."""
+
+    def made(part: slice) -> Made:
+        encoded, given, found = latent[part], targets(part), []
+        for family in families:
+            features = family.features(encoded)
+            fold = (episode[part] % _FOLDS).repeat_interleave(len(features) // len(encoded))
+            found.append((features, {name: family.rows(given[name]) for name in family.names}, fold))
+        return found
+
+    parts = parts_of(len(latent))
+    only = made(parts[0]) if len(parts) == 1 else None  # of a single part everything is made once
+    fits = [_Fit(features.shape[1], rows) for features, rows, _ in only or made(slice(0, 1))]
+    for see in (_Fit.measure, _Fit.add, _Fit.hold_out):
+        for part in parts:
+            for fit, rows_of_family in zip(fits, only or made(part), strict=True):
+                see(fit, *rows_of_family)
+    return [fit.found() for fit in fits]
+
+
+class _Fit:
+    """Ridge regressions of some targets on the same features, from three passes over all rows."""
+
+    def __init__(self, width: int, rows: Mapping[str, Tensor]) -> None:
+        self._squares, self._count = torch.zeros(width, dtype=torch.float64), 0
+        self._everything, *self._without = (_Moments(width, rows) for _ in range(1 + _FOLDS))
+        self._errors = {name: torch.zeros(len(PENALTIES), dtype=torch.float64) for name in rows}
+
+    def measure(self, features: Tensor, rows: Mapping[str, Tensor], fold: Tensor) -> None:
+        """The first pass: how large each feature is."""
+        self._squares, self._count = self._squares + features.square().sum(0), self._count + len(features)
+
+    @cached_property
+    def _scale(self) -> Tensor:
+        """(K,) root mean square of each feature."""
+        return (self._squares / self._count).sqrt().clamp(min=1e-12)
+
+    @cached_property
+    def _finite(self) -> bool:
+        return bool(self._scale.isfinite().all())
+
+    def add(self, features: Tensor, rows: Mapping[str, Tensor], fold: Tensor) -> None:
+        """The second: moments of all rows, and of those without each fold."""
+        if not self._finite:
+            return
+        scaled = features / self._scale
+        self._everything.add(scaled, rows)
+        for held_out, moments in enumerate(self._without):
+            rest = fold != held_out
+            moments.add(scaled[rest], {name: each[rest] for name, each in rows.items()})
+
+    @cached_property
+    def _solved(self) -> list[dict[str, Tensor] | None]:
+        """Weights without each fold, for every penalty; None where a fold has no row, or has all."""
+        return [_solve(each, PENALTIES) if 0 < each.count < self._everything.count else None for each in self._without]
+
+    def hold_out(self, features: Tensor, rows: Mapping[str, Tensor], fold: Tensor) -> None:
+        """The third: the error in each fold of what was fitted without it."""
+        if not self._finite:
+            return
+        scaled = features / self._scale
+        for held_out, fitted in enumerate(self._solved):
             test = fold == held_out
             if fitted is not None and bool(test.any()):
-                errors += (features[test] @ fitted - rows[test]).square().sum((1, 2))
-    best = int(errors.argmin())
-    fitted_on_all = _solve(everything, (PENALTIES[best],))[0]
-    return Readout(rep, commutant, scale, fitted_on_all, PENALTIES[best], shape, typed)
+                for name, each in rows.items():
+                    self._errors[name] += (scaled[test] @ fitted[name] - each[test]).square().sum((1, 2))
 
-
-class _Blocks:
-    """The rows of a regression, part by part; of a single part they are made once."""
-
-    def __init__(
-        self,
-        latent: Tensor | Lazy,
-        target: Tensor | Lazy,
-        episode: Tensor,
-        rep: Rep,
-        commutant: bool,
-        typed: TypedFeatures | None,
-    ) -> None:
-        self._latent, self._target, self._episode = latent, target, episode
-        self._rep, self._commutant, self._typed = rep, commutant, typed
-        self._parts = parts_of(len(latent))
-        self._only = self._made(self._parts[0]) if len(self._parts) == 1 else None
-        features, rows = self._only or self._made(slice(0, 1))
-        self.widths = features.shape[1], rows.shape[1]
-
-    def _made(self, part: slice) -> tuple[Tensor, Tensor]:
-        y = self._target[part].detach().cpu().double()
-        if self._typed is not None:
-            rows = self._typed.targets(y)
-        else:
-            rows = y.transpose(1, 2).flatten(0, 1) if self._commutant else y.flatten(1)
-        return _features(self._latent[part], self._rep, self._commutant, self._typed), rows
-
-    def _each(self) -> Iterator[tuple[Tensor, Tensor, slice]]:
-        for part in self._parts:
-            yield (*(self._only or self._made(part)), part)
-
-    def scale(self) -> Tensor | None:
-        """(K,) root mean square of each feature; None where one is not finite."""
-        squares, count = torch.zeros(self.widths[0], dtype=torch.float64), 0
-        for features, _, _ in self._each():
-            squares, count = squares + features.square().sum(0), count + len(features)
-        scale = (squares / count).sqrt().clamp(min=1e-12)
-        return scale if bool(scale.isfinite().all()) else None
-
-    def scaled(self, scale: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Features in units of their scale, targets, and the fold of each row."""
-        for features, rows, part in self._each():
-            fold = (self._episode[part] % _FOLDS).repeat_interleave(len(features) // (part.stop - part.start))
-            yield features / scale, rows, fold
-
-    def moments(self, scale: Tensor) -> tuple[_Moments, list[_Moments | None]]:
-        """Of all rows, and of those without each fold; None where a fold has no row, or has all."""
-        everything, without = _Moments(*self.widths), [_Moments(*self.widths) for _ in range(_FOLDS)]
-        for features, rows, fold in self.scaled(scale):
-            everything.add(features, rows)
-            for held_out, moments in enumerate(without):
-                rest = fold != held_out
-                moments.add(features[rest], rows[rest])
-        return everything, [each if 0 < each.count < everything.count else None for each in without]
+    def found(self) -> dict[str, tuple[Tensor, Tensor, float]]:
+        """By target the scale, the weights on scaled features, and the penalty; NaN of features that are not finite."""
+        if not self._finite:
+            return {
+                name: (torch.full_like(self._scale, torch.nan), torch.full_like(cross, torch.nan), torch.nan)
+                for name, cross in self._everything.cross.items()
+            }
+        found = {}
+        for name, errors in self._errors.items():
+            penalty = PENALTIES[int(errors.argmin())]
+            found[name] = self._scale, _solve(self._everything, (penalty,))[name][0], penalty
+        return found
 
 
 class _Moments:
-    """Sums X^T X and X^T y over rows."""
+    """Sums X^T X and, for each target, X^T y over rows."""
 
-    def __init__(self, features: int, targets: int) -> None:
+    def __init__(self, features: int, rows: Mapping[str, Tensor]) -> None:
         self.count = 0
         self.gram = torch.zeros(features, features, dtype=torch.float64)
-        self.cross = torch.zeros(features, targets, dtype=torch.float64)
+        self.cross = {name: torch.zeros(features, each.shape[1], dtype=torch.float64) for name, each in rows.items()}
 
-    def add(self, features: Tensor, rows: Tensor) -> None:
+    def add(self, features: Tensor, rows: Mapping[str, Tensor]) -> None:
         """Count some rows in."""
         self.count += len(features)
         self.gram += features.T @ features
-        self.cross += features.T @ rows
+        for name, each in rows.items():
+            self.cross[name] += features.T @ each
 
 
 def pooled_error(predicted: Tensor, target: Tensor, before: Tensor) -> float:
@@ -282,20 +354,28 @@ def pooled_error(predicted: Tensor, target: Tensor, before: Tensor) -> float:
     return float((predicted - target).square().sum() / (target - before).square().sum())
 
 
-def action_only_error(
-    action: Tensor | Lazy, change: Tensor | Lazy, episode: Tensor, test_action: Tensor, test_change: Tensor, rep: Rep
-) -> float:
-    """Error of an affine read-out of the change from the action alone, pooled: what a model has to beat.
+def action_only_errors(
+    action: Tensor | Lazy,
+    changes: Targets,
+    episode: Tensor,
+    test_action: Tensor,
+    test_changes: Mapping[str, Tensor],
+    rep: Rep,
+) -> dict[str, float]:
+    """Errors of affine read-outs of changes from the action alone, pooled: what a model has to beat.
 
     Predicting the change is the stronger control: the action knows nothing of where the block is.
 
     Args:
         action: (n, A), flat, of training.
-        change: (n, C', d) of training.
+        changes: gives those of training.
         episode: (n,) of training.
         test_action: (m, ...).
-        test_change: (m, C', d).
+        test_changes: (m, C', d) each.
         rep: of actions.
     """
-    fitted = fit_readout(action, change, episode, rep=rep, commutant=False)
-    return pooled_error(fitted(test_action.flatten(1)), test_change, torch.zeros_like(test_change))
+    fitted = fit_readouts(action, changes, episode, rep=rep, commutant=False)
+    return {
+        name: pooled_error(fitted[name](test_action.flatten(1)), change, torch.zeros_like(change))
+        for name, change in test_changes.items()
+    }
