@@ -15,6 +15,7 @@ from equiwm.config import load
 from equiwm.evidence.algebra.atoms import atoms_of, held, moved_by
 from equiwm.evidence.algebra.exploit import exploited
 from equiwm.evidence.algebra.named_groups import named_groups
+from equiwm.models.factory import build_model
 from equiwm.symmetry.elements import Elements
 from equiwm.symmetry.horizontal import Horizontal
 from equiwm.symmetry.orientations import left_product
@@ -224,6 +225,48 @@ def test_an_item_that_is_another_is_told_from_the_rest(broken, dimension, exchan
     result = found(Flock(partial(flock, **broken), some))
     assert (result.dimension, result.sure) == (dimension, True)
     assert [name for name in result.finite if name.startswith("exchange of items")] == [exchanged]
+
+
+def test_two_items_that_know_each_other_are_told_where_they_meet():
+    """Each is like the first as long as the other is not there: exchanged two by two nothing is seen."""
+
+    def step(s: Tensor, a: Tensor) -> Tensor:
+        there = s[:, :20].unflatten(1, (4, 5))[..., 0]
+        pulled = torch.zeros_like(s)
+        pulled[:, 18:20] = 0.01 * (there[:, 2] * there[:, 3])[:, None]
+        return flock(s, a) + pulled
+
+    def first(rng: np.random.Generator) -> np.ndarray:
+        drawn = some(rng)
+        rows, rest = drawn[:20].reshape(4, 5), drawn[20:]
+        rows[:, 0] = [1.0, 1.0, 0.0, 0.0]
+        rows[2:], rest[[2, 3, 6, 7]] = 0.0, 0.0
+        rows[:2, 1:], rest[[0, 1, 4, 5]] = rng.normal(size=(2, 4)), rng.uniform(0.5, 2.0, 4)
+        return np.concatenate([rows.ravel(), rest])
+
+    assert "exchange of items 0 to 3 of 4" in found(Flock(flock, first)).finite
+    assert not any(name.startswith("exchange of items") for name in found(Flock(step, first)).finite)
+
+
+# Runs
+
+
+@pytest.mark.parametrize(
+    ("preset", "said"),
+    [
+        ("vn-pair", {"rotation", *SHIFTS}),
+        ("vn-ring", {"rotation", *SHIFTS, "scaling (state 1, action 1, change of the state 1)"}),
+        ("mlp-ring", SHIFTS),
+    ],
+)
+def test_a_model_that_takes_the_mean_off_its_points_is_moved_with_them(preset, said):
+    """What it predicts are vectors: they turn as its points do, and are not shifted."""
+    config = load(preset)
+    world = build_world(config.world)
+    takes = world.observation_rep, world.action_rep
+    model = build_model(config.model, *takes, seed=0, dtype=torch.float64, group=world.group)
+    result = found(equiwm.Subject(model, world), finite=False)
+    assert (names(result), result.sure) == (said, True)
 
 
 # The world's own

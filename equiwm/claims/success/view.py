@@ -57,7 +57,10 @@ def success_tables(measured: Measured[SuccessSweep], name: str) -> list[Table]:
             cells += ["–" if each is None else _text(each) for each in (side.unseen_final, side.unseen_any)]
         rows.append(("all unseen", "none", *cells))
     headings = [f"{side}, {pose} pose" for side in sides for pose in ("final", "best")]
-    notes = [f"Share of {result.tasks} tasks with Wilson's 95% interval; solved: {result.criterion}."]
+    notes = [
+        f"Share of {result.tasks} tasks with Wilson's 95% interval, in which a task counts once however often it is "
+        f"turned; solved: {result.criterion}."
+    ]
     notes += [
         f"{side}: {each.disagree} of {each.pairs} turned episodes end otherwise than the same task unturned "
         f"({sum(entry.excluded for entry in each.bins)} touched what is outside the symmetry)."

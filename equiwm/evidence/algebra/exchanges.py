@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import torch
 
 from equiwm.evidence.algebra.atoms import item_counts
@@ -14,21 +15,31 @@ from equiwm.symmetry.elements import Elements, identities
 
 _MOST = 64
 """Channels or items whose exchanges are tried."""
+_ORDERS = 24
+"""Orders of all items that may be exchanged two by two; in one of three every item has another place."""
 
 
 def exchanged_items(leaves: Map, d: int, acts: Callable[[Elements], bool]) -> Iterator[str]:
-    """Items of sets that may be exchanged, with all that belongs to them, in every input and output at once."""
+    """Items of sets that may be exchanged, with all that belongs to them, in every input and output at once.
+
+    Two by two, and all of a class in orders drawn at random: two that are there together may be others than one is.
+    """
     reps = [leaf.rep for leaf in (*leaves.inputs, *leaves.outputs) if leaf.rep is not None]
+    still = identities(d)
     for count in sorted({number for rep in reps for number in item_counts(rep) if 1 < number <= _MOST}):
 
-        def exchangeable(one: int, other: int, count: int = count) -> bool:
+        def put(members: list[int], others: list[int], count: int = count) -> bool:
             places = torch.arange(count)
-            places[[one, other]] = places[[other, one]]
-            still = identities(d)
+            places[members] = torch.tensor(others)
             return acts(Elements(still.linear, still.translation, places))
 
-        for members in _classes(count, exchangeable):
-            yield f"exchange of items {listed(members)} of {count}"
+        rng = np.random.default_rng(count)
+        for members in _classes(count, lambda one, other: put([one, other], [other, one])):
+            drawn = [rng.permutation(members).tolist() for _ in range(_ORDERS)]
+            # Those that move every item: one that moves empty places alone would move nothing, and say nothing.
+            orders = [order for order in drawn if all(a != b for a, b in zip(order, members, strict=True))]
+            if all(put(members, order) for order in orders):
+                yield f"exchange of items {listed(members)} of {count}"
 
 
 def _classes(count: int, exchangeable: Callable[[int, int], bool]) -> list[list[int]]:
