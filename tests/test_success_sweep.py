@@ -12,8 +12,10 @@ from matplotlib.collections import LineCollection, PathCollection
 from equiwm.claims.closed_loop.orbit import parse_orbit
 from equiwm.claims.success.measure import broken
 from equiwm.claims.success.result import Share, SuccessBin, SuccessSweep
+from equiwm.claims.success.view import success_tables
 from equiwm.cli.main import run
 from equiwm.grid import CellResult
+from equiwm.results.measured import Baseline, Measured, Provenance
 from equiwm.stats import repeated_wilson_interval, wilson_interval
 from equiwm.symmetry.group import Group
 
@@ -103,6 +105,19 @@ def test_every_bin_is_drawn_with_its_interval(tmp_path, monkeypatch, d):
     assert np.allclose(ends, expected)
     dots = [part for panel in drawn[0].axes for part in panel.collections if isinstance(part, PathCollection)]
     assert sum(len(part.get_offsets()) == 5 for part in dots) == (0 if d == 2 else 2)
+
+
+def test_a_baseline_of_another_group_is_told_apart():
+    """A finite group may have fewer elements than bins were asked for."""
+    sides = [_bin(k, 3, d=2, solved=2) for k in range(3)], [_bin(k, 3, d=2, solved=1) for k in range(2)]
+    result, other = (
+        SuccessSweep(group, "float64", "cpu", "", 4, bins, bins[1].any, bins[1].final, 4, 0, 1, 0)
+        for group, bins in zip(("so2", "c2"), sides, strict=True)
+    )
+    beside = Baseline(Provenance("mlp", "mlp", 0, "0" * 64), other)
+    (table,) = success_tables(Measured(result, beside), "vn")
+    assert table.rows[2][2:] == (table.rows[2][2], table.rows[2][3], "–", "–")
+    assert any("C2: its bins hold other orientations" in note for note in table.notes)
 
 
 def test_a_task_counts_once_however_often_it_is_turned():
