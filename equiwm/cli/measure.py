@@ -81,7 +81,8 @@ def measuring_command(
     """
     options = (*claim.options, *extra)
 
-    def command(context: typer.Context, **given: Any) -> None:
+    def command(**given: Any) -> None:
+        context = given.pop("context", None)
         asked = {option.name: given.pop(option.name) for option in options}
         own = {option.name: _parsed(option, asked[option.name]) for option in options}
         expect = given.pop("expect_invariant", not claim.expectation)
@@ -90,7 +91,9 @@ def measuring_command(
             run_claim(claim, shared, {option.name: own[option.name] for option in claim.options}, asked)
 
     required = inspect.Parameter.empty
-    parameters: list[tuple[str, Any, Any]] = [("context", typer.Context, required), ("run", RunArgument, required)]
+    parameters: list[tuple[str, Any, Any]] = [("run", RunArgument, required)]
+    if instead is not None:
+        parameters.insert(0, ("context", typer.Context, required))
     parameters += [_parameter(option) for option in options]
     parameters += [("baseline", BaselineOption, None), ("dtype", DtypeOption, Dtype(claim.dtype))]
     if claim.expectation:
