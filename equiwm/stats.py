@@ -209,6 +209,36 @@ def wilson_interval(successes: int, n: int, *, level: float = 0.95) -> Interval:
     return Interval(successes / n, float(found.low), float(found.high), level)
 
 
+def repeated_wilson_interval(solved: ArrayLike, *, level: float = 0.95) -> Interval:
+    """A share over tasks that are each tried several times, with the Wilson score interval of as many trials as tasks.
+
+    Tries of one task are alike, and of a model that ends the same at every orientation they are one try: n is the
+    number of tasks, and the interval holds whatever their correlation is (it is wide where they are independent).
+
+        (p + z^2 / 2n -+ z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n)
+
+    Args:
+        solved: (tasks, tries), bool, at least one of each.
+        level: confidence level in (0, 1).
+
+    Raises:
+        ValueError: no task or no try, or a level outside (0, 1).
+    """
+    from scipy.stats import norm
+
+    tries = np.asarray(solved, dtype=bool)
+    if tries.ndim != 2 or tries.size == 0 or not 0.0 < level < 1.0:
+        raise ValueError(
+            f"expected (tasks, tries), at least one of each, a level in (0, 1); got {tries.shape}, {level}"
+        )
+    if tries.shape[1] == 1:
+        return wilson_interval(int(tries.sum()), len(tries), level=level)
+    share, n, square = float(tries.mean()), len(tries), float(norm.ppf(0.5 * (1.0 + level))) ** 2
+    middle, half = share + square / (2 * n), np.sqrt(square * (share * (1 - share) / n + square / (4 * n * n)))
+    low, high = ((middle + side * half) / (1 + square / n) for side in (-1.0, 1.0))
+    return Interval(share, max(0.0, float(low)), min(1.0, float(high)), level)
+
+
 def sign_test(differences: ArrayLike) -> PairedTest:
     """Exact two-sided sign test: are paired differences as often positive as negative? Zeros are left out.
 

@@ -416,6 +416,13 @@ def test_the_command():
     assert told["generators"][0]["matrix"]["state"][0] == pytest.approx([0.0, -1.0, 0.0])
 
 
+def test_the_command_takes_a_run_which_is_no_log():
+    """Its history is a CSV, and episodes of logs are as well."""
+    run = Path(equiwm.__file__).parent.parent / "runs" / "reference" / "runs" / "vn-field-3d"
+    told = json.loads(command(str(run), "--json", "--no-finite").stdout)
+    assert (told["source"], told["dimension"], told["sure"]) == ("model", 4, True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -129,6 +129,16 @@ def test_its_loop_is_paired(policies, tmp_path, capsys):
     assert beside["checkpoint_sha256"] == Run.open(teacher).checkpoint_sha256() != beside["policy_sha256"]
 
 
+def test_its_success_over_the_orbit(policies, tmp_path, capsys):
+    """In the place of a planner, as in closed-loop: the sweep needs no world model."""
+    path = policies / "vn-2d-forward-policy"
+    options = ["--success", "--tasks", "2", "--bins", "2", "--jobs", "1", "--out", str(tmp_path), "--quiet", "--json"]
+    assert run(["sweep-group", str(path), *options]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["parameters"] == load_run(path).parameter_count
+    assert (len(told["bins"]), told["disagree"]) == (2, 0)
+
+
 def test_both_sides_of_a_comparison_may_be_policies(policies):
     names = [str(policies / f"vn-2d-forward-policy{end}") for end in ("", "-augmented")]
     place = {"task": "own", "orientations": "all", "seed": 0, "dtype": torch.float32, "device": torch.device("cpu")}

@@ -50,6 +50,7 @@ COMMANDS = (
 MEASURING = (
     "verify-equivariance runs/vn-2d --baseline runs/mlp-2d --quiet",
     "sweep-group runs/vn-2d --baseline runs/mlp-2d --bins 6 --transitions 40 --quiet",
+    "sweep-group runs/vn-2d-forward --success --tasks 2 --bins 3 --baseline runs/mlp-2d-forward --jobs 1 --quiet",
     "rollout runs/vn-2d --horizons 1,2,4 --quiet",
     "closed-loop runs/vn-2d-forward --tasks 1 --orbit 90 --baseline runs/mlp-2d-forward --quiet",
     "export runs/vn-2d --out exported",

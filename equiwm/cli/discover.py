@@ -62,6 +62,7 @@ def _target(target: str, trust: list[str], settings: list[str], space: int | Non
         ConfigError: nothing of that name.
     """
     from equiwm.config import is_path, load, preset_names, world_config
+    from equiwm.disk.ownership import is_run
     from equiwm.errors import nearest
     from equiwm.loading import load_run
     from equiwm.locate import known_names
@@ -69,7 +70,7 @@ def _target(target: str, trust: list[str], settings: list[str], space: int | Non
     from equiwm.worlds.factory import build_world
 
     path = Path(target)
-    if is_log(path):
+    if not is_run(path) and is_log(path):  # a run holds a CSV of its own
         return _of_log(path)
     if path.is_dir():
         import torch

@@ -69,26 +69,32 @@ class Shared:
 def measuring_command(
     claim: AnyClaim,
     extra: Sequence[Option] = (),
-    instead: Callable[[Shared, Mapping[str, Any]], bool] | None = None,
+    instead: Callable[[Shared, Mapping[str, Any], frozenset[str]], bool] | None = None,
 ) -> Callable[..., None]:
     """The command of a claim, for typer: its own options, then those that all have.
 
     Args:
         claim: the claim.
         extra: options that are not the measure's.
-        instead: takes all options, those of `extra` as well, and says whether it has done what was asked for.
+        instead: takes all options, those of `extra` as well, and the names of what the command line gives; says
+            whether it has done what was asked for.
     """
     options = (*claim.options, *extra)
 
     def command(**given: Any) -> None:
+        context = given.pop("context", None)
         asked = {option.name: given.pop(option.name) for option in options}
         own = {option.name: _parsed(option, asked[option.name]) for option in options}
         expect = given.pop("expect_invariant", not claim.expectation)
         shared = Shared(**given, expect=expect)
-        if instead is None or not instead(shared, own):
+        if instead is None or not instead(shared, own, _given(context)):
             run_claim(claim, shared, {option.name: own[option.name] for option in claim.options}, asked)
 
-    parameters = [("run", RunArgument, inspect.Parameter.empty), *(_parameter(option) for option in options)]
+    required = inspect.Parameter.empty
+    parameters: list[tuple[str, Any, Any]] = [("run", RunArgument, required)]
+    if instead is not None:
+        parameters.insert(0, ("context", typer.Context, required))
+    parameters += [_parameter(option) for option in options]
     parameters += [("baseline", BaselineOption, None), ("dtype", DtypeOption, Dtype(claim.dtype))]
     if claim.expectation:
         expected = Annotated[bool, typer.Option("--expect-invariant", help=claim.expectation)]
@@ -110,6 +116,12 @@ def measuring_command(
     command.__annotations__ = {name: annotation for name, annotation, _ in parameters}
     command.__doc__ = claim.help
     return command
+
+
+def _given(context: typer.Context) -> frozenset[str]:
+    """Names of the options that the command line gives, and that do not have their defaults."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return frozenset(name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE")
 
 
 def _parameter(option: Option) -> tuple[str, Any, Any]:

@@ -21,7 +21,7 @@ STUDY = (
 """Options of the study."""
 
 
-def _optimizers(shared: Shared, options: Mapping[str, Any]) -> bool:
+def _optimizers(shared: Shared, options: Mapping[str, Any], given: frozenset[str]) -> bool:
     """Retrain the run's configuration under several optimisers, if they were asked for."""
     if options["optimizers"] is None:
         return False

@@ -64,7 +64,8 @@ def parse_orbit(text: str | None, world: World, seed: int) -> Orbit:
     group = world.group
     default = PLANE_ORBIT if SO2 in group else f"{group.name}:{RANDOM_ELEMENTS}"
     text = (default if text is None else text).strip()
-    random = _RANDOM.fullmatch(text)
+    own = re.fullmatch(rf"({re.escape(group.name)}):(\d{{1,6}})", text)  # whatever stands in its name
+    random = own or _RANDOM.fullmatch(text)
     if random:
         asked, n = group if random[1] == group.name else Group.parse(random[1]), int(random[2])
         if asked not in group:

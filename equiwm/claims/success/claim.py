@@ -3,6 +3,10 @@
 from equiwm.claims.claim import JOBS, Claim, Option
 from equiwm.claims.success.result import SuccessSweep
 
+MOST_BINS = 360
+"""Orientations of one sweep at most: each is an episode a task."""
+TASKS = 16
+
 CLAIM: Claim[SuccessSweep] = Claim(
     "sweep_success",
     SuccessSweep,
@@ -11,8 +15,8 @@ CLAIM: Claim[SuccessSweep] = Claim(
     help="Success in closed loop at every orientation of the orbit, with Wilson intervals.",
     measure="equiwm.claims.success.measure:success_sweep",
     options=(
-        Option("bins", int, help=r"orientations, that of the tasks included \[12]", low=2, high=360),
-        Option("tasks", int, 16, "tasks, the same at every orientation", low=2, high=10_000),
+        Option("bins", int, help=r"orientations, that of the tasks included \[12]", low=2, high=MOST_BINS),
+        Option("tasks", int, TASKS, "tasks, the same at every orientation", low=2, high=10_000),
         JOBS,
     ),
     bounds="equiwm.claims.success.measure:broken",

@@ -19,7 +19,7 @@ from equiwm.grid import Cell
 from equiwm.planning.control import build_planner
 from equiwm.planning.task import Criterion
 from equiwm.planning.variants import parse_variant
-from equiwm.stats import wilson_interval
+from equiwm.stats import repeated_wilson_interval
 from equiwm.subject import Subject
 from equiwm.symmetry.bins import OrbitBin
 from equiwm.symmetry.elements import Elements
@@ -105,8 +105,8 @@ def _result(subject: Subject, outcome: Outcome, criterion: Criterion, orbit: Orb
             from_wedge_deg=entry.from_wedge_deg,
             turn_deg=_turn_deg(entry.element) if in_plane else None,
             direction=_direction(world, entry.element),
-            any=_share(reached[:, k]),
-            final=_share(last[:, k]),
+            any=_share(reached[:, [k]]),
+            final=_share(last[:, [k]]),
             excluded=int(touched[:, k].sum()),
         )
         for k, entry in enumerate(entries)
@@ -120,11 +120,11 @@ def _result(subject: Subject, outcome: Outcome, criterion: Criterion, orbit: Orb
         criterion=_words(criterion),
         tasks=len(reached),
         bins=bins,
-        unseen_any=_share(reached[:, unseen].ravel()) if unseen else None,
-        unseen_final=_share(last[:, unseen].ravel()) if unseen else None,
+        unseen_any=_share(reached[:, unseen]) if unseen else None,
+        unseen_final=_share(last[:, unseen]) if unseen else None,
         pairs=int(clear.sum()),
         disagree=int(((last[:, 1:] != last[:, :1]) & clear).sum()),
-        parameters=subject.model.parameter_count,
+        parameters=subject.parameter_count,
         seed=seed,
     )
 
@@ -136,8 +136,9 @@ def _words(criterion: Criterion) -> str:
 
 
 def _share(solved: np.ndarray) -> Share:
-    found = wilson_interval(int(solved.sum()), len(solved))
-    return Share(int(solved.sum()), len(solved), found.estimate, found.low, found.high)
+    """Of (tasks, orientations): a task counts once in the interval, however often it was turned."""
+    found = repeated_wilson_interval(solved)
+    return Share(int(solved.sum()), solved.size, found.estimate, found.low, found.high)
 
 
 def _turn_deg(element: Elements) -> float:

@@ -10,13 +10,13 @@ from equiwm.results.result import FileName, Real, Result
 
 @dataclass(frozen=True)
 class Share(Result):
-    """Tasks that were solved, of how many.
+    """Episodes that were solved, of how many.
 
     Attributes:
         solved: how many.
-        tasks: of how many.
+        tasks: of how many: one a task and orientation.
         share: solved / tasks.
-        low, high: Wilson's 95% interval.
+        low, high: Wilson's 95% interval, of as many trials as there are tasks, however often each was turned.
     """
 
     solved: int

@@ -48,8 +48,12 @@ def success_tables(measured: Measured[SuccessSweep], name: str) -> list[Table]:
     """Success at every orientation, model and baseline as columns, and what it comes to."""
     sides, result = measured.sides(name), measured.result
     rows = []
-    for k, entry in enumerate(result.bins):
-        cells = [text for side in sides.values() for text in (_text(side.bins[k].final), _text(side.bins[k].any))]
+    own = [{entry.label: entry for entry in side.bins} for side in sides.values()]
+    for entry in result.bins:
+        here = [bins.get(entry.label) for bins in own]
+        cells = [
+            text for each in here for text in (("–", "–") if each is None else (_text(each.final), _text(each.any)))
+        ]
         rows.append((entry.label, entry.overlap, *cells))
     if result.unseen_final is not None:
         cells = []
@@ -57,11 +61,19 @@ def success_tables(measured: Measured[SuccessSweep], name: str) -> list[Table]:
             cells += ["–" if each is None else _text(each) for each in (side.unseen_final, side.unseen_any)]
         rows.append(("all unseen", "none", *cells))
     headings = [f"{side}, {pose} pose" for side in sides for pose in ("final", "best")]
-    notes = [f"Share of {result.tasks} tasks with Wilson's 95% interval; solved: {result.criterion}."]
+    notes = [
+        f"Share of {result.tasks} tasks with Wilson's 95% interval, in which a task counts once however often it is "
+        f"turned; solved: {result.criterion}."
+    ]
     notes += [
         f"{side}: {each.disagree} of {each.pairs} turned episodes end otherwise than the same task unturned "
         f"({sum(entry.excluded for entry in each.bins)} touched what is outside the symmetry)."
         for side, each in sides.items()
+    ]
+    notes += [
+        f"{side} was turned by {each.group.upper()}: its bins hold other orientations than those of {name}."
+        for side, each in sides.items()
+        if each.group != result.group
     ]
     title = f"{name}: success over {asked(result)}, {probe(result)}"
     return [Table(title, ("bin", "overlap", *headings), rows, tuple(notes))]

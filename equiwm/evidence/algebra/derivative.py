@@ -127,7 +127,10 @@ def carries(built: Map, seed: int) -> bool:
     """
     values = tuple(value[:_TRIED] for value in built.points[0]) if built.separate else built.points[0]
     rng = np.random.default_rng(seed)
-    moves = [scale_of(value) * torch.from_numpy(rng.normal(size=(2, *value.shape))) for value in values]
+    moves = [
+        scale_of(value) * leaf.free * torch.from_numpy(rng.normal(size=(2, *value.shape)))
+        for value, leaf in zip(values, built.inputs, strict=True)
+    ]
     for moved in range(len(values)):
         directions = [move if k == moved else torch.zeros_like(move) for k, move in enumerate(moves)]
         exact = automatic(built, 0, values, directions)
@@ -175,9 +178,9 @@ def pushed(
         return made
     units = []
     offset = 0
-    for value in values:
+    for value, along_it in zip(values, directions, strict=True):
         unit = torch.zeros(entries, *value.shape, dtype=torch.float64)
-        for k in range(value.shape[-1]):
+        for k in torch.nonzero(along_it.flatten(0, -2).any(0)).flatten().tolist():  # a mask is moved by none
             unit[offset + k, :, k] = 1.0
         units.append(unit)
         offset += value.shape[-1]

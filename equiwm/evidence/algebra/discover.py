@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from torch import Tensor
+
 from equiwm.audit.calling import left_as_found
 from equiwm.audit.probe import Probe
 from equiwm.checks import as_seed
@@ -71,11 +73,20 @@ def discover(
 
 
 def _of_subject(subject: Subject, seed: int) -> Map:
-    """The whole model of a run, F(s, a) = f(E(s), a); where its latent is the state, its output is the successor."""
+    """The whole model of a run, F(s, a) = f(E(s), a).
+
+    Where its latent is the state its output is the successor, which moves as the state does. Points of a state have
+    their mean taken off, so that the output moves otherwise: it is then the change F(s, a) - E(s), of vectors.
+    """
     model, world = subject.model, subject.world
     data = world.transitions(_SAMPLES, seed=seed, orientations="all").to(subject.dtype, subject.device)
+    tied = model.latent_is_state and not model.observation_rep.has_points
+
+    def change(observation: Tensor, action: Tensor) -> Tensor:
+        return model.latent_rep.difference(model(observation, action), model.encode(observation))
+
     probe = Probe(
-        model,
+        change if model.latent_is_state and not tied else model,
         inputs=(data.observation, data.action),
         group=world.group,
         takes=(model.observation_rep, model.action_rep),
@@ -84,12 +95,12 @@ def _of_subject(subject: Subject, seed: int) -> Map:
     )
     built = of_probe(probe)
     state, action = built.inputs
-    following = "next state" if model.latent_is_state else "latent"
+    following = "next state" if tied else "change of the state" if model.latent_is_state else "latent"
     return replace(
         built,
         inputs=(replace(state, name="state"), replace(action, name="action")),
         outputs=(replace(built.outputs[0], name=following),),
-        tied=model.latent_is_state,
+        tied=tied,
     )
 
 

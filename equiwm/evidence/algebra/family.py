@@ -9,40 +9,60 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-import scipy.linalg
 import torch
 from torch import Tensor
 
 from equiwm.errors import DataError
+from equiwm.evidence.algebra.atoms import Atom, atoms_of, follows_matrices, moved_by, scales, vectorial
 from equiwm.evidence.algebra.maps import Leaf, Map, Values
-from equiwm.symmetry.elements import Elements
-from equiwm.symmetry.kinds import PSEUDOVECTOR, VECTOR, Kind, Scalar, Untouched
+from equiwm.symmetry.kinds import MASK, VECTOR, Kind, Scalar
 
 MOST_COLUMNS = 2000
 """Columns of a family: the SVD of so many takes a minute."""
-_MOST_SCALARS = 32
-"""Scalar channels of a leaf that are scaled and shifted one by one."""
-_SMALL = 0.1
-"""Radians of the rotation whose logarithm gives the generator of a kind."""
 AXES = "xyz"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Block:
-    """Entries of a leaf that have one unit.
+    """Entries of a leaf that have one unit: all copies of a kind.
 
     Attributes:
         name: of the leaf and the term.
-        entries: where they stand.
+        entries: (n,) where they stand, copy after copy.
         kind: their kind; None without reps.
         width: entries of one copy.
     """
 
     name: str
-    entries: slice
+    entries: Tensor
     kind: Kind | None
     width: int = 1
+
+    @property
+    def vectors(self) -> bool:
+        """Whether its copies are vectors, or horizontal parts of them."""
+        return self.kind is not None and vectorial(self.kind)
+
+    @property
+    def held(self) -> bool:
+        """Whether it is never moved: a mask."""
+        return self.kind == MASK
+
+    @property
+    def sign_blind(self) -> bool:
+        """Whether its copies are known up to sign."""
+        return self.kind is not None and self.kind.sign_blind
+
+    def copies(self, x: Tensor) -> Tensor:
+        """Its copies (..., n, width) in flat tensors (..., D) of the leaf."""
+        return x[..., self.entries].unflatten(-1, (-1, self.width))
+
+    def difference(self, x: Tensor, y: Tensor) -> Tensor:
+        """x - y of its entries, (..., n): of what is known up to sign the smaller of x - y and x + y."""
+        if not self.sign_blind:
+            return x[..., self.entries] - y[..., self.entries]
+        assert self.kind is not None
+        return self.kind.difference(self.copies(x), self.copies(y), 3).flatten(-2)
 
 
 @dataclass(frozen=True)
@@ -129,19 +149,15 @@ def fields(parts: list[tuple[Tensor, Tensor]], values: Values) -> list[Tensor]:
 
 
 def blocks_of(leaf: Leaf) -> list[Block]:
-    """The parts of a leaf that have one unit: terms of its rep, scalars one by one, entries without a rep."""
+    """The parts of a leaf that have one unit: the atoms of its rep, or its entries without a rep."""
     if leaf.rep is None:
-        return [Block(f"{leaf.name}[{k}]", slice(k, k + 1), None) for k in range(leaf.dim)]
-    found, at = [], 0
-    for count, kind in leaf.rep.terms:
-        width = count * kind.dim(leaf.rep.d)
-        if isinstance(kind, Scalar) and 1 < count <= _MOST_SCALARS:
-            found += [Block(f"{leaf.name} {kind}[{k}]", slice(at + k, at + k + 1), kind) for k in range(count)]
-        elif width:
-            name = leaf.name if len(leaf.rep.terms) == 1 else f"{leaf.name} {kind}"
-            found.append(Block(name, slice(at, at + width), kind, kind.dim(leaf.rep.d)))
-        at += width
-    return found
+        return [Block(f"{leaf.name}[{k}]", torch.tensor([k]), None) for k in range(leaf.dim)]
+    atoms = atoms_of(leaf.rep)
+    names = [leaf.name if len(atoms) == 1 else f"{leaf.name} {atom.name}" for atom in atoms]
+    return [
+        Block(name, atom.entries.flatten(), atom.kind, atom.entries.shape[1])
+        for name, atom in zip(names, atoms, strict=True)
+    ]
 
 
 class _Builder:
@@ -240,59 +256,35 @@ def _add_leaf(builder: _Builder, leaf: Leaf, places: list[tuple[int, int]], valu
     """The columns of a leaf with a rep; gives the centre of its points."""
     assert leaf.rep is not None
     d, rep = leaf.rep.d, leaf.rep
-    terms = _terms(leaf)
+    translations = rep.translations
     centre = torch.zeros(d, dtype=torch.float64)
-    points = [at for at, kind in terms if kind.translates and kind.structured]
-    if points and values is not None:
-        centre = torch.cat([values[:, at] for at in points]).mean(0)
-    for (i, j), matrix in _linear_of(leaf, terms).items():
-        shift = torch.zeros(leaf.dim, dtype=torch.float64)
-        for at in points:
-            shift[at] = -matrix[at, at] @ centre
-        builder.add(Column("linear", leaf.name, (i, j)), *[(*place, matrix, shift) for place in places])
-    if rep.has_points:
-        for k in range(d):
-            shift = torch.zeros(leaf.dim, dtype=torch.float64)
-            for at, kind in terms:
-                if kind.translates:
-                    shift[at] = kind.offset(_translation(d, k))
-            builder.add(Column("translation", leaf.name, (k,)), *[(*place, None, shift) for place in places])
+    if rep.has_points and values is not None:
+        centre = torch.linalg.lstsq(translations, values.mean(0)[:, None], driver="gelsd").solution[:, 0]
+    origin = translations @ centre  # what stands still where points are turned and scaled about the centre
+    for (i, j), matrix in _linear_of(leaf).items():
+        builder.add(Column("linear", leaf.name, (i, j)), *[(*place, matrix, -matrix @ origin) for place in places])
+    for k in range(d if rep.has_points else 0):
+        builder.add(Column("translation", leaf.name, (k,)), *[(*place, None, translations[:, k]) for place in places])
     for number, block in enumerate(blocks_of(leaf)):
-        if isinstance(block.kind, Untouched):
+        if block.kind is None or not scales(block.kind):
             continue
-        matrix = torch.zeros(leaf.dim, leaf.dim, dtype=torch.float64)
-        matrix[block.entries, block.entries] = torch.eye(block.entries.stop - block.entries.start, dtype=torch.float64)
-        shift = torch.zeros(leaf.dim, dtype=torch.float64)
-        for at in points:
-            shift[at] = -matrix[at, at] @ centre
-        builder.add(Column("scaling", leaf.name, (number,)), *[(*place, matrix, shift) for place in places])
+        moved = torch.zeros(leaf.dim, dtype=torch.float64)
+        moved[block.entries] = 1.0
+        matrix = torch.diag(moved)
+        builder.add(Column("scaling", leaf.name, (number,)), *[(*place, matrix, -matrix @ origin) for place in places])
         if isinstance(block.kind, Scalar) and not block.kind.odd:
-            unit = torch.zeros(leaf.dim, dtype=torch.float64)
-            unit[block.entries] = 1.0
-            builder.add(Column("shift", leaf.name, (number,)), *[(*place, None, unit) for place in places])
+            builder.add(Column("shift", leaf.name, (number,)), *[(*place, None, moved) for place in places])
     return centre
 
 
-def _terms(leaf: Leaf) -> list[tuple[slice, Kind]]:
-    """Every copy of every kind, and where it stands."""
-    assert leaf.rep is not None
-    found, at = [], 0
-    for count, kind in leaf.rep.terms:
-        width = kind.dim(leaf.rep.d)
-        for _ in range(count):
-            found.append((slice(at, at + width), kind))
-            at += width
-    return found
+def _linear_of(leaf: Leaf) -> dict[tuple[int, int], Tensor]:
+    """What the matrix unit E_ij does to a leaf; where a kind knows rotations alone, E_ij - E_ji for i < j.
 
-
-def _linear_of(leaf: Leaf, terms: list[tuple[slice, Kind]]) -> dict[tuple[int, int], Tensor]:
-    """What the matrix unit E_ij does to a leaf; of kinds that know rotations alone, E_ij - E_ji for i < j.
-
-    Vectors and points follow v' = X v, pseudovectors (and their like) v' = -X^T v.
+    Of a motion that a kind cannot be moved by, as the horizontal part of a vector out of the plane, there is none.
     """
     assert leaf.rep is not None
-    d = leaf.rep.d
-    rigid = any(not _follows_matrices(kind) for _, kind in terms)
+    d, atoms = leaf.rep.d, atoms_of(leaf.rep)
+    rigid = any(not follows_matrices(atom.kind) for atom in atoms)
     found = {}
     for i in range(d):
         for j in range(d):
@@ -302,49 +294,33 @@ def _linear_of(leaf: Leaf, terms: list[tuple[slice, Kind]]) -> dict[tuple[int, i
             unit[i, j] = 1.0
             if rigid:
                 unit[j, i] = -1.0
-            matrix = torch.zeros(leaf.dim, leaf.dim, dtype=torch.float64)
-            for at, kind in terms:
-                if rigid:
-                    matrix[at, at] = _derivative(kind, unit)
-                elif kind == PSEUDOVECTOR:
-                    matrix[at, at] = -unit.T
-                elif kind.structured:
-                    matrix[at, at] = unit
-            if bool(matrix.any()):
+            matrix = _matrix_of(leaf, atoms, unit)
+            if matrix is not None and bool(matrix.any()):
                 found[i, j] = matrix
     return found
 
 
-def _follows_matrices(kind: Kind) -> bool:
-    return isinstance(kind, Scalar | Untouched) or kind.structured
-
-
-def _derivative(kind: Kind, unit: Tensor) -> Tensor:
-    """d/dt rho(exp(t X)) at 0, by the logarithm of the matrix of a small rotation."""
-    d = unit.shape[0]
-    g = Elements(torch.linalg.matrix_exp(_SMALL * unit), torch.zeros(d, dtype=torch.float64))
-    found = scipy.linalg.logm(kind.matrix(g).numpy())
-    return torch.from_numpy(np.real(found) / _SMALL)
-
-
-def _translation(d: int, k: int) -> Elements:
-    return Elements(torch.eye(d, dtype=torch.float64), torch.eye(d, dtype=torch.float64)[k])
+def _matrix_of(leaf: Leaf, atoms: Sequence[Atom], unit: Tensor) -> Tensor | None:
+    """What a motion of space does to a leaf, (D, D); None where one of its kinds cannot be moved so."""
+    matrix = torch.zeros(leaf.dim, leaf.dim, dtype=torch.float64)
+    for atom in atoms:
+        part = moved_by(atom.kind, unit)
+        if part is None:
+            return None
+        matrix[atom.entries[:, :, None], atom.entries[:, None, :]] = part
+    return matrix
 
 
 def _add_boosts(builder: _Builder, leaf: Leaf) -> None:
     """Velocities shifted, and points shifted after alone: together a boost, x' = x + t b, v' = v + b."""
     assert leaf.rep is not None
-    terms = _terms(leaf)
-    vectors = [at for at, kind in terms if kind == VECTOR]
-    points = [at for at, kind in terms if kind.translates and kind.structured]
-    if not vectors or not points:
+    vectors = [atom for atom in atoms_of(leaf.rep) if atom.kind == VECTOR]
+    if not vectors or not leaf.rep.has_points:
         return
+    translations = leaf.rep.translations
     for k in range(leaf.rep.d):
-        unit = torch.eye(leaf.rep.d, dtype=torch.float64)[k]
-        shifted, drifted = torch.zeros(leaf.dim, dtype=torch.float64), torch.zeros(leaf.dim, dtype=torch.float64)
-        for at in vectors:
-            shifted[at] = unit
-        for at in points:
-            drifted[at] = unit
+        shifted, drifted = torch.zeros(leaf.dim, dtype=torch.float64), translations[:, k]
+        for atom in vectors:
+            shifted[atom.entries[:, k]] = 1.0
         builder.add(Column("boost", leaf.name, (k,)), (0, 0, None, shifted), (1, 0, None, shifted))
         builder.add(Column("drift", leaf.name, (k,)), (1, 0, None, drifted))

@@ -9,6 +9,9 @@ from itertools import product
 import torch
 from torch import Tensor
 
+from equiwm.errors import GroupError
+from equiwm.evidence.algebra.atoms import atoms_of
+from equiwm.evidence.algebra.exchanges import exchanged_channels, exchanged_items
 from equiwm.evidence.algebra.family import AXES, Block, Family
 from equiwm.evidence.algebra.maps import Leaf, Map
 from equiwm.evidence.algebra.verify import Affine, Comparison
@@ -19,8 +22,6 @@ _PARTS = (12, 10, 9, 8, 7, 6, 5, 4, 3, 2)
 """n of the turns by 360 / n that are tried, the finest first."""
 _MOST_SIGNED = 8
 """Blocks whose signs are tried in all combinations; of more, one by one and all together."""
-_MOST_CHANNELS = 64
-"""Channels whose exchanges are tried."""
 _FIRST = 2
 """Samples at which a candidate is tried first."""
 _MOVES = 1e-6
@@ -40,31 +41,38 @@ def finite_symmetries(leaves: Map, family: Family, compare: Comparison, continuo
 
     def holds(inputs: list[Affine], outputs: list[Affine]) -> bool:
         quick = few.held(inputs, outputs)
-        if quick.moved <= _MOVES or not quick.holds:
+        if quick.moved > _MOVES and not quick.holds:
             return False
-        return compare.held(inputs, outputs).holds
+        whole = compare.held(inputs, outputs)
+        return whole.moved > _MOVES and whole.holds
+
+    def acts(g: Elements) -> bool:
+        """Whether the map commutes with an element; one that a kind does not know is none of its symmetries."""
+        try:
+            motions = [[_matrix(leaf, g) for leaf in side] for side in (leaves.inputs, leaves.outputs)]
+        except GroupError:
+            return False
+        return holds(*motions)
 
     found: list[str] = []
     if family.d in (2, 3) and all(leaf.rep is not None for leaf in (*leaves.inputs, *leaves.outputs)):
-        found += _declared(leaves, holds)
-        found += _turns(leaves, holds, continuous, _centre(leaves, family, continuous))
+        found += _declared(leaves, acts)
+        found += _turns(leaves, acts, continuous, _centre(leaves, family, continuous))
+        found += exchanged_items(leaves, family.d, acts)
     found += _signs(leaves, family, holds, continuous)
-    found += _exchanges(leaves, holds)
+    found += exchanged_channels(leaves, holds)
     found += _reversal(leaves, compare)
     return list(dict.fromkeys(found))
 
 
-def _declared(leaves: Map, holds: Callable[[list[Affine], list[Affine]], bool]) -> Iterator[str]:
+def _declared(leaves: Map, acts: Callable[[Elements], bool]) -> Iterator[str]:
     """The group that a world or probe says it has, where it is finite: whatever its axes, it is tried."""
     group = leaves.group
     if group is None or not group.is_finite:
         return
     every = group.generators.discrete
-    for k in range(len(every)):
-        g = every[k]
-        if not holds([_matrix(leaf, g) for leaf in leaves.inputs], [_matrix(leaf, g) for leaf in leaves.outputs]):
-            return
-    yield f"the declared group {group}"
+    if all(acts(every[k]) for k in range(len(every))):
+        yield f"the declared group {group}"
 
 
 def _few(compare: Comparison) -> Comparison:
@@ -91,28 +99,32 @@ def _centre(leaves: Map, family: Family, continuous: list[str]) -> list[Tensor]:
 
 
 def _turns(
-    leaves: Map, holds: Callable[[list[Affine], list[Affine]], bool], continuous: list[str], centres: list[Tensor]
+    leaves: Map, acts: Callable[[Elements], bool], continuous: list[str], centres: list[Tensor]
 ) -> Iterator[str]:
     d = leaves.inputs[0].rep.d  # type: ignore[union-attr]
     turning = [name for name in continuous if name.startswith("rotation") and "alone" not in name]
+    known: set[str] = set()  # about the origin: about another centre they are no others
     for centre in centres:
         where = "" if not bool(centre.any()) else f" through ({', '.join(f'{float(c):.3g}' for c in centre)})"
 
-        def works(linear: Tensor, centre: Tensor = centre) -> bool:
-            g = Elements(linear, centre - linear @ centre)
-            return holds([_matrix(leaf, g) for leaf in leaves.inputs], [_matrix(leaf, g) for leaf in leaves.outputs])
+        def works(name: str, linear: Tensor, centre: Tensor = centre) -> bool:
+            if name in known or not acts(Elements(linear, centre - linear @ centre)):
+                return False
+            known.add(name)
+            return True
 
         for axis in AXES[:3] if d == 3 else "z":
-            if any(d == 2 or f"about {axis}" in name for name in turning):
+            about = f" about {axis}" if d == 3 else ""
+            if any(d == 2 or about in name for name in turning) or f"turns{about}" in known:
                 continue
             for n in _PARTS:
-                if works(rotations(360.0 / n, d, axis).linear):
-                    yield (f"C{n} about {axis}" if d == 3 else f"C{n}") + where
+                if works(f"turns{about}", rotations(360.0 / n, d, axis).linear):
+                    yield f"C{n}{about}{where}"
                     break
         for name, normal in _normals(d, single=len(turning) >= d * (d - 1) // 2):
-            if works(torch.eye(d, dtype=torch.float64) - 2 * torch.outer(normal, normal)):
+            if works(name, torch.eye(d, dtype=torch.float64) - 2 * torch.outer(normal, normal)):
                 yield f"mirror {name}{where}"
-        if d == 3 and works(-torch.eye(3, dtype=torch.float64)):
+        if d == 3 and works("inversion", -torch.eye(3, dtype=torch.float64)):
             yield f"inversion{where}"
 
 
@@ -139,12 +151,14 @@ def _signs(
     leaves: Map, family: Family, holds: Callable[[list[Affine], list[Affine]], bool], continuous: list[str]
 ) -> Iterator[str]:
     """Signs of blocks changed, alone and together; with the sign of the successor where one is tied."""
-    inputs = [(0, k, block) for k, blocks in enumerate(family.input_blocks) for block in blocks]
+    inputs = [
+        (0, k, block) for k, blocks in enumerate(family.input_blocks) for block in blocks if _signed_at_all(block)
+    ]
     outputs = [
         (1, k, block)
         for k, blocks in enumerate(family.output_blocks)
         for block in blocks
-        if not (leaves.tied and k == 0)
+        if _signed_at_all(block) and not (leaves.tied and k == 0)
     ]
     places = [*inputs, *outputs]
     if len(places) <= _MOST_SIGNED:
@@ -162,8 +176,13 @@ def _signs(
             yield f"sign of {', '.join(block.name for _, _, block in flipped)}"
 
 
+def _signed_at_all(block: Block) -> bool:
+    """Whether the sign of a block says something: a mask has none, and that of a quaternion nobody knows."""
+    return not block.held and not block.sign_blind
+
+
 def _turned(block: Block) -> bool:
-    return block.kind is not None and block.kind.structured
+    return block.vectors
 
 
 def _signed(leaves: Map, side: int, flipped: list[tuple[int, int, Block]]) -> list[Affine]:
@@ -177,94 +196,15 @@ def _signed(leaves: Map, side: int, flipped: list[tuple[int, int, Block]]) -> li
     return made
 
 
-def _exchanges(leaves: Map, holds: Callable[[list[Affine], list[Affine]], bool]) -> Iterator[str]:
-    """Channels that may be exchanged, in one term or in several terms of equal length at once."""
-    for k, leaf in enumerate(leaves.inputs):
-        if leaf.rep is None:
-            terms = [(0, leaf.dim, 1)]
-        else:
-            terms, at = [], 0
-            for count, kind in leaf.rep.terms:
-                terms.append((at, count, kind.dim(leaf.rep.d)))
-                at += count * kind.dim(leaf.rep.d)
-        sets = [[term] for term in terms]
-        together = [term for term in terms if term[1] == terms[0][1]]
-        sets += [together] if len(together) > 1 else []
-        for chosen in sets:
-            count = chosen[0][1]
-            if not 1 < count <= _MOST_CHANNELS:
-                continue
-            classes: list[list[int]] = []
-            for item in range(count):
-                for members in classes:
-                    if _exchangeable(leaves, holds, k, chosen, members[0], item):
-                        members.append(item)
-                        break
-                else:
-                    classes.append([item])
-            for members in classes:
-                if len(members) > 1:
-                    terms_ = (
-                        ""
-                        if len(sets) == 1
-                        else f" (term{'s' if len(chosen) > 1 else ''} "
-                        + ", ".join(str(terms.index(term)) for term in chosen)
-                        + ")"
-                    )
-                    yield f"exchange of {leaf.name} channels {_listed(members)}{terms_}"
-
-
-def _listed(members: list[int]) -> str:
-    if len(members) > 2 and members == list(range(members[0], members[-1] + 1)):
-        return f"{members[0]} to {members[-1]}"
-    return ", ".join(map(str, members))
-
-
-def _exchangeable(
-    leaves: Map,
-    holds: Callable[[list[Affine], list[Affine]], bool],
-    which: int,
-    terms: list[tuple[int, int, int]],
-    one: int,
-    other: int,
-) -> bool:
-    """Whether two channels of an input may be exchanged: with the successor's, or with those of outputs that have as
-    many, or with outputs as they are."""
-    leaf = leaves.inputs[which]
-    order = list(range(leaf.dim))
-    for at, _, width in terms:
-        first, second = (slice(at + item * width, at + (item + 1) * width) for item in (one, other))
-        order[first], order[second] = order[second], order[first]
-    inputs = [
-        (
-            torch.eye(x.dim, dtype=torch.float64)[order if k == which else list(range(x.dim))],
-            torch.zeros(x.dim, dtype=torch.float64),
-        )
-        for k, x in enumerate(leaves.inputs)
-    ]
-
-    def outputs(permute: bool) -> list[Affine]:
-        made = []
-        for k, x in enumerate(leaves.outputs):
-            tied = leaves.tied and k == 0 and which == 0
-            rows = order if tied or (permute and x.rep == leaf.rep and x.dim == leaf.dim) else list(range(x.dim))
-            made.append((torch.eye(x.dim, dtype=torch.float64)[rows], torch.zeros(x.dim, dtype=torch.float64)))
-        return made
-
-    return holds(inputs, outputs(True)) or (not leaves.tied and holds(inputs, outputs(False)))
-
-
 def _reversal(leaves: Map, compare: Comparison) -> Iterator[str]:
     """Of a world of points and velocities: with velocities reversed it runs back."""
     leaf = leaves.inputs[0]
     if not leaves.tied or leaf.rep is None or not leaf.rep.has_points:
         return
-    signs, at, vectors = torch.ones(leaf.dim, dtype=torch.float64), 0, False
-    for count, kind in leaf.rep.terms:
-        width = count * kind.dim(leaf.rep.d)
-        if kind == VECTOR:
-            signs[at : at + width] = -1.0
+    signs, vectors = torch.ones(leaf.dim, dtype=torch.float64), False
+    for atom in atoms_of(leaf.rep):
+        if atom.kind == VECTOR:
+            signs[atom.entries] = -1.0
             vectors = True
-        at += width
     if vectors and compare.back((torch.diag(signs), torch.zeros(leaf.dim, dtype=torch.float64))).holds:
         yield "reversal of time (vectors of the state reversed)"

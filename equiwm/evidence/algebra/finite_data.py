@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from equiwm.errors import DataError
+from equiwm.errors import DataError, GroupError
 from equiwm.evidence.algebra.steps import Steps
 from equiwm.evidence.data.check import check_observed
 from equiwm.evidence.data.observed import of_transitions
@@ -43,18 +43,21 @@ def finite_of_data(steps: Steps, *, turning: bool, seed: int) -> list[str]:
     if moved is None:
         action, moved = torch.zeros(len(steps), 1, dtype=torch.float64), Rep.parse("0e", rep.d)
     data = of_transitions(Transitions(steps.state, action, steps.following, steps.episode), rep, moved)
-    found: dict[str, list[str]] = {"consistent": [], "broken": [], "cannot tell": []}
+    found: dict[str, list[str]] = {"consistent": [], "broken": [], "cannot tell": [], "none": []}
     for group, name in (_MIRRORS[rep.d] | ({} if turning else _TURNS[rep.d])).items():
         try:
             verdict = check_observed(data, parse_group(group), seed=seed).verdict
         except DataError:  # no frame can be read off these states under it
             verdict = "cannot tell"
+        except GroupError:  # a kind that it cannot move: a quaternion has no mirror image
+            verdict = "none"
         found[verdict].append(name)
     notes = ["Data prove no finite symmetry; check-data's test was asked for each, at 5%."]
     for verdict, words in (
         ("broken", "They refute"),
         ("consistent", "They do not refute"),
         ("cannot tell", "They cannot tell"),
+        ("none", "Their reps know no"),
     ):
         if found[verdict]:
             notes.append(f"{words} {', '.join(found[verdict])}.")

@@ -136,6 +136,8 @@ def search_data(steps: Steps, *, free: bool, seed: int, finite: bool = True) -> 
         raise DataError(f"{len(steps)} transitions; expected at least {FEWEST}.")
     if torch.equal(steps.state, steps.following):
         raise DataError("every state is followed by itself: nothing moves in these data.")
+    if steps.state_rep is not None:  # a quaternion that is followed by its negative has not moved
+        steps = replace(steps, following=steps.state + steps.state_rep.difference(steps.following, steps.state))
     data = _prepared(steps, free=free, seed=seed)
     reasons: list[str] = []
     plain = _fit(data, [(steps.state[h], steps.action[h], steps.following[h]) for h in data.halves], seed)

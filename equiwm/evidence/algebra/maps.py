@@ -17,6 +17,7 @@ from equiwm.audit.running import CallFailed, Runner
 from equiwm.audit.typed import TypedLeaf
 from equiwm.boundary import machine_error
 from equiwm.errors import DataError, EquiwmError
+from equiwm.evidence.algebra.atoms import held
 from equiwm.symmetry.group import Group
 from equiwm.symmetry.reps import Rep
 from equiwm.worlds.world import World, moving
@@ -45,6 +46,11 @@ class Leaf:
     name: str
     dim: int
     rep: Rep | None
+
+    @property
+    def free(self) -> Tensor:
+        """(D,) 1 where an entry may be moved, 0 of masks, which are 0 or 1: whatever is tried leaves these alone."""
+        return (~held(self.rep, self.dim)).double()
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,16 +182,25 @@ def thinned(built: Map, fewest: int) -> Map:
     few = max(_FEW, fewest)
     if not built.separate or len(built.points) > 1 or count <= few + _CHECKS:
         return built
-    order = torch.linspace(0, count - 1, few + _CHECKS).round().long()
-    first = torch.linspace(0, len(order) - 1, few).round().long()
-    others = torch.ones(len(order), dtype=torch.bool)
-    others[first] = False
     point = built.points[0]
+    order = torch.linspace(0, count - 1, few + _CHECKS).round().long()
+    chosen = _varied(torch.cat(list(point), -1), order[torch.linspace(0, len(order) - 1, few).round().long()])
+    others = order[~torch.isin(order, chosen)]
     return replace(
         built,
-        points=(tuple(value[order[first]] for value in point),),
-        checks=tuple(value[order[others]] for value in point),
+        points=(tuple(value[chosen] for value in point),),
+        checks=tuple(value[others] for value in point),
     )
+
+
+def _varied(rows: Tensor, chosen: Tensor) -> Tensor:
+    """Some rows (n,) of (N, D), and for every entry that is the same in these and not in all one more: whether a body
+    touches the table says nothing where it always does."""
+    for entry in range(rows.shape[1]):
+        apart = (rows[:, entry] - rows[chosen[0], entry]).abs()
+        if float(apart[chosen].max()) == 0.0 and float(apart.max()) > 0.0:
+            chosen = torch.cat([chosen, apart.argmax()[None]])
+    return chosen
 
 
 def of_probe(probe: Probe) -> Map:

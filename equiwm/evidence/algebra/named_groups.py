@@ -9,17 +9,20 @@ import torch
 from torch import Tensor
 
 from equiwm.errors import GroupError, RepError
+from equiwm.evidence.algebra.exchanges import listed
 from equiwm.evidence.algebra.family import AXES
 from equiwm.evidence.algebra.result import DiscoverResult, GeneratorResult
 from equiwm.symmetry.elements import Elements, rotations
 from equiwm.symmetry.group import Group
 from equiwm.symmetry.reps import Rep
 
-_SPANNED = 1e-3
-"""How far one motion may be, relative to it, from the span of others and still be in it."""
+_SPANNED = 1e-6
+"""How far a motion of one leaf may be, relative to it, from the span of others and still be in it. An action may turn
+by a matrix of its own: where that is the group's but for a thousandth, the world is that far from the group."""
 _STEP = 1e-4
 _MIRROR = re.compile(r"mirror ([xyz])(?:([+-])([xyz]))?")
 _TURN = re.compile(r"C(\d+)(?: about ([xyz]))?")
+_EXCHANGE = re.compile(r"exchange of items (.+) of (\d+)")
 
 Reps = Mapping[str, Rep]
 """Leaf of the result -> how the space acts on it."""
@@ -29,7 +32,8 @@ def named_groups(result: DiscoverResult, reps: Reps, d: int) -> list[Group]:
     """The Euclidean groups of the space, and those about one of its axes, that were found; the largest first.
 
     Each of its infinitesimal motions has to be a combination of generators that were found and, if it reflects, one
-    of its reflections has to be among the finite symmetries. All are about the origin.
+    of its reflections has to be among the finite symmetries. All are about the origin. Where all items of a set may be
+    exchanged, the groups with these exchanges come first (`se2*s8`).
 
     Args:
         result: what `discover` found, at least one generator.
@@ -40,13 +44,22 @@ def named_groups(result: DiscoverResult, reps: Reps, d: int) -> list[Group]:
     if d == 3:
         names += [f"{letter}2{axis}" for letter in ("e", "se", "o", "so") for axis in "zxy"]
     found = torch.stack([flat_generator(each, reps) for each in result.generators], 1)
+    names = [f"{name}*s{count}" for count in _exchanged(result.finite) for name in names] + names
     return [group for group in map(Group.parse, names) if _holds(group, found, reps, result.finite)]
+
+
+def _exchanged(finite: Sequence[str]) -> Iterator[int]:
+    """Numbers of items of sets of which every two may be exchanged."""
+    for name in finite:
+        found = _EXCHANGE.fullmatch(name)
+        if found and found[1] == listed(list(range(int(found[2])))):
+            yield int(found[2])
 
 
 def outside(result: DiscoverResult, group: Group, reps: Reps) -> list[GeneratorResult]:
     """The generators that were found and are no motions of a group."""
     own = _motions(group, reps)
-    return [each for each in result.generators if not _in_span(flat_generator(each, reps), own)]
+    return [each for each in result.generators if not _in_span(flat_generator(each, reps), own, reps)]
 
 
 def on_leaf(matrix: Sequence[Sequence[float]], rep: Rep) -> Tensor:
@@ -72,16 +85,18 @@ def _holds(group: Group, found: Tensor, reps: Reps, finite: Sequence[str]) -> bo
         own = _motions(group, reps)
     except (RepError, GroupError):  # a rep that this group does not act on
         return False
-    if not all(_in_span(motion, found) for motion in own.T):
+    if not all(_in_span(motion, found, reps) for motion in own.T):
         return False
     reflections = (g for g in _finite(finite, group.d) if float(g.determinant) < 0)
     return not group.reflections or any(bool(group.contains(g)) for g in reflections)
 
 
-def _in_span(motion: Tensor, found: Tensor) -> bool:
-    size = float(motion.norm())
+def _in_span(motion: Tensor, found: Tensor, reps: Reps) -> bool:
+    """Whether a motion is a sum of others, on every leaf by itself: a leaf of many entries hides none of a few."""
     left = motion - found @ torch.linalg.lstsq(found, motion[:, None], driver="gelsd").solution[:, 0]
-    return size > 0 and float(left.norm()) <= _SPANNED * size
+    parts = zip(*(x.split([(rep.dim + 1) ** 2 for rep in reps.values()]) for x in (motion, left)), strict=True)
+    size = float(motion.norm())
+    return size > 0 and all(float(off.norm()) <= _SPANNED * (float(part.norm()) or size) for part, off in parts)
 
 
 def _motions(group: Group, reps: Reps) -> Tensor:

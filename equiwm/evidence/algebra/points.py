@@ -24,21 +24,35 @@ _LONGER, _INSIDE = 1e-3, 0.9
 
 
 def drawn_in(built: Map) -> Map:
-    """The map at points inside of what it takes: an action of norm 1 may be the longest that there is."""
+    """The map at points inside of what it takes: an action of norm 1 may be the longest that there is.
+
+    Where neither longer nor shorter inputs are taken they stand at no border: unit vectors, heights above a table.
+    """
     for k in range(len(built.inputs)):
-        longer = [tuple(x * (1 + _LONGER) if j == k else x for j, x in enumerate(point)) for point in built.points]
-        try:
-            takes = all(
-                bool(built.rows(index, point)[1].all()) if built.separate else bool(built(index, point))
-                for index, point in enumerate(longer)
-            )
-        except Refused:
-            takes = False
-        if not takes:
-            drawn = [tuple(x * _INSIDE if j == k else x for j, x in enumerate(point)) for point in built.points]
-            checks = built.checks and tuple(x * _INSIDE if j == k else x for j, x in enumerate(built.checks))
-            built = replace(built, points=tuple(drawn), checks=checks)
+        if not _takes(built, _longer(built, k, 1 + _LONGER)):
+            drawn = _longer(built, k, _INSIDE)
+            if _takes(built, drawn):
+                part = 1 + (_INSIDE - 1) * built.inputs[k].free
+                checks = built.checks and tuple(x * part if j == k else x for j, x in enumerate(built.checks))
+                built = replace(built, points=tuple(drawn), checks=checks)
     return built
+
+
+def _longer(built: Map, k: int, factor: float) -> list[Values]:
+    """The points with one input made longer by a factor, but for masks."""
+    part = 1 + (factor - 1) * built.inputs[k].free
+    return [tuple(x * part if j == k else x for j, x in enumerate(point)) for point in built.points]
+
+
+def _takes(built: Map, points: list[Values]) -> bool:
+    """Whether a map takes every one of some points."""
+    try:
+        return all(
+            bool(built.rows(index, point)[1].all()) if built.separate else bool(built(index, point))
+            for index, point in enumerate(points)
+        )
+    except Refused:
+        return False
 
 
 def _flat(built: Map, family: Family) -> list[str]:
@@ -47,10 +61,12 @@ def _flat(built: Map, family: Family) -> list[str]:
     for k, blocks in enumerate(family.input_blocks):
         rows = torch.cat([point[k].reshape(-1, point[k].shape[-1]) for point in built.points])
         for block in blocks:
+            if block.held:
+                continue
             part = rows[:, block.entries]
-            if block.kind is not None and block.kind.structured:
-                part = part.unflatten(-1, (-1, block.width)).flatten(0, 1)
-                part = part - part.mean(0) if block.kind.translates else part
+            if block.vectors:
+                part = block.copies(rows).flatten(0, 1)
+                part = part - part.mean(0) if block.kind is not None and block.kind.translates else part
                 values = torch.linalg.svdvals(part)
                 if len(part) < block.width or float(values[-1]) <= _FLAT * max(float(values[0]), 1e-300):
                     names.append(block.name)
@@ -97,8 +113,8 @@ def _moved_copies(built: Map, copies: int, seed: int) -> Map:
     for _ in range(copies):
         for index, point in enumerate(built.points):
             moved = tuple(
-                x + _APART * size * torch.from_numpy(rng.normal(size=tuple(x.shape)))
-                for x, size in zip(point, sizes, strict=True)
+                x + _APART * size * leaf.free * torch.from_numpy(rng.normal(size=tuple(x.shape)))
+                for x, size, leaf in zip(point, sizes, built.inputs, strict=True)
             )
             if built.separate:
                 _, taken = built.rows(index, moved)

@@ -91,8 +91,8 @@ def spreads(rows: Tensor, blocks: list[Block]) -> Tensor:
     found = torch.ones(rows.shape[-1], dtype=torch.float64)
     for block in blocks:
         part = rows[:, block.entries]
-        if block.kind is not None and block.kind.structured:  # channels share an origin, not their values
-            part = part.unflatten(-1, (-1, block.width)).flatten(0, 1)
+        if block.vectors:  # channels share an origin, not their values
+            part = block.copies(rows).flatten(0, 1)
         about = float((part - part.mean(0)).square().mean().sqrt())
         size = float(part.square().mean().sqrt())
         found[block.entries] = about if about > _STILL * size else (size or 1.0)
@@ -111,7 +111,10 @@ def scales_of(built: Map, family: Family, seed: int) -> Scales:
         rows = _stacked([answer[k] for answer in answers])
         blocks = family.output_blocks[k]
         outputs.append(inputs[0] if built.tied and k == 0 else spreads(rows, blocks))
-        moved = rows - _stacked([point[0] for point in built.points]) if built.tied and k == 0 else rows
+        moved = rows
+        if built.tied and k == 0:
+            before = _stacked([point[0] for point in built.points])
+            moved = rows - before if leaf.rep is None else leaf.rep.difference(rows, before)
         unit = torch.ones(leaf.dim, dtype=torch.float64)
         for block in blocks:
             part, whole = moved[:, block.entries], rows[:, block.entries]
@@ -137,6 +140,8 @@ def _seen(
     found = [torch.ones(leaf.dim, dtype=torch.bool) for leaf in built.inputs]
     for k, blocks in enumerate(family.input_blocks):
         for block in blocks:
+            if block.held:
+                continue
             changed = False
             for size in (0.3, 1e-3):  # a map may refuse the one, and not resolve the other
                 for index, (point, answer) in enumerate(zip(built.points, answers, strict=True)):

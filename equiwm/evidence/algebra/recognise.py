@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,12 +12,23 @@ import torch
 from torch import Tensor
 
 from equiwm.evidence.algebra.family import AXES, Column, Family
+from equiwm.evidence.algebra.naming import (
+    ROUND,
+    described,
+    first_leaf,
+    parts_name,
+    rotation_name,
+    scaling_name,
+    shift_of,
+    translation_name,
+    turn_of,
+    turned_alone,
+    weights_of,
+)
 
 _NEW = 1e-3
 """What is left of a motion beside those already found, relative to it, to count as another one."""
-_ROUND = 1e-6
-"""Numbers of a generator below this, relative to the largest, are zero when it is named."""
-
+_CENTRE = re.compile(r" through \([^)]*\)")
 _COARSE = 0.03
 """The same of motions that are nearly symmetries."""
 
@@ -72,16 +84,25 @@ def recognised(family: Family, null: Tensor, whitening: Tensor, tolerance: float
     for k in range(null.shape[1] - len(chosen)):
         assert float(sizes[k]) > 0
         theta = torch.linalg.lstsq(whitening, left_vectors[:, k : k + 1], driver="gelsd").solution[:, 0]
-        chosen.append(Generator(_described(family, theta), theta))
+        chosen.append(Generator(described(family, theta), theta))
     return chosen
 
 
 def _without_centres(family: Family, chosen: list[Generator]) -> list[Generator]:
-    """Where every translation is a symmetry a rotation has no centre of its own."""
-    if sum(each.name.startswith("translation") and "alone" not in each.name for each in chosen) < max(1, family.d):
+    """A rotation has no centre of its own where all translations in its plane are symmetries."""
+    shifts = [each for each in chosen if each.name.startswith("translation") and "alone" not in each.name]
+    directions = [shift_of(family, each.theta, first_leaf(family, each.theta, "translation")) for each in shifts]
+    if not directions:
         return chosen
+    along = np.stack(directions, 1)
+    projector = along @ np.linalg.pinv(along)
+
+    def anywhere(each: Generator) -> bool:
+        matrix = turn_of(family, each.theta, first_leaf(family, each.theta, "linear"))
+        return float(np.abs(matrix - projector @ matrix).max()) <= _NEW * float(np.abs(matrix).max())
+
     return [
-        replace(each, name=each.name.partition(" through ")[0]) if each.name.startswith("rotation") else each
+        replace(each, name=_CENTRE.sub("", each.name)) if each.name.startswith("rotation") and anywhere(each) else each
         for each in chosen
     ]
 
@@ -123,7 +144,7 @@ def _reduced(rows: np.ndarray, tolerance: float) -> np.ndarray:
         at += 1
         if at == len(rows):
             break
-    rows[np.abs(rows) <= max(nothing, _ROUND) * np.abs(rows).max()] = 0.0
+    rows[np.abs(rows) <= max(nothing, ROUND) * np.abs(rows).max()] = 0.0
     return rows[:at]
 
 
@@ -252,111 +273,26 @@ def _free(words: _Vocabulary) -> Iterator[_Subspace]:
 
 def _named(family: Family, subspace: _Subspace, theta: Tensor) -> Generator:
     """The name of a motion of a subspace."""
-    alone = f" of {subspace.leaf} alone" if subspace.leaf else ""
     what = subspace.what
+    alone = f" of {subspace.leaf} alone" if subspace.leaf else ""
     own = {"rotation": "linear", "scaling": "scaling", "boost": "boost"}
-    if what in own and not _of(family, theta, own[what]):  # what a coarse tolerance leaves of it: about a far centre
-        if _of(family, theta, "translation"):
-            return Generator(_translation(family, theta), theta)
-        return Generator(_described(family, theta), theta)
+    if what in own and not weights_of(
+        family, theta, own[what]
+    ):  # what a coarse tolerance leaves of it: about a far centre
+        if weights_of(family, theta, "translation"):
+            return Generator(translation_name(family, theta), theta)
+        return Generator(described(family, theta), theta)
     if what == "translation":
-        return Generator(_translation(family, theta), theta)
+        return Generator(translation_name(family, theta), theta)
     if what == "rotation":
-        return Generator(_rotation(family, theta) + alone, theta, compact=True)
+        return Generator(rotation_name(family, theta) + (alone or turned_alone(family, theta)), theta, compact=True)
     if what == "scaling":
-        return Generator(_scaling(family, theta), theta)
+        return Generator(scaling_name(family, theta), theta)
     if what == "boost":
-        k = next(iter(_of(family, theta, "boost")))[1][0]
+        k = next(iter(weights_of(family, theta, "boost")))[1][0]
         return Generator(f"boost along {AXES[k]}", theta)
     if what == "shift" and family.d:
-        return Generator("shift of " + _parts(family, theta), theta)
+        return Generator("shift of " + parts_name(family, theta), theta)
     if what in ("shift", "weighted scaling", "rotation of several entries", "linear motion", "rotation and scaling"):
-        return Generator(f"{what}: {_parts(family, theta)}", theta)
+        return Generator(f"{what}: {parts_name(family, theta)}", theta)
     return Generator(what + alone, theta, compact=what.startswith("rotation"))
-
-
-def _of(family: Family, theta: Tensor, what: str) -> dict[tuple[str, tuple[int, ...]], float]:
-    largest = float(theta.abs().max())
-    return {
-        (c.leaf, c.index): float(w)
-        for c, w in zip(family.columns, theta, strict=True)
-        if c.what == what and abs(float(w)) > _ROUND * largest
-    }
-
-
-def _axis(direction: np.ndarray) -> str:
-    """An axis by its letter, or as a direction."""
-    unit = direction / np.linalg.norm(direction)
-    if np.abs(unit).max() > 1 - 1e-9:
-        return AXES[int(np.abs(unit).argmax())]
-    unit = unit * np.sign(unit[np.abs(unit) > 1e-9][0])
-    return "(" + ", ".join(f"{value:.3g}" for value in np.where(np.abs(unit) < 1e-9, 0.0, unit)) + ")"
-
-
-def _translation(family: Family, theta: Tensor) -> str:
-    moved = _of(family, theta, "translation")
-    leaves_ = list(dict.fromkeys(leaf for leaf, _ in moved))
-    direction = np.zeros(family.d)
-    for (leaf, (k,)), weight in moved.items():
-        if leaf == leaves_[0]:
-            direction[k] = weight
-    have = {c.leaf for c in family.columns if c.what == "translation"}
-    alone = "" if len(leaves_) == len(have) else f" of {', '.join(leaves_)} alone"
-    return f"translation along {_axis(direction)}{alone}"
-
-
-def _rotation(family: Family, theta: Tensor) -> str:
-    """The axis, and the centre where it is not free."""
-    turned = _of(family, theta, "linear")
-    leaf = next(iter(turned))[0]
-    matrix = np.zeros((family.d, family.d))
-    for (name, (i, j)), weight in turned.items():
-        if name == leaf:
-            matrix[i, j] = weight
-            if (name, (j, i)) not in turned:
-                matrix[j, i] = -weight
-    moved = _of(family, theta, "translation")
-    shift = np.array([moved.get((leaf, (k,)), 0.0) for k in range(family.d)])
-    if family.d == 3:
-        said = f"rotation about {_axis(np.array([matrix[2, 1], matrix[0, 2], matrix[1, 0]]))}"
-    else:
-        said = "rotation"
-    if any(c.what == "translation" for c in family.columns):
-        centre = family.centres[leaf].numpy() - np.linalg.pinv(matrix) @ shift
-        axis = np.zeros(3)
-        if family.d == 3:
-            axis = np.array([matrix[2, 1], matrix[0, 2], matrix[1, 0]])
-            axis = axis / np.linalg.norm(axis)
-            centre = centre - (centre @ axis) * axis
-        size = np.abs(family.centres[leaf].numpy()).max() + 1.0
-        centre = np.where(np.abs(centre) < 1e-6 * size, 0.0, centre)
-        said += " through (" + ", ".join(f"{value:.3g}" for value in centre) + ")"
-    return said
-
-
-def _scaling(family: Family, theta: Tensor) -> str:
-    """What each block is multiplied by, as powers of one factor."""
-    scaled = _of(family, theta, "scaling")
-    weights = np.array(list(scaled.values()))
-    weights = weights / np.abs(weights).min()
-    near = np.round(weights * 2) / 2
-    weights = near if np.abs(weights - near).max() < 1e-4 else weights
-    said = [
-        f"{family.labels[leaf][number]} {weight:.3g}" for (leaf, (number,)), weight in zip(scaled, weights, strict=True)
-    ]
-    shifted = [family.labels[leaf][number] for leaf, (number,) in _of(family, theta, "shift")]
-    return f"scaling ({', '.join(said)})" + (f" with a shift of {', '.join(shifted)}" if shifted else "")
-
-
-def _parts(family: Family, theta: Tensor) -> str:
-    """The largest columns of a motion."""
-    largest = float(theta.abs().max())
-    order = torch.argsort(theta.abs(), descending=True)[:6].tolist()
-    kept = [k for k in order if abs(float(theta[k])) > 1e-3 * largest]
-    return ", ".join(
-        f"{float(theta[k]) / largest:+.2g} {family.columns[k].leaf}{list(family.columns[k].index)}" for k in kept
-    )
-
-
-def _described(family: Family, theta: Tensor) -> str:
-    return f"motion without a name: {_parts(family, theta)}"

@@ -119,8 +119,9 @@ def _noise(built: Map, system: System, scales: Scales, spectrum: Spectrum, *, by
     nudged = built.at(
         [
             tuple(
-                x * (1 + 2 * built.rounding * torch.from_numpy(rng.choice([-1.0, 1.0], size=tuple(x.shape))))
-                for x in point
+                x
+                * (1 + 2 * built.rounding * leaf.free * torch.from_numpy(rng.choice([-1.0, 1.0], size=tuple(x.shape))))
+                for x, leaf in zip(point, built.inputs, strict=True)
             )
             for point in built.points
         ]

@@ -138,9 +138,10 @@ def row_residual(
     count = len(found[0]) if separate else 1
     worst = torch.zeros(count, dtype=torch.float64)
     for one, other, unit, cuts in zip(found, expected, units, blocks, strict=True):
-        off = ((one - other) / unit).reshape(count, -1, one.shape[-1])
+        one, other = (side.reshape(count, -1, side.shape[-1]) for side in (one, other))
         for block in cuts:
-            worst = torch.maximum(worst, off[..., block.entries].square().mean((1, 2)).sqrt())
+            off = block.difference(one, other) / unit[block.entries]
+            worst = torch.maximum(worst, off.square().mean((1, 2)).sqrt())
     return worst
 
 
@@ -165,9 +166,10 @@ def comparison(built: Map, scales: Scales, family: Family, floor: float, seed: i
                 x
                 + _ROUNDINGS
                 * built.rounding
+                * leaf.free
                 * scale_like(x, unit)
                 * torch.from_numpy(rng.choice([-1.0, 1.0], size=tuple(x.shape)))
-                for x, unit in zip(point, scales.inputs, strict=True)
+                for x, unit, leaf in zip(point, scales.inputs, built.inputs, strict=True)
             )
             try:
                 if built.separate:
