@@ -19,6 +19,7 @@ from equiwm.claims.compare.pairs import pair_cell
 from equiwm.cli.main import run
 from equiwm.config import planning_of
 from equiwm.distilling import fit as fitting
+from equiwm.distilling.labels import Labels
 from equiwm.errors import ConfigError, RunError
 from equiwm.export.policy_loaded import load_policy
 from equiwm.loading import load_run
@@ -253,6 +254,13 @@ def test_interrupted_episodes_are_kept(policies, tmp_path, monkeypatch):
     assert len(list((tmp_path / "vn-2d-forward-policy" / "distill").rglob("cells/*.json"))) == 1
     assert distilled(policies / "vn-2d-forward", tmp_path, "--resume") == 0
     assert same(tmp_path / "vn-2d-forward-policy", policies / "vn-2d-forward-policy")
+
+
+def test_an_episode_that_begins_solved_has_no_labels():
+    """Beside others, and alone."""
+    some = Labels(torch.zeros(2, 4, 2), torch.zeros(2, 4, 2), torch.ones(2, 1), torch.zeros(2, 1, 2))
+    assert len(Labels.cat([])) == 0
+    assert Labels.cat([Labels.cat([]), some]).observation.shape == (2, 4, 2)
 
 
 # --- refusals

@@ -50,9 +50,10 @@ class Labels:
 
     @staticmethod
     def cat(parts: Sequence[Labels]) -> Labels:
-        """One after another."""
+        """One after another; of episodes that were solved before anything was decided there are none."""
         names = ("observation", "goal", "left", "action")
-        return Labels(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
+        none = torch.empty(0, dtype=torch.float64)  # joins any shape
+        return Labels(*(torch.cat([none, *(getattr(part, name) for part in parts)]) for name in names))
 
 
 @dataclass(frozen=True, eq=False)
