@@ -44,7 +44,7 @@ def smaller(arguments: list[str]) -> list[str]:
     if command in ("ablate", "closed-loop", "compare"):
         rest += ["--jobs", "1"]
     if "--success" in rest:
-        rest += ["--tasks", "2", "--jobs", "1"]
+        return [command, *rest, "--bins", "4", "--tasks", "2", "--jobs", "1"]
     if command == "compare":
         settings = ",".join(LOOP)
         rest[:2] = [f"{side}{',' if ':' in side else ':'}{settings}" for side in rest[:2]]

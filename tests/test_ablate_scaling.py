@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -183,3 +184,11 @@ def test_it_is_shown(tmp_path):
     assert laws.rows[3][2].startswith("0.60")
     assert KIND.figure(data, tmp_path).exists()
     assert (tmp_path / "ablate_scaling.csv").exists()
+
+
+def test_a_crossing_far_beyond_what_was_measured_is_only_that():
+    rows = rows_of(dict.fromkeys(COMPARED[:3], 0.5) | {"plain": 0.51})
+    higher = [replace(row, ood_relmse=10.0 * row.ood_relmse) if row.arm == "plain" else row for row in rows]
+    for given, expected in ((rows, "1000 "), (higher, "> 1e+08 ")):  # 10^103, of sizes up to 10^5
+        laws = KIND.tables(StudyRows("ablate-scaling", "pusht", [2], given))[-1]
+        assert laws.rows[3][-1].startswith(expected)

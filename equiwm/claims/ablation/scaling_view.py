@@ -26,6 +26,9 @@ AXES = {"transitions": "transitions", "parameters": "parameters", "time": "CPU t
 """What grows, as tables call it."""
 _UNITS = {"transitions": "training transitions", "parameters": "parameters", "time": "CPU seconds of training"}
 
+FAR = 1000.0
+"""Times the largest size that was measured: of a crossing beyond it nothing but that is said."""
+
 LawOf = Callable[[Sequence[Any], int, str, str], PowerLaw | None]
 """Rows, dimension, axis and class -> the law."""
 
@@ -36,7 +39,8 @@ _ERROR = (
 _LAW = (
     "error = c x^-a, least squares of the logarithms; 95% intervals, seeds drawn with replacement. Crossing: from "
     "where on, to larger sizes, the law is below the equivariant network's; never: its exponent is no larger. Beyond "
-    "the sizes measured a law is a guess, and where errors stay near 1 there is none."
+    "the sizes measured a law is a guess (a crossing above a thousand times the largest is not told), and where errors "
+    "stay near 1 there is none."
 )
 
 
@@ -77,17 +81,20 @@ def _laws(data: StudyRows[Any], dim: int, law_of: LawOf, arms: Sequence[str]) ->
                 continue
             beside = ("–", "–")
             if own is not None and arm != arms[0]:
-                beside = _said(exponent_less(law, own)), _said(crossing(law, own))
+                largest = max(law.sizes[-1], own.sizes[-1])
+                beside = _said(exponent_less(law, own)), _said(crossing(law, own), most=FAR * largest)
             cells.append((words, ARMS[arm], _said(law.exponent), number(law.explained, 2), *beside))
     columns = ("what grows", "class", "exponent", "R^2", "less the equivariant's", "crossing at")
     return Table(f"{data.name}: {data.world} in {dim}D, power laws", columns, cells, (_LAW,))
 
 
-def _said(found: Interval) -> str:
-    """An estimate with its interval; infinity is never."""
+def _said(found: Interval, most: float = math.inf) -> str:
+    """An estimate with its interval; infinity is never, and what is above `most` is only that."""
 
     def one(value: float) -> str:
-        return "never" if math.isinf(value) else number(value, 2)
+        if math.isinf(value):
+            return "never"
+        return number(value, 2) if value <= most else f"> {number(most, 1)}"
 
     return f"{one(found.estimate)} [{one(found.low)}, {one(found.high)}]"
 
