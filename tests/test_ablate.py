@@ -141,9 +141,9 @@ STUDIES = [
     ("items", "bodies", True, "ablate-items-quick", "364ad25ede06d02b"),
     ("quadrant", "pusht", False, "ablate-quadrant", "d6b3135cd39f5de9"),
     ("quadrant", "pusht", True, "ablate-quadrant-quick", "cca6db6ee2130d99"),
-    ("scaling", "pusht", False, "ablate-scaling", "202f427c57e729e9"),
+    ("scaling", "pusht", False, "ablate-scaling", "6eca4bde95c04299"),
     ("scaling", "pusht", True, "ablate-scaling-quick", "509a349ef5dea759"),
-    ("scaling", "cloud", False, "ablate-scaling-cloud", "4dc6137d585268d4"),
+    ("scaling", "cloud", False, "ablate-scaling-cloud", "e8784c082f8de7f4"),
     ("scaling", "cloud", True, "ablate-scaling-cloud-quick", "ec0e48ee0b0f3174"),
 ]
 

@@ -4,8 +4,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 HERE = Path(__file__).parent
 TESTS = {
     "test_some.py": (
@@ -28,12 +26,11 @@ def _pytest(folder: Path, *args: str) -> str:
     ).stdout
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "2")])
-def test_the_list_has_what_was_skipped(tmp_path, workers):
+def test_the_list_has_what_was_skipped(tmp_path):
     for name, text in TESTS.items():
         (tmp_path / name).write_text(text)
     listed = tmp_path / "skipped"
-    assert "2 passed, 2 skipped, 1 xfailed" in _pytest(tmp_path, *workers, "--skipped-to", str(listed))
+    assert "2 passed, 2 skipped, 1 xfailed" in _pytest(tmp_path, "-n", "2", "--skipped-to", str(listed))
     assert sorted(listed.read_text().splitlines()) == ["test_some.py::test_needs[2]", "test_whole.py"]
     (tmp_path / "no_such_package.py").touch()
-    assert "2 passed" in _pytest(tmp_path, *workers, f"@{listed}")
+    assert "2 passed" in _pytest(tmp_path, f"@{listed}")

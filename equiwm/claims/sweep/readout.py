@@ -182,10 +182,10 @@ def fit_readout(
 ) -> Readout:
     """`fit_readouts` of one target: (n, C', d), vectors; or flat (n, dim) of `target_rep`, None is vectors."""
     reps = {} if target_rep is None else {"": target_rep}
-    found = fit_readouts(
+    (found,) = fit_readouts(
         latent, lambda part: {"": target[part]}, episode, rep=rep, commutant=commutant, target_reps=reps, group=group
-    )
-    return found[""]
+    ).values()
+    return found
 
 
 def fit_readouts(
