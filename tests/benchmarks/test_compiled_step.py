@@ -12,7 +12,7 @@ from equiwm.models.factory import build_model
 from equiwm.training.fit import Fit, update_target
 from equiwm.worlds.factory import build_world
 
-pytestmark = pytest.mark.benchmark
+pytestmark = pytest.mark.slow
 
 
 def _seconds():

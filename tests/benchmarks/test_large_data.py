@@ -32,7 +32,7 @@ def _same(some: Transitions, other: Transitions) -> bool:
     return all(bool((getattr(some, name) == getattr(other, name)).all()) for name in COLUMNS)
 
 
-@pytest.mark.benchmark
+@pytest.mark.slow
 def test_large_data(board, tmp_path, monkeypatch):
     world = build_world(load("vn-2d").world)
     walls, costs, reads = [], [], []

@@ -43,7 +43,7 @@ def _nobody_waits_for_the_disk(monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
-@pytest.mark.benchmark
+@pytest.mark.slow
 def test_what_syncs_cost(board, tmp_path, monkeypatch):
     seconds = []
     for sync in (lambda _: None, FSYNC):
@@ -55,7 +55,7 @@ def test_what_syncs_cost(board, tmp_path, monkeypatch):
     board.note("syncs of a cell", f"{cpu:.2f} ms", spread=f"{wall:.1f} ms of wall clock")
 
 
-@pytest.mark.benchmark
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_cell_of_many(board, tmp_path, jobs):
     here, there = {}, {}
@@ -70,7 +70,7 @@ def test_a_cell_of_many(board, tmp_path, jobs):
     assert here[MANY] < 2 * here[FEW]  # linear
 
 
-@pytest.mark.benchmark
+@pytest.mark.slow
 def test_a_cell_read_back(board, tmp_path):
     read = {}
     for count in (FEW, MANY):
@@ -84,7 +84,7 @@ def test_a_cell_read_back(board, tmp_path):
     assert read[MANY] < 2 * read[FEW]
 
 
-@pytest.mark.benchmark
+@pytest.mark.slow
 def test_a_cell_on_a_cluster(board, tmp_path: Path, monkeypatch):
     psutil = pytest.importorskip("psutil")  # Dask brings it
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))

@@ -34,7 +34,7 @@ def several(name: str) -> tuple[Any, list[dict[str, Any]]]:
     return found, params
 
 
-@pytest.mark.benchmark
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CELLS)
 def test_stacked_cells(board, monkeypatch, name):
     kind, params = several(name)

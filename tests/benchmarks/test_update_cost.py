@@ -20,7 +20,7 @@ SHORT, LONG, ROUNDS = 8, 40, 5
 """Updates of two trainings, whose difference has neither the model's making nor the first steps in it."""
 
 
-@pytest.mark.benchmark
+@pytest.mark.slow
 @pytest.mark.parametrize("world", ["pusht", "cloud"])
 def test_update_cost(board, world):
     kind = load_kind("scaling")
