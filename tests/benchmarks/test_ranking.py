@@ -19,8 +19,6 @@ from equiwm.planning.ranking import BANDS, SAFETY, Scored, Scoring, _band
 from equiwm.planning.variants import parse_variant
 from equiwm.symmetry.groups import Elements
 
-pytestmark = pytest.mark.benchmark
-
 RUNS = Path(__file__).resolve().parents[2] / "runs" / "reference" / "runs"
 TASKS, SEEDS = 1, range(1000, 1003)  # of tasks, planner and orbit
 ASKED = {"vn-2d-forward": 1.6, "mlp-2d-forward": 1.3, "vn-3d-goal": 1.5, "mlp-3d-goal": 1.3}
@@ -37,6 +35,7 @@ def _drive(run, seed, number, ranking):
     return episodes, time.process_time() - began
 
 
+@pytest.mark.benchmark
 @pytest.mark.parametrize("preset", ASKED)
 def test_the_same_episodes_in_less_time(board, preset):
     seconds, scored = [], Scored()
@@ -58,6 +57,7 @@ def test_the_same_episodes_in_less_time(board, preset):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", ASKED)
 def test_the_rounding_of_what_is_not_scored_again(preset, monkeypatch):
     """All candidates scored both ways: how close the rounding of those outside the band comes to the cut."""
