@@ -37,8 +37,8 @@ def exchanged_items(leaves: Map, d: int, acts: Callable[[Elements], bool]) -> It
         for members in _classes(count, lambda one, other: put([one, other], [other, one])):
             drawn = [rng.permutation(members).tolist() for _ in range(_ORDERS)]
             # Those that move every item: one that moves empty places alone would move nothing, and say nothing.
-            orders = [order for order in drawn if all(a != b for a, b in zip(order, members, strict=True))]
-            if all(put(members, order) for order in orders):
+            whole = [order for order in drawn if all(a != b for a, b in zip(order, members, strict=True))]
+            if all(put(members, order) for order in ([*members[1:], members[0]], *whole)):  # one at least, always
                 yield f"exchange of items {listed(members)} of {count}"
 
 

@@ -276,9 +276,8 @@ def _named(family: Family, subspace: _Subspace, theta: Tensor) -> Generator:
     what = subspace.what
     alone = f" of {subspace.leaf} alone" if subspace.leaf else ""
     own = {"rotation": "linear", "scaling": "scaling", "boost": "boost"}
-    if what in own and not weights_of(
-        family, theta, own[what]
-    ):  # what a coarse tolerance leaves of it: about a far centre
+    # What a coarse tolerance leaves of it: about a far centre.
+    if what in own and not weights_of(family, theta, own[what]):
         if weights_of(family, theta, "translation"):
             return Generator(translation_name(family, theta), theta)
         return Generator(described(family, theta), theta)
