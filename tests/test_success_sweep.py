@@ -57,7 +57,10 @@ def test_success_round_the_circle(home, capsys):
         for pose in ("any", "final"):
             found, expected = entry[pose], wilson_interval(entry[pose]["solved"], 4)
             assert (found["share"], found["low"], found["high"]) == (expected.estimate, expected.low, expected.high)
-    assert result["unseen_final"]["tasks"] == 12
+    unseen = result["unseen_final"]
+    assert unseen["tasks"] == 12
+    once = wilson_interval(unseen["solved"] // 3, 4)  # each task ends alike at the three: it counts once
+    assert (unseen["low"], unseen["high"]) == pytest.approx((once.low, once.high), abs=1e-12)
     assert (home / "runs/vn-ring/figures/success_se2_float64.png").is_file()
     assert len((home / "runs/vn-ring/figures/success_se2_float64.csv").read_text().splitlines()) == 7
     assert not (home / "runs/vn-ring/sweep_success").exists()  # what was kept is no longer needed
