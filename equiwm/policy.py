@@ -69,7 +69,28 @@ class PolicyConfig:
         "labels are of plans that begin afresh: one that begins from what is left of the last (planning.warm) depends "
         "on what the policy does not see",
     )
-    epochs: int = setting(60, "passes over all labels so far, in each round", at_least=1)
+    improved: int | None = setting(
+        None,
+        "rounds after those, in which it drives alone and learns the best plans near its own; null is 24 where an "
+        "episode ends with its task solved, else none",
+        at_least=0,
+    )
+    improved_states: int = setting(
+        20, "states of an episode of such a round, drawn from those it decided in, that are planned for", at_least=1
+    )
+    improved_margin: float = setting(
+        0.6, "share of the cost of the best plan near its own below which the planner's is learnt in the place of that"
+    )
+    improved_sigma: float = setting(0.15, "planning.sigma of plans near its own", above=0.0)
+    improved_epochs: int = setting(10, "passes over the labels in such a round", at_least=1)
+    improved_from: int = setting(12, "rounds, the last ones, whose labels such a round fits it to", at_least=1)
+    plan: int | None = setting(
+        None,
+        "actions of a plan that its network gives, of which the first is what it does and the others are learnt beside "
+        "it; null is a whole plan where rounds improve it, else 1",
+        at_least=1,
+    )
+    epochs: int = setting(60, "passes over all labels so far, in each other round", at_least=1)
     batch: int = setting(256, "batch size, in labels", at_least=1)
     optimizer: str = setting("adam", "as training.optimizer")
     lr: float | None = setting(None, "learning rate, to 0 in each round; null is the optimiser's own", above=0.0)
@@ -84,14 +105,33 @@ class PolicyConfig:
         Raises:
             ConfigError: such a share.
         """
-        for name in ("planner_share", "least_success"):
+        for name in ("planner_share", "least_success", "improved_margin"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ConfigError(f"policy.{name}: got {getattr(self, name):g}, expected a share, 0 to 1.")
 
     @property
+    def total_rounds(self) -> int:
+        """Those that the planner takes part in, and those that improve the policy."""
+        return self.rounds + (self.improved or 0)
+
+    @property
     def total_epochs(self) -> int:
         """Of all rounds."""
-        return self.rounds * self.epochs
+        return self.last_epoch(self.total_rounds - 1)
+
+    def last_epoch(self, round: int) -> int:
+        """Epochs by the end of a round, counted from 0."""
+        improved = max(0, round + 1 - self.rounds)
+        return (round + 1 - improved) * self.epochs + improved * self.improved_epochs
+
+    def finished(self, epoch: int) -> int:
+        """How many rounds are finished after so many epochs."""
+        cloned = self.rounds * self.epochs
+        return min(epoch, cloned) // self.epochs + max(0, epoch - cloned) // self.improved_epochs
+
+    def share(self, round: int) -> float:
+        """Of the stretches of a round, counted from 0, that the planner drives."""
+        return 1.0 if round == 0 else self.planner_share**round if round < self.rounds else 0.0
 
 
 @dataclass(frozen=True)

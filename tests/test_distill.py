@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -29,6 +30,8 @@ from equiwm.planning.variants import parse_variant
 from equiwm.policy import PolicyConfig
 from equiwm.runs import Run
 from equiwm.subject import Subject
+from equiwm.symmetry.groups import SO2
+from equiwm.symmetry.reps import Rep
 from equiwm.worlds.cloud.world import Cloud
 from equiwm.worlds.world import World
 
@@ -238,16 +241,80 @@ def test_a_kill_between_the_last_steps_leaves_nothing_for_long(policies, tmp_pat
     assert same(path, policies / "vn-2d-forward-policy")
 
 
+def test_rounds_that_improve_it_go_on_to_the_same_bits(policies, tmp_path, monkeypatch):
+    """Interrupted in the last of them; the rounds before them are those of a policy that is not improved."""
+    teacher, before = policies / "vn-2d-forward", fitting.PolicyFit.run_epoch
+    more = ("improved=2", "improved_states=1", "improved_epochs=2", "improved_from=2", "plan=1")
+    improved = [part for each in more for part in ("--set", f"policy.{each}")]
+    assert distilled(teacher, tmp_path / "whole", *improved) == 0
+
+    def interrupted(self):
+        if self.epoch == 9:
+            raise KeyboardInterrupt
+        return before(self)
+
+    monkeypatch.setattr(fitting.PolicyFit, "run_epoch", interrupted)
+    assert distilled(teacher, tmp_path, *improved) == 130
+    monkeypatch.setattr(fitting.PolicyFit, "run_epoch", before)
+    assert run(["fsck", str(tmp_path / "vn-2d-forward-policy")]) == 0
+    assert distilled(teacher, tmp_path, *improved, "--resume", "--jobs", "2") == 0
+    path = tmp_path / "vn-2d-forward-policy"
+    assert same(path, tmp_path / "whole" / "vn-2d-forward-policy")
+    assert not same(path, policies / "vn-2d-forward-policy")
+    made, plain = (Run.open(p) for p in (path, policies / "vn-2d-forward-policy"))
+    rounds = made.metrics()["distill"]["rounds"]
+    assert rounds[:2] == plain.metrics()["distill"]["rounds"]
+    # a state of each of 3 tasks, planned for twice
+    assert [(each["plans"], each["planner_share"]) for each in rounds[2:]] == [(6, 0.0), (6, 0.0)]
+    assert [each["labels"] - rounds[1]["labels"] for each in rounds[2:]] == [3, 6]
+    history = made.history()
+    assert [row["round"] for row in history] == [1] * 3 + [2] * 3 + [3] * 2 + [4] * 2
+    # those of the last two rounds alone
+    assert history[-1]["labels"] == 6
+    assert run(["fsck", str(path)]) == 0
+
+
+def test_a_policy_of_whole_plans(policies, tmp_path):
+    """It is a policy as any other; the last plans of an episode have fewer actions than it gives."""
+    given = ("--set", "policy.plan=6", "--set", "planning.shrink=true")
+    assert distilled(policies / "vn-2d-forward", tmp_path, *given) == 0
+    subject = load_run(tmp_path / "vn-2d-forward-policy", torch.float64)
+    assert subject.policy.plan == 6
+    assert closed_loop(subject, tasks=2, orbit="90", store=tmp_path / "loops").result.paired_abs_max_deg < 1e-9
+
+
+def test_what_a_label_does_not_have_is_not_learnt():
+    state = torch.randn(6, 4, 2, generator=torch.Generator().manual_seed(0))
+    plan = torch.randn(6, 2, 1, 2, generator=torch.Generator().manual_seed(1))
+    config = PolicyConfig(widths=(8,), timed=False, relative=(), plan=4, epochs=1, batch=6)
+
+    def fitted(labels: Labels) -> dict[str, torch.Tensor]:
+        policy = build_policy(config, Rep.parse("4x1o", 2), Rep.parse("1o", 2), seed=0, group=SO2)
+        fit = fitting.PolicyFit(config, policy, seed=0, group=SO2)
+        fit.take(labels)
+        fit.run_epoch()
+        return policy.state_dict()
+
+    short = Labels.of(state, state.flip(0), torch.ones(6, 1), plan, 4)
+    assert short.actions.shape == (6, 4, 1, 2)
+    assert short.known.tolist() == [[2.0]] * 6
+    other = replace(short, actions=torch.cat([plan, torch.ones(6, 2, 1, 2)], 1))
+    longer = replace(short, known=torch.full((6, 1), 3.0))
+    found = [fitted(labels) for labels in (short, other, longer)]
+    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
+    assert not all(torch.equal(found[0][name], found[2][name]) for name in found[0])
+
+
 def test_interrupted_episodes_are_kept(policies, tmp_path, monkeypatch):
     from equiwm.claims.closed_loop import episode
 
     calls, before = [], episode.PlannerPolicy.plan
 
-    def interrupted(self, *arguments):
+    def interrupted(self, *arguments, **more):
         calls.append(1)
         if len(calls) == 4:  # in the second round's first plan but one
             raise KeyboardInterrupt
-        return before(self, *arguments)
+        return before(self, *arguments, **more)
 
     monkeypatch.setattr(episode.PlannerPolicy, "plan", interrupted)
     assert distilled(policies / "vn-2d-forward", tmp_path) == 130
@@ -258,7 +325,9 @@ def test_interrupted_episodes_are_kept(policies, tmp_path, monkeypatch):
 
 def test_an_episode_that_begins_solved_has_no_labels():
     """Beside others, and alone."""
-    some = Labels(torch.zeros(2, 4, 2), torch.zeros(2, 4, 2), torch.ones(2, 1), torch.zeros(2, 1, 2))
+    some = Labels(
+        torch.zeros(2, 4, 2), torch.zeros(2, 4, 2), torch.ones(2, 1), torch.zeros(2, 1, 1, 2), torch.ones(2, 1)
+    )
     assert len(Labels.cat([])) == 0
     assert Labels.cat([Labels.cat([]), some]).observation.shape == (2, 4, 2)
 
@@ -285,6 +354,8 @@ def test_there_is_nothing_to_clone_of_a_planner_that_fails(policies, tmp_path, c
         (["--set", "model.latent=4"], "unknown section"),
         (["--set", "policy.planner_share=2"], "expected a share"),
         (["--set", "policy.relative=[0,9]"], "policy.relative"),
+        (["--set", "policy.plan=7"], "expected at most the 6 actions of a plan"),
+        (["--set", "policy.improved_margin=-1"], "expected a share"),
         (["--name", "a/b"], "expected a folder name"),
         (["--policy", "cnn"], "cnn"),
     ],

@@ -59,6 +59,23 @@ def test_an_equivariant_policy_is_exact_at_any_weights(case, goal):
     assert policy.equivariant
 
 
+@pytest.mark.parametrize("case", CASES)
+@torch.no_grad()
+def test_a_policy_does_the_first_action_of_its_plan(case):
+    """Every action of which turns with the scene, in the unit ball."""
+    policy, group = built(case, plan=3)
+    probe = probe_of(policy, group)
+    plans, g = policy.plans(*probe.inputs), group.sample(16, 5)
+    assert plans.shape == (16, 3, *policy.action_rep.shape)
+    assert torch.equal(plans[:, 0], policy(*probe.inputs))
+    assert float(policy.action_rep.channel_squares(plans).max()) <= 1.0 + 1e-12
+    assert float((plans[:, 1] - plans[:, 0]).abs().max()) > 1e-3
+    state = [policy.observation_rep.transform_samples(part, g) for part in probe.inputs[:2]]
+    turned = policy.plans(*state, *probe.inputs[2:])
+    assert torch.allclose(turned, policy.action_rep.transform_samples(plans, g[:, None]), atol=1e-12)
+    assert audit(probe, elements=16, explain=False).verdict == "exact"
+
+
 def test_near_its_goal_a_policy_sees_the_direction():
     """Half as far away is half as much of a difference, and nearly as much of a direction."""
     changes = {}
@@ -128,5 +145,7 @@ def test_what_is_refused():
     policy, _ = built("in time")
     with pytest.raises(RepError, match="share of the episode"):
         policy(torch.zeros(1, 4, 2, dtype=torch.float64), torch.zeros(1, 4, 2, dtype=torch.float64))
+    with pytest.raises(RepError, match="gives 3 actions of 2x1o has a network of 6x1o; this one gives 2x1o"):
+        Policy(policy.network, policy.observation_rep, policy.action_rep, timed=True, plan=3)
     with pytest.raises(RepError, match="its network takes"):
-        Policy(policy.network, Rep.parse("3x1o", 2), timed=True)
+        Policy(policy.network, Rep.parse("3x1o", 2), policy.action_rep, timed=True)

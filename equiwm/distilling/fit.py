@@ -18,10 +18,14 @@ from equiwm.symmetry.group import Group
 from equiwm.training.optimizers import build_optimizer
 
 _TURNS = 0xD15_74  # stream of the elements of an epoch's augmentation
+_FADE = 0.7
 
 
 class PolicyFit:
-    """min over weights of mean |pi(x, x*) - a|^2 over all labels so far, a round of epochs at a time.
+    """min over weights of mean_i sum_k w_k |p_k(x_i, x_i*) - a_ik|^2 over labels, a round of epochs at a time.
+
+    p_k is the k-th action of the policy's plan, w_k = 0.7^k / sum_j 0.7^j over the actions that the label has: what
+    comes later is planned anew before it is carried out. With one action that is mean |pi(x, x*) - a|^2.
 
     |.| is invariant under the group, so that turned labels would ask for the same weights of an exact policy. The order
     of the labels and nothing else is random in an epoch; it comes from a generator of this object, so that a state that
@@ -47,7 +51,7 @@ class PolicyFit:
     @property
     def round(self) -> int:
         """How many rounds are finished."""
-        return self.epoch // self.config.epochs
+        return self.config.finished(self.epoch)
 
     @property
     def weights(self) -> str:
@@ -59,7 +63,7 @@ class PolicyFit:
 
     @torch.no_grad()
     def take(self, labels: Labels) -> None:
-        """The labels of all rounds so far; what scales the policy's inputs is fitted to those of the first.
+        """The labels to learn from; what scales the policy's inputs is fitted to those of the first round.
 
         Raises:
             DataError: no labels.
@@ -80,13 +84,20 @@ class PolicyFit:
         """State, goal, share left and label of some rows, turned where they are to be."""
         assert self._labels is not None
         observation, goal, left = self._inputs(rows)
-        action = self._labels.action[rows].to(observation)
+        actions = self._labels.actions[rows].to(observation)
         if turned:
             g = self._turns[rows]
             of_state, of_action = self.policy.observation_rep, self.policy.action_rep
             observation, goal = of_state.transform_samples(observation, g), of_state.transform_samples(goal, g)
-            action = of_action.transform_samples(action, g)
-        return observation, goal, left, action
+            actions = of_action.transform_samples(actions, g[:, None])
+        return observation, goal, left, actions
+
+    def _shares(self, rows: Tensor, like: Tensor) -> Tensor:
+        """w, (B, P): 1 of a policy that gives one action."""
+        assert self._labels is not None
+        steps = torch.arange(self.policy.plan)
+        weights = (steps < self._labels.known[rows]) * _FADE**steps
+        return (weights / weights.sum(-1, keepdim=True)).to(like)
 
     def run_epoch(self) -> dict[str, float]:
         """Train one epoch.
@@ -102,13 +113,15 @@ class PolicyFit:
         order = torch.randperm(len(labels), generator=self.generator)
         if config.augment:
             self._turns = self.group.sample(len(labels), np.random.default_rng([_TURNS, self.seed, self.epoch]))
+        begun, ends = config.last_epoch(self.round - 1), config.last_epoch(self.round)
         number, total, batches = self.round + 1, 0.0, order.split(config.batch)
         for index, rows in enumerate(batches):
-            progress = (self.epoch % config.epochs + index / len(batches)) / config.epochs
+            progress = (self.epoch - begun + index / len(batches)) / (ends - begun)
             self.optimizers.set_lr_scale(0.5 * (1.0 + math.cos(math.pi * progress)))
-            observation, goal, left, action = self._batch(rows, config.augment)
+            observation, goal, left, actions = self._batch(rows, config.augment)
             made = self.policy.unbounded(self.policy.seen(observation, goal, left))
-            loss = (made - action.reshape(made.shape)).square().sum(-1).mean()
+            errors = (made - actions).square().flatten(2).sum(-1)
+            loss = (errors * self._shares(rows, errors)).sum(-1).mean()
             self.optimizers.zero_grad()
             loss.backward()
             self.optimizers.step()

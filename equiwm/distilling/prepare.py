@@ -88,8 +88,14 @@ def recipe(subject: Subject, config: PolicyConfig, task: str | None, seed: int) 
         timed=subject.planning.shrink if config.timed is None else config.timed,
     )
     run = controlled(subject, settled.task)
-    if settled.goal is None:
-        settled = replace(settled, goal="difference" if run.control.steps else "absolute")
+    ends = run.control.steps is not None
+    improved = (24 if ends else 0) if settled.improved is None else settled.improved
+    goal = settled.goal or (("direction" if improved else "difference") if ends else "absolute")
+    actions = subject.planning.horizon // subject.planning.hold
+    plan = settled.plan or (actions if improved else 1)
+    if plan > actions:
+        raise ConfigError(f"policy.plan: got {plan}, expected at most the {actions} actions of a plan.")
+    settled = replace(settled, improved=improved, goal=goal, plan=plan)
     build_planner(subject.planning, VARIANT)
     check_controller(run, "model", subject.planning)
     build_policy(settled, world.observation_rep, world.action_rep, seed=seed, group=world.group)

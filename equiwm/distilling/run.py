@@ -21,8 +21,10 @@ from equiwm.claims.distill.result import DistillResult, RoundResult
 from equiwm.claims.store import Stores
 from equiwm.disk.files import atomic_writer, write_atomic
 from equiwm.disk.ownership import remove_file
+from equiwm.distilling.cells import as_driven, label_cell
 from equiwm.distilling.fit import PolicyFit
-from equiwm.distilling.labels import VARIANT, Driven, Labels, as_driven, label_cell
+from equiwm.distilling.improve import Near
+from equiwm.distilling.labels import VARIANT, Driven, Labels
 from equiwm.distilling.prepare import Recipe
 from equiwm.errors import ClosedLoopError, DataError, RunError
 from equiwm.grid import Cell, run_grid
@@ -93,8 +95,8 @@ def distill_run(
     """Distill what the run describes, from where it stands, and write checkpoint, history and metrics.
 
     In each round episodes are driven and labelled, as cells of a grid that keep what is finished; then the policy is
-    fitted to all labels so far, and `resume.pt` is written after every epoch. The weights depend neither on how often
-    it was interrupted nor on the number of jobs.
+    fitted to all labels so far (in a round that improves it, to those of the last ones), and `resume.pt` is written
+    after every epoch. The weights depend neither on how often it was interrupted nor on the number of jobs.
 
     Args:
         made: what is to be distilled.
@@ -125,7 +127,7 @@ def distill_run(
         rows, rounds = run.history_writer(), list[_Round]()
         with Stores(run.path / CLAIM.name) as stores:
             store = stores.open(made.sections())
-            for number in range(config.rounds):
+            for number in range(config.total_rounds):
                 if number == len(weights):
                     weights.append(fit.weights)
                 found = _driven(made, teacher, run, number, weights[number], store, jobs, progress)
@@ -138,7 +140,8 @@ def distill_run(
                 rounds.append(found)
                 if fit.round > number:
                     continue
-                fit.take(Labels.cat([each.labels for each in rounds]))
+                last = 0 if number < config.rounds else max(0, number + 1 - config.improved_from)
+                fit.take(Labels.cat([each.labels for each in rounds[last:]]))
                 started = time.process_time()
                 while fit.round <= number:
                     row = fit.run_epoch()
@@ -180,7 +183,8 @@ def _driven(
         ClosedLoopError: a cell failed.
     """
     config, subject = made.config, made.subject
-    block, share = 1 if teacher.control.steps else BLOCK, config.planner_share**number if number else 1.0
+    block = 1 if teacher.control.steps else BLOCK
+    near = Near(config.improved_states, config.improved_margin, config.improved_sigma)
     params = {
         "run": str(subject.stored.path.resolve()),
         "checkpoint": subject.checkpoint_sha256,
@@ -189,8 +193,10 @@ def _driven(
         "task": config.task,
         "seed": made.seed,
         "round": number,
-        "share": share,
+        "share": config.share(number),
+        "length": config.plan or 1,
         "mean": config.label == "mean",
+        "near": asdict(near) if number >= config.rounds else None,
         "policy": str(run.path.resolve()) if number else None,
         "weights": weights if number else None,
         "policy_trust": list(run.trust) if number else [],
@@ -280,7 +286,7 @@ def read_policy_resume(run: Run, policy: Policy) -> dict[str, Any]:
         or not 0 <= seconds < math.inf
         or not isinstance(rounds, list)
         or not all(isinstance(each, str) for each in rounds)
-        or len(rounds) != -(-epoch // config.epochs)
+        or len(rounds) != config.finished(epoch - 1) + 1
     ):
         raise RunError(f"{path} is damaged: it stands at no epoch of this run; delete {run.path} and distill again.")
     require_history(run.history_path, epoch, binding.history_sha256, path)
@@ -313,12 +319,12 @@ def _result(
         labels += len(each.labels)
         told.append(
             RoundResult(
-                planner_share=config.planner_share**number if number else 1.0,
+                planner_share=config.share(number),
                 success=share.estimate,
                 ci95=(share.low, share.high),
                 plans=sum(driven.plans for driven in each.driven),
                 labels=labels,
-                loss=history[(number + 1) * config.epochs - 1]["loss"],
+                loss=history[config.last_epoch(number) - 1]["loss"],
             )
         )
     decision, plan = _milliseconds(teacher, policy, rounds[0].labels)

@@ -32,11 +32,15 @@ class Policy(nn.Module):
     size (`nn.normalise`). U adds, where the policy sees the direction of its goal, v / sqrt(|v|^2 + 0.01) of every copy
     v of a kind in N (x* - x): near the goal that says where it lies when v itself says little. B divides every copy of
     a kind in the action by max(1, its norm), as a planner bounds it.
-    All commute with the group; points are the network's own to take relative to one another.
+    All commute with the group; points are the network's own to take relative to one another. The network gives a
+    `plan`, of which pi is the first action: what follows is taught beside it, and planners that improve it begin there.
 
     Args:
-        network: from `taken_rep(observation_rep, timed, difference, direction)` to the action's rep.
+        network: from `taken_rep(observation_rep, timed, difference, direction)` to the actions of a plan, one after
+            another (`plan_rep`).
         observation_rep: of x and x*.
+        action_rep: of one action.
+        plan: P, actions of a plan.
         timed: whether it sees `left`.
         positions: channels of positions in an observation, the reference first; () for none.
         difference: whether it sees x* - x.
@@ -54,8 +58,10 @@ class Policy(nn.Module):
         self,
         network: Layer,
         observation_rep: Rep,
+        action_rep: Rep,
         *,
         timed: bool,
+        plan: int = 1,
         positions: Sequence[int] = (),
         difference: bool = False,
         direction: bool = False,
@@ -68,9 +74,14 @@ class Policy(nn.Module):
             raise RepError(
                 f"a policy of observations {observation_rep} sees {taken}; its network takes {network.in_rep}."
             )
-        self.direction = direction
+        if network.out_rep != plan_rep(action_rep, plan):
+            raise RepError(
+                f"a policy that gives {plan} actions of {action_rep} has a network of {plan_rep(action_rep, plan)}; "
+                f"this one gives {network.out_rep}."
+            )
+        self.direction, self.plan = direction, plan
         self.network, self.normalise = network, normalise
-        self.observation_rep, self.action_rep, self.timed = observation_rep, network.out_rep, timed
+        self.observation_rep, self.action_rep, self.timed = observation_rep, action_rep, timed
         self.register_buffer(
             "differences", _differences(seen, observation_rep, tuple(positions), difference), persistent=False
         )
@@ -96,7 +107,7 @@ class Policy(nn.Module):
         return torch.cat(parts, -1) @ self.differences.mT
 
     def unbounded(self, seen: Tensor) -> Tensor:
-        """net(U N y) of y from `seen`: (B, dim) -> (B, dim of the action), as labels are held against it."""
+        """net(U N y) of y from `seen`: (B, dim) -> (B, P, *action_rep.shape), as labels are held against it."""
         scaled = seen if self.normalise is None else self.normalise(seen)
         if self.direction:
             start = self.observation_rep.dim
@@ -104,10 +115,22 @@ class Policy(nn.Module):
             units = [part / (part.square().sum(-1, keepdim=True) + NEAR**2).sqrt() for part in copies]
             scaled = torch.cat([scaled, *units], -1)
         made: Tensor = self.network(scaled.reshape(*scaled.shape[:-1], *self.network.in_rep.shape))
-        return made
+        return made.reshape(*scaled.shape[:-1], self.plan, *self.action_rep.shape)
 
     def forward(self, observation: Tensor, goal: Tensor, left: Tensor | None = None) -> Tensor:
         """Actions (B, *action_rep.shape) in the unit of plans: every copy of a kind in the unit ball.
+
+        Args:
+            observation, goal, left: as of `plans`.
+
+        Raises:
+            RepError: `left` is missing.
+        """
+        made = self.unbounded(self.seen(observation, goal, left))
+        return self._bounded(made.select(-1 - len(self.action_rep.shape), 0))
+
+    def plans(self, observation: Tensor, goal: Tensor, left: Tensor | None = None) -> Tensor:
+        """Plans (B, P, *action_rep.shape), the action of `forward` and what is meant to follow it.
 
         Args:
             observation: x, (B, *shape) of `observation_rep`.
@@ -117,10 +140,18 @@ class Policy(nn.Module):
         Raises:
             RepError: `left` is missing.
         """
-        made = self.unbounded(self.seen(observation, goal, left))
+        return self._bounded(self.unbounded(self.seen(observation, goal, left)))
+
+    def _bounded(self, made: Tensor) -> Tensor:
+        if self.action_rep.structured:  # channel by channel already
+            return made / made.square().sum(-1, keepdim=True).clamp(min=1.0).sqrt()
         copies = made.split(list(self.action_rep.channels), -1)
-        bounded = [part / part.square().sum(-1, keepdim=True).clamp(min=1.0).sqrt() for part in copies]
-        return torch.cat(bounded, -1).reshape(*made.shape[:-1], *self.action_rep.shape)
+        return torch.cat([part / part.square().sum(-1, keepdim=True).clamp(min=1.0).sqrt() for part in copies], -1)
+
+
+def plan_rep(action_rep: Rep, plan: int) -> Rep:
+    """Rep of so many actions, one after another."""
+    return Rep(action_rep.terms * plan, action_rep.d)
 
 
 def taken_rep(observation_rep: Rep, timed: bool, difference: bool, direction: bool) -> Rep:
@@ -184,12 +215,15 @@ def build_policy(
         difference, direction = config.goal in ("difference", "direction"), config.goal == "direction"
         seen = seen_rep(observation_rep, bool(config.timed), difference)
         taken = taken_rep(observation_rep, bool(config.timed), difference, direction)
-        network = _network(config, taken, action_rep, group)
+        plan = config.plan or 1
+        network = _network(config, taken, plan_rep(action_rep, plan), group)
         normalise = Normalise(seen, group) if config.normalise else None
         return Policy(
             network,
             observation_rep,
+            action_rep,
             timed=bool(config.timed),
+            plan=plan,
             positions=config.relative or (),
             difference=difference,
             direction=direction,

@@ -117,11 +117,13 @@ class PlannerPolicy:
     def __call__(self, observation: Tensor, goal: Tensor, remaining: int) -> Tensor:
         return held(self._control.physical(self.plan(observation, goal, remaining).actions), self._hold, 1)
 
-    def plan(self, observation: Tensor, goal: Tensor, remaining: int) -> Plan:
+    def plan(self, observation: Tensor, goal: Tensor, remaining: int, *, start: Tensor | None = None) -> Plan:
         """The plan itself, in the planner's unit; each action of it is held `hold` steps.
 
         Args:
             observation, goal, remaining: as of `Policy`.
+            start: (T, h, *action_rep.shape), what the first samples are drawn about, no action after its end; None is
+                what is left of the last plan where the planner is warm, else no action.
         """
         planner, hold = self._planner, self._hold
         if self._shrink and remaining < hold * planner.horizon:
@@ -135,20 +137,22 @@ class PlannerPolicy:
             self._action_rep,
             self._generators,
             frame=frame,
-            start=self._left(planner.horizon, remaining) if self._warm else None,
+            start=self._start(start, planner.horizon, remaining),
             rough=None if rough is None else lambda actions: rough(held(physical(actions), hold, 2)),
         )
         self._last = plan.actions, remaining
         self.scored += plan.scored
         return plan
 
-    def _left(self, horizon: int, remaining: int) -> Tensor | None:
-        """What the last plan has left after the steps since then, and no action after it; None before the first."""
-        if self._last is None:
-            return None
-        plan, then = self._last
-        left = plan[:, (then - remaining) // self._hold :][:, :horizon]
-        return torch.cat([left, left.new_zeros(len(left), horizon - left.shape[1], *left.shape[2:])], 1)
+    def _start(self, given: Tensor | None, horizon: int, remaining: int) -> Tensor | None:
+        """What is given, or what the last plan has left after the steps since then, and no action after it."""
+        if given is None:
+            if not self._warm or self._last is None:
+                return None
+            plan, then = self._last
+            given = plan[:, (then - remaining) // self._hold :]
+        begun = given[:, :horizon]
+        return torch.cat([begun, begun.new_zeros(len(begun), horizon - begun.shape[1], *begun.shape[2:])], 1)
 
 
 def held(actions: Tensor, steps: int, axis: int) -> Tensor:

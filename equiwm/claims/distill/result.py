@@ -13,7 +13,8 @@ class RoundResult(Result):
 
     Attributes:
         planner_share: of the stretches that the planner drove.
-        success: share of the round's tasks that were solved so: the planner's own in the first round.
+        success: share of the round's tasks that were solved so: the planner's own in the first round, and of the
+            policy as it was before in a round that improves it.
         ci95: its Wilson interval.
         plans: that were made.
         labels: decisions that were learnt from, those of earlier rounds included.
