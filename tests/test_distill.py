@@ -264,8 +264,8 @@ def test_rounds_that_improve_it_go_on_to_the_same_bits(policies, tmp_path, monke
     made, plain = (Run.open(p) for p in (path, policies / "vn-2d-forward-policy"))
     rounds = made.metrics()["distill"]["rounds"]
     assert rounds[:2] == plain.metrics()["distill"]["rounds"]
-    # a state of each of 3 tasks, planned for twice
-    assert [(each["plans"], each["planner_share"]) for each in rounds[2:]] == [(6, 0.0), (6, 0.0)]
+    # a state of each of 3 tasks, planned for three times
+    assert [(each["plans"], each["planner_share"]) for each in rounds[2:]] == [(9, 0.0), (9, 0.0)]
     assert [each["labels"] - rounds[1]["labels"] for each in rounds[2:]] == [3, 6]
     history = made.history()
     assert [row["round"] for row in history] == [1] * 3 + [2] * 3 + [3] * 2 + [4] * 2

@@ -57,9 +57,9 @@ def test_labels_turn_with_the_scene(place, config):
     tasks, g = control.tasks(2, 0), world.group.sample(2, 3)
     found = improved(place, config, NEAR, tasks)
     turned = improved(place, config, NEAR, control.turned(tasks, g))
-    # 4 decisions an episode, of which 3 are drawn and planned for twice
+    # 4 decisions an episode, of which 3 are drawn and planned for three times
     assert len(found.labels) == 6
-    assert found.plans == turned.plans == 12
+    assert found.plans == turned.plans == 18
     each = g[torch.arange(2).repeat_interleave(3)]
     for name in ("observation", "goal"):
         there = world.observation_rep.transform_samples(getattr(found.labels, name), each)

@@ -14,6 +14,7 @@ from equiwm.config import PlanningConfig
 from equiwm.distilling.labels import PLANS, VARIANT, Driven, Labels
 from equiwm.models.policy import Policy
 from equiwm.planning.acting import NetworkPolicy
+from equiwm.planning.control import PlannerPolicy
 from equiwm.planning.task import Tasks
 
 _DRAWN, _NEAR = 0xD15_75, 0xD15_76  # streams of the states that are planned for, and of plans near the policy's own
@@ -42,8 +43,6 @@ class Near:
             samples=max(1, config.samples // 3),
             elites=max(1, config.elites // 3),
             iterations=max(1, config.iterations // 2),
-            carry="best",
-            warm=False,
         )
 
 
@@ -60,9 +59,10 @@ def improve(
     """Episodes that the policy drives alone; the label of a state begins the best plan near the policy's own there.
 
     Plans that reach a goal by different ways cost the same, and a network that is told now one and now another learns
-    their mean, which reaches it by none. A plan that begins from the policy's own with a small sigma, and is never
-    worse than that, asks for the same way again. Where the planner, beginning afresh, finds one that costs less than
-    `margin` of it, that is the label: the policy's way leads nowhere there.
+    their mean, which reaches it by none. A plan that is searched near the policy's own (what it plans at the state, or
+    what is left of its plan at the last one, whichever costs less) is never worse than that, and asks for the same way
+    again. Where the planner finds one that costs less than `margin` of it, that is the label: the policy's way leads
+    nowhere there.
 
     Args:
         run: the teacher, and the tasks of its world.
@@ -76,28 +76,37 @@ def improve(
     control, steps = run.control, run.control.steps or config.steps
     acting = NetworkPolicy(network, control, steps=steps, hold=config.hold)
     simulation = control.begin(tasks)
-    observations, visits = [simulation.observation.clone()], list[_Visit]()
+    observations, visits, before = [simulation.observation.clone()], list[_Visit](), None
     while len(observations) <= steps and not bool(simulation.stopped.all()):
         now, remaining = simulation.observation.clone(), steps + 1 - len(observations)
-        action = acting.decide(now, tasks.goal, remaining)
-        visits += [_Visit(task, remaining, now[task]) for task in torch.nonzero(~simulation.stopped)[:, 0].tolist()]
+        plans = acting.plans(now, tasks.goal, remaining)
+        before = plans if before is None else before
+        deciding = torch.nonzero(~simulation.stopped)[:, 0].tolist()
+        visits += [_Visit(task, remaining, now[task], torch.stack([plans[task], before[task]])) for task in deciding]
         for _ in range(min(config.hold, remaining)):
-            simulation.advance(control.physical(action[:, None])[:, 0])
+            simulation.advance(control.physical(plans[:, :1])[:, 0])
             observations.append(simulation.observation.clone())
+        before = torch.cat([plans[:, 1:], torch.zeros_like(plans[:, :1])], 1)
     chosen = _drawn(visits, seeds, near.states)
-    labels = [
-        _labelled(run, config, near, tasks.goal, seeds, part, network, length, steps) for part in _alike(chosen, config)
-    ]
-    return Driven(Labels.cat(labels), control.achieved(torch.stack(observations, 1), tasks.goal), 2 * len(chosen))
+    labels = [_labelled(run, config, near, tasks.goal, seeds, part, length, steps) for part in _alike(chosen, config)]
+    return Driven(Labels.cat(labels), control.achieved(torch.stack(observations, 1), tasks.goal), 3 * len(chosen))
 
 
 @dataclass(frozen=True, eq=False)
 class _Visit:
-    """The number of a task, the steps that were left, and what was observed."""
+    """A decision.
+
+    Attributes:
+        task: its number.
+        remaining: steps that were left.
+        observation: what was seen.
+        plans: (2, P, *action_rep.shape), the policy's, and what was left of its plan before.
+    """
 
     task: int
     remaining: int
     observation: Tensor
+    plans: Tensor
 
 
 def _drawn(visits: Sequence[_Visit], seeds: Sequence[Sequence[int]], states: int) -> list[_Visit]:
@@ -126,24 +135,24 @@ def _labelled(
     goals: Tensor,
     seeds: Sequence[Sequence[int]],
     part: Sequence[_Visit],
-    network: Policy,
     length: int,
     steps: int,
 ) -> Labels:
     """The labels of visits whose plans are of one length."""
-    like, e = next(network.parameters()), run.subject.world.group.identity(len(part))
+    e, number = run.subject.world.group.identity(len(part)), torch.arange(len(part))
     observation, goal = torch.stack([visit.observation for visit in part]), goals[[visit.task for visit in part]]
     left = torch.tensor([[visit.remaining / steps] for visit in part], dtype=torch.float64)
-    own = network.plans(observation.to(like), goal.to(like), left.to(like)).cpu().double()
-    shortest = min(visit.remaining for visit in part)
+    shortest, plans = min(visit.remaining for visit in part), torch.stack([visit.plans for visit in part])
 
-    def planned(settings: PlanningConfig, stream: int, start: Tensor | None) -> tuple[Tensor, Tensor]:
+    def planner(settings: PlanningConfig, stream: int) -> PlannerPolicy:
         numbers = [[stream, *seeds[visit.task], visit.remaining] for visit in part]
-        plan = planning(run, settings, VARIANT, numbers, e).plan(observation, goal, shortest, start=start)
-        return plan.actions, plan.cost
+        return planning(run, replace(settings, carry="best", warm=False), VARIANT, numbers, e)
 
-    actions, cost = planned(near.planning(config), _NEAR, own)
-    other, least = planned(replace(config, carry="best", warm=False), PLANS, None)
-    better = least < cost - (1.0 - near.margin) * cost.abs()
-    chosen = torch.where(better.reshape(-1, *[1] * (actions.dim() - 1)), other, actions)
+    near_it, anywhere = planner(near.planning(config), _NEAR), planner(config, PLANS)
+    own = plans[number, near_it.costs(observation, goal, shortest, plans).argmin(-1)]
+    best = near_it.plan(observation, goal, shortest, start=own)
+    other = anywhere.plan(observation, goal, shortest, start=own)
+    other = near_it.plan(observation, goal, shortest, start=other.actions)
+    better = other.cost < best.cost - (1.0 - near.margin) * best.cost.abs()
+    chosen = torch.where(better.reshape(-1, *[1] * (own.dim() - 1)), other.actions, best.actions)
     return Labels.of(observation, goal, left, chosen, length)

@@ -35,6 +35,14 @@ class NetworkPolicy:
         Args:
             observation, goal, remaining: as of `control.Policy`.
         """
-        left = self._like.new_full((len(observation), 1), remaining / self._steps)
-        made: Tensor = self._network(observation.to(self._like), goal.to(self._like), left)
+        made: Tensor = self._network(*self._given(observation, goal, remaining))
         return made.cpu().double()
+
+    @torch.no_grad()
+    def plans(self, observation: Tensor, goal: Tensor, remaining: int) -> Tensor:
+        """The whole plans whose first actions `decide` gives, (T, P, *action_rep.shape) float64."""
+        return self._network.plans(*self._given(observation, goal, remaining)).cpu().double()
+
+    def _given(self, observation: Tensor, goal: Tensor, remaining: int) -> tuple[Tensor, Tensor, Tensor]:
+        left = self._like.new_full((len(observation), 1), remaining / self._steps)
+        return observation.to(self._like), goal.to(self._like), left

@@ -125,9 +125,7 @@ class PlannerPolicy:
             start: (T, h, *action_rep.shape), what the first samples are drawn about, no action after its end; None is
                 what is left of the last plan where the planner is warm, else no action.
         """
-        planner, hold = self._planner, self._hold
-        if self._shrink and remaining < hold * planner.horizon:
-            planner = replace(planner, horizon=-(-remaining // hold))
+        planner, hold = self._within(remaining), self._hold
         axes = self._control.frames(observation).axes if self._variant.frame == "state" else None
         frame = self._variant.noise_frame(state=axes, oracle=self._oracle)
         objective, physical = self._goal(observation, goal, hold * planner.horizon), self._control.physical
@@ -144,6 +142,24 @@ class PlannerPolicy:
         self.scored += plan.scored
         return plan
 
+    def costs(self, observation: Tensor, goal: Tensor, remaining: int, plans: Tensor) -> Tensor:
+        """What plans cost by the model, (T, N) float64: those that `plan` would choose from.
+
+        Args:
+            observation, goal, remaining: as of `Policy`.
+            plans: (T, N, h, *action_rep.shape), in the planner's unit; no action after their ends.
+        """
+        planner, hold = self._within(remaining), self._hold
+        whole = torch.stack([_filled(plan, planner.horizon) for plan in plans.unbind(1)], 1)
+        objective = self._goal(observation, goal, hold * planner.horizon)
+        return objective(held(self._control.physical(whole), hold, 2)).double()
+
+    def _within(self, remaining: int) -> SamplingPlanner:
+        """The planner, of plans that end with the episode where they have to."""
+        if self._shrink and remaining < self._hold * self._planner.horizon:
+            return replace(self._planner, horizon=-(-remaining // self._hold))
+        return self._planner
+
     def _start(self, given: Tensor | None, horizon: int, remaining: int) -> Tensor | None:
         """What is given, or what the last plan has left after the steps since then, and no action after it."""
         if given is None:
@@ -151,8 +167,13 @@ class PlannerPolicy:
                 return None
             plan, then = self._last
             given = plan[:, (then - remaining) // self._hold :]
-        begun = given[:, :horizon]
-        return torch.cat([begun, begun.new_zeros(len(begun), horizon - begun.shape[1], *begun.shape[2:])], 1)
+        return _filled(given, horizon)
+
+
+def _filled(plan: Tensor, horizon: int) -> Tensor:
+    """A plan (T, h, ...) as one of another length, (T, horizon, ...): no action after its end."""
+    begun = plan[:, :horizon]
+    return torch.cat([begun, begun.new_zeros(len(begun), horizon - begun.shape[1], *begun.shape[2:])], 1)
 
 
 def held(actions: Tensor, steps: int, axis: int) -> Tensor:

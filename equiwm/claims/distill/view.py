@@ -61,7 +61,8 @@ def distill_tables(measured: Measured[DistillResult], name: str) -> list[Table]:
     headings = ("round", "planner's share", "solved [95%]", "plans", "labels", "loss")
     notes = (
         "In round 1 the planner drives; then stretches are the policy's with the rest of the share, and the planner "
-        "labels where it stands. What the policy solves by itself: equiwm closed-loop.",
+        "labels where it stands. In rounds without a share the policy drives alone, as the round before left it, and "
+        "learns plans near its own. What it solves in the end: equiwm closed-loop.",
     )
     return [
         Table(f"{name}: policy cloned from {result.teacher} (seed {result.seed})", ("quantity", "value"), rows),
