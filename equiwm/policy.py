@@ -69,14 +69,11 @@ class PolicyConfig:
         "labels are of plans that begin afresh: one that begins from what is left of the last (planning.warm) depends "
         "on what the policy does not see",
     )
-    improved: int | None = setting(
-        None,
-        "rounds after those, in which it drives alone and learns the best plans near its own; null is 24 where an "
-        "episode ends with its task solved, else none",
-        at_least=0,
+    improved: int = setting(
+        0, "rounds after those, in which it drives alone and learns the best plans near its own", at_least=0
     )
     improved_states: int = setting(
-        20, "states of an episode of such a round, drawn from those it decided in, that are planned for", at_least=1
+        15, "states of an episode of such a round, drawn from those it decided in, that are planned for", at_least=1
     )
     improved_margin: float = setting(
         0.6, "share of the cost of the best plan near its own below which the planner's is learnt in the place of that"
@@ -112,7 +109,7 @@ class PolicyConfig:
     @property
     def total_rounds(self) -> int:
         """Those that the planner takes part in, and those that improve the policy."""
-        return self.rounds + (self.improved or 0)
+        return self.rounds + self.improved
 
     @property
     def total_epochs(self) -> int:
@@ -157,6 +154,22 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "augmented": ("policy.encoder=mlp", "policy.augment=true"),
 }
 """The policies of `equiwm distill --policy` by name: what each sets."""
+
+
+UNTIL_SOLVED = (
+    "policy.goal=direction",
+    "policy.widths=[96,96]",
+    "policy.tasks=64",
+    "policy.rounds=1",
+    "policy.fresh=false",
+    "policy.label=carried",
+    "policy.improved=40",
+    "policy.batch=128",
+    "policy.optimizer=adam",
+    "policy.lr=2e-3",
+)
+"""What `equiwm distill` sets of itself where an episode ends with its task solved: such tasks are long, and solved to
+the last pixel, which a clone alone is not near to."""
 
 
 def policy_config(assignments: Sequence[str]) -> PolicyConfig:

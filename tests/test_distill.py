@@ -21,13 +21,14 @@ from equiwm.cli.main import run
 from equiwm.config import planning_of
 from equiwm.distilling import fit as fitting
 from equiwm.distilling.labels import Labels
+from equiwm.distilling.prepare import recipe, usual_settings
 from equiwm.errors import ConfigError, RunError
 from equiwm.export.policy_loaded import load_policy
 from equiwm.loading import load_run
 from equiwm.models.policy import Policy, build_policy
 from equiwm.planning.control import run_episodes
 from equiwm.planning.variants import parse_variant
-from equiwm.policy import PolicyConfig
+from equiwm.policy import UNTIL_SOLVED, PolicyConfig
 from equiwm.runs import Run
 from equiwm.subject import Subject
 from equiwm.symmetry.groups import SO2
@@ -281,6 +282,31 @@ def test_a_policy_of_whole_plans(policies, tmp_path):
     subject = load_run(tmp_path / "vn-2d-forward-policy", torch.float64)
     assert subject.policy.plan == 6
     assert closed_loop(subject, tasks=2, orbit="90", store=tmp_path / "loops").result.paired_abs_max_deg < 1e-9
+
+
+def test_tasks_that_end_when_solved_have_settings_of_their_own(policies, tmp_path):
+    """Whichever way they are named; a user's stand above them."""
+    subject, plain = load_run(policies / "vn-2d-forward"), PolicyConfig()
+    assert usual_settings(subject, plain, None) == ()
+    assert usual_settings(subject, plain, "standard") == UNTIL_SOLVED
+    assert usual_settings(subject, replace(plain, task="standard"), None) == UNTIL_SOLVED
+    assert recipe(subject, replace(plain, task="standard"), None, 0)[0].config.task == "standard"
+    assert recipe(subject, replace(plain, task="standard"), "own", 0)[0].config.task == "own"
+    few = ("tasks=1", "rounds=1", "improved=1", "improved_states=2", "improved_epochs=1")
+    more = [part for each in few for part in ("--set", f"policy.{each}")]
+    # plans that are shorter than what is to be carried out of them
+    more += ["--set", "planning.hold=3", "--set", "planning.replan=100", "--set", "planning.samples=4"]
+    assert distilled(policies / "vn-2d-forward", tmp_path, *more, "--set", "policy.task=standard") == 0
+    made = Run.open(tmp_path / "vn-2d-forward-policy").policy[0]
+    assert (made.task, made.goal, made.widths, made.label) == ("standard", "direction", (8,), "carried")
+    assert (made.rounds, made.improved, made.plan, made.batch) == (1, 1, 2, 16)
+
+
+def test_rounds_improve_the_policy_of_any_model(trained, tmp_path):
+    """Of a latent that is no state: a planner is all that they ask for."""
+    few = ("--set", "policy.rounds=1", "--set", "policy.improved=1", "--set", "policy.improved_states=2")
+    assert distilled(trained / "vn-2d", tmp_path, *few) == 0
+    assert load_run(tmp_path / "vn-2d-policy").policy.plan == 6
 
 
 def test_what_a_label_does_not_have_is_not_learnt():

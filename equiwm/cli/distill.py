@@ -52,7 +52,8 @@ def distill(
     """Clone a run's planner into a policy: one network, no planner at run time.
 
     In rounds: the planner drives and its actions are labels; then the policy drives, and the planner labels the states
-    that it gets itself into. The policy is a run of its own, which audit, closed-loop, compare and export take.
+    that it gets itself into. Where an episode ends with its task solved, the policy then drives alone and learns plans
+    near its own. It is a run of its own, which audit, closed-loop, compare and export take.
 
     Examples: equiwm distill runs/vn-2d-forward ;
     equiwm distill runs/vn-2d-arena --task standard ;
@@ -64,7 +65,7 @@ def distill(
     from equiwm.cli.output import print_json, print_tables, say
     from equiwm.cli.progress import ProgressBars
     from equiwm.config import planning_of
-    from equiwm.distilling.prepare import policy_name, prepare_policy, recipe
+    from equiwm.distilling.prepare import policy_name, prepare_policy, recipe, usual_settings
     from equiwm.distilling.run import distill_run
     from equiwm.errors import RunError
     from equiwm.loading import load_run, policy_network, read_policy
@@ -80,7 +81,9 @@ def distill(
     of_planning = [each for each in given if each.strip().startswith("planning.")]
     if of_planning:
         subject = subject.altered(planning=planning_of(subject.planning, of_planning))
-    config = policy_config([*KINDS[policy.value], *(each for each in given if each not in of_planning)])
+    of_policy = [each for each in given if each not in of_planning]
+    usual = () if subject.policy is not None else usual_settings(subject, policy_config(of_policy), task)
+    config = policy_config([*usual, *KINDS[policy.value], *of_policy])
     made, teacher = recipe(subject, config, task, seed)
     folder = out or subject.stored.path.resolve().parent
     called = name or policy_name(subject.name, policy.value, seed)

@@ -123,7 +123,8 @@ def drive(
         plan = planner.plan(simulation.observation, tasks.goal, remaining)
         plans += int((~simulation.stopped).sum())
         drawn = torch.tensor([rng.random() < share for rng in drivers])
-        for step in range(min(config.replan, remaining)):
+        # A plan that ends before the next one is begun is carried out to its end.
+        for step in range(min(config.replan, remaining, config.hold * plan.actions.shape[1])):
             if step % config.hold == 0:
                 now, left = simulation.observation.clone(), remaining - step
                 action = plan.actions[:, step // config.hold]

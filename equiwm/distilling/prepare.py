@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from equiwm.claims.closed_loop.claim import OWN
 from equiwm.claims.closed_loop.episode import ControlledRun, check_controller, controlled, usual_task
 from equiwm.claims.distill.claim import CLAIM
 from equiwm.claims.store import Stores
@@ -16,7 +17,7 @@ from equiwm.distilling.labels import VARIANT
 from equiwm.errors import ConfigError, RunError
 from equiwm.models.policy import build_policy
 from equiwm.planning.control import build_planner
-from equiwm.policy import PolicyConfig, Teacher, as_sections
+from equiwm.policy import UNTIL_SOLVED, PolicyConfig, Teacher, as_sections
 from equiwm.runs import Run, check_name
 from equiwm.schema import plain
 from equiwm.subject import Subject
@@ -58,6 +59,24 @@ class Recipe:
         return {**of_run, **told, "planning": planning, **as_sections(self.config, self.teacher)}
 
 
+def asked_task(subject: Subject, config: PolicyConfig, task: str | None) -> str:
+    """The tasks that a teacher's policy is for: those named, else the configuration's, and where these are the world's
+    own, those that the world says."""
+    return task or (config.task if config.task != OWN else usual_task(subject.world))
+
+
+def usual_settings(subject: Subject, config: PolicyConfig, task: str | None) -> tuple[str, ...]:
+    """Assignments of section `policy` that the tasks of a teacher ask for, over its defaults and below the user's.
+
+    Args:
+        subject, config, task: as `recipe`.
+
+    Raises:
+        ConfigError, DataError: as `controlled`.
+    """
+    return UNTIL_SOLVED if controlled(subject, asked_task(subject, config, task)).control.steps else ()
+
+
 def recipe(subject: Subject, config: PolicyConfig, task: str | None, seed: int) -> tuple[Recipe, ControlledRun]:
     """What is to be distilled, once it is certain that it can be: with the nulls of its configuration settled.
 
@@ -83,19 +102,17 @@ def recipe(subject: Subject, config: PolicyConfig, task: str | None, seed: int) 
     positions = subject.stored.config.world.positions
     settled = replace(
         config,
-        task=task or usual_task(world),
+        task=asked_task(subject, config, task),
         relative=positions if config.relative is None else config.relative,
         timed=subject.planning.shrink if config.timed is None else config.timed,
     )
     run = controlled(subject, settled.task)
-    ends = run.control.steps is not None
-    improved = (24 if ends else 0) if settled.improved is None else settled.improved
-    goal = settled.goal or (("direction" if improved else "difference") if ends else "absolute")
+    goal = settled.goal or ("difference" if run.control.steps else "absolute")
     actions = subject.planning.horizon // subject.planning.hold
-    plan = settled.plan or (actions if improved else 1)
+    plan = settled.plan or (actions if settled.improved else 1)
     if plan > actions:
         raise ConfigError(f"policy.plan: got {plan}, expected at most the {actions} actions of a plan.")
-    settled = replace(settled, improved=improved, goal=goal, plan=plan)
+    settled = replace(settled, goal=goal, plan=plan)
     build_planner(subject.planning, VARIANT)
     check_controller(run, "model", subject.planning)
     build_policy(settled, world.observation_rep, world.action_rep, seed=seed, group=world.group)
