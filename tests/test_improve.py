@@ -11,7 +11,7 @@ from equiwm.claims.closed_loop.episode import controlled
 from equiwm.distilling.improve import Near, improve
 from equiwm.loading import load_run
 from equiwm.models.policy import build_policy
-from equiwm.planning.control import held
+from equiwm.planning.control import PlannerPolicy, held
 from equiwm.planning.goals import goal_kind, model_goal
 from equiwm.policy import PolicyConfig
 
@@ -92,6 +92,38 @@ def test_the_planner_is_learnt_where_it_costs_far_less(place, config):
     assert bool((cost[0.9][taken[0.9]] < 0.9 * cost[0.0][taken[0.9]]).all())
     assert bool((cost[1.0][taken[1.0]] < cost[0.0][taken[1.0]]).all())
     assert bool((cost[1.0] <= cost[0.9] + 1e-12).all())
+
+
+def test_its_own_plan_is_the_new_one_or_what_the_last_has_left(place, config):
+    """Whichever costs less: with samples that hardly leave it, that is the label."""
+    near = Near(states=9, margin=0.0, sigma=1e-7)
+    labels = improved(place, config, near, place.control.tasks(4, 0)).labels
+    plans, kept = own(place, labels), 0
+    for first in range(0, 16, 4):  # 4 decisions an episode
+        episode = labels.take(torch.arange(first, first + 4))
+        new = plans[first : first + 4]
+        left = torch.cat([new[:1], torch.cat([new[:-1, 1:], torch.zeros_like(new[:-1, :1])], 1)])
+        cost = torch.stack([costs(place, config, episode, each) for each in (new, left)])
+        cheaper = torch.where((cost[0] <= cost[1])[:, None, None, None], new, left)
+        assert torch.allclose(episode.actions, cheaper, atol=1e-5)
+        kept += int((cost[1] < cost[0]).sum())
+    assert kept
+
+
+def test_the_planners_own_is_searched_as_near(place, config, monkeypatch):
+    """So that it is as exact as what it is compared with."""
+    calls, before = [], PlannerPolicy.plan
+
+    def spied(self, *arguments, start=None):
+        calls.append((start, before(self, *arguments, start=start)))
+        return calls[-1][1]
+
+    monkeypatch.setattr(PlannerPolicy, "plan", spied)
+    improved(place, config, NEAR, place.control.tasks(1, 0))
+    (_, _), (_, anywhere), (start, searched) = calls
+    assert torch.equal(start, anywhere.actions)
+    assert bool((searched.cost <= anywhere.cost + 1e-12).all())
+    assert bool((searched.cost < anywhere.cost).any())
 
 
 def test_plans_end_with_their_episode(place, config):
