@@ -43,11 +43,10 @@ class PolicyConfig:
         "world says, [] as they are",
         at_least=0,
     )
-    goal: Literal["absolute", "difference", "direction"] | None = setting(
-        None,
+    goal: Literal["absolute", "difference", "direction"] = setting(
+        "absolute",
         "it sees the goal as it is, or as its difference to the state, scaled by itself (finer near the goal, where "
-        "rounding then grows faster), or the direction of that besides, which does not fade where it is small; null is "
-        "difference where an episode ends with its task solved, else absolute",
+        "rounding then grows faster), or the direction of that besides, which does not fade where it is small",
     )
     timed: bool | None = setting(
         None, "it also sees which share of the episode is left; null is where plans end with the episode"

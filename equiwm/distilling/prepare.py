@@ -107,12 +107,11 @@ def recipe(subject: Subject, config: PolicyConfig, task: str | None, seed: int) 
         timed=subject.planning.shrink if config.timed is None else config.timed,
     )
     run = controlled(subject, settled.task)
-    goal = settled.goal or ("difference" if run.control.steps else "absolute")
     actions = subject.planning.horizon // subject.planning.hold
     plan = settled.plan or (actions if settled.improved else 1)
     if plan > actions:
         raise ConfigError(f"policy.plan: got {plan}, expected at most the {actions} actions of a plan.")
-    settled = replace(settled, goal=goal, plan=plan)
+    settled = replace(settled, plan=plan)
     build_planner(subject.planning, VARIANT)
     check_controller(run, "model", subject.planning)
     build_policy(settled, world.observation_rep, world.action_rep, seed=seed, group=world.group)
